@@ -1,0 +1,1 @@
+//! TOML configuration with spans, drop-ins, environment and origin of every value.

@@ -1,0 +1,1 @@
+//! The façade: typed request in, effects in order, undo on failure.

@@ -1,0 +1,1 @@
+//! Finds, checks and opens plugins; deadlines and quarantine; the only dlopen.

@@ -1,0 +1,1 @@
+//! Content store, manifests, unpacking layers, load and import.

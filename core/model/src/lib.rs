@@ -1,0 +1,1 @@
+//! Ids, references, digests, sizes, ports, durations and records: parse and display, no I/O.

@@ -1,0 +1,1 @@
+//! Atomic records, locks, directory layout and names.

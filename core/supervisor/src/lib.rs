@@ -1,0 +1,1 @@
+//! The processes that own one container: keeper and pump.

@@ -1,0 +1,1 @@
+//! What two drivers share: netlink messages, nf_tables encoding, namespaces.

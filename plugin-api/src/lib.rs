@@ -1,0 +1,1 @@
+//! Everything a driver author may know: traits, options schema, errors, export macro.

@@ -1,0 +1,1 @@
+//! Conformance suites for drivers, one per kind.

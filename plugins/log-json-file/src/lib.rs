@@ -1,0 +1,1 @@
+//! The json-file log driver as a plugin.

@@ -1,0 +1,1 @@
+//! The host network driver as a plugin.

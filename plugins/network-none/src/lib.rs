@@ -1,0 +1,1 @@
+//! The none network driver as a plugin.

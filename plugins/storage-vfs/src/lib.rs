@@ -1,0 +1,1 @@
+//! The vfs storage driver as a plugin.
