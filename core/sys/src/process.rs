@@ -1,0 +1,167 @@
+//! Making, changing and ending processes by raw system call.
+
+use crate::{Result, check, check_unit};
+use nix::errno::Errno;
+use std::ffi::{CStr, c_char};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+pub const CLOSE_RANGE_CLOEXEC: u32 = 4;
+
+/// Every namespace flag, as `clone3(2)` and `setns(2)` take them.
+pub mod namespace {
+    pub const TIME: u64 = 0x80;
+    pub const MOUNT: u64 = 0x2_0000;
+    pub const CGROUP: u64 = 0x200_0000;
+    pub const UTS: u64 = 0x400_0000;
+    pub const IPC: u64 = 0x800_0000;
+    pub const USER: u64 = 0x1000_0000;
+    pub const PID: u64 = 0x2000_0000;
+    pub const NET: u64 = 0x4000_0000;
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// Which side of the fork we are on.
+#[derive(Debug)]
+pub enum Forked {
+    Child,
+    Parent { pid: i32, pidfd: OwnedFd },
+}
+
+/// `fork(2)` with new namespaces (`namespace::*`) and, on cgroup v2, straight into `cgroup`.
+///
+/// The child has a copy of the caller's memory and only the calling thread: in a process with
+/// other threads it must use nothing but system calls and memory prepared before (their locks,
+/// the allocator's among them, may be held for ever).
+pub fn clone3(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked> {
+    let mut pidfd: RawFd = -1;
+    let mut args = CloneArgs {
+        flags: namespaces | libc::CLONE_PIDFD as u64,
+        pidfd: &raw mut pidfd as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: no CLONE_VM and no stack: the child continues on its own copy of this stack, as after
+    // fork; `args` states its size and `pidfd` is writable.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) })?;
+    if pid == 0 {
+        return Ok(Forked::Child);
+    }
+    // SAFETY: CLONE_PIDFD made the kernel store a new descriptor there, which nobody else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Forked::Parent { pid: pid as i32, pidfd })
+}
+
+/// A null-terminated array of C strings, as `execve` takes it. It borrows what it points to.
+#[derive(Debug)]
+pub struct StringArray<'a> {
+    pointers: Vec<*const c_char>,
+    strings: std::marker::PhantomData<&'a CStr>,
+}
+
+impl<'a> StringArray<'a> {
+    /// Prepares the array; this allocates, so it is done before `clone`.
+    pub fn new(strings: impl IntoIterator<Item = &'a CStr>) -> StringArray<'a> {
+        let mut pointers: Vec<_> = strings.into_iter().map(CStr::as_ptr).collect();
+        pointers.push(std::ptr::null());
+        StringArray { pointers, strings: std::marker::PhantomData }
+    }
+
+    /// Replaces an entry; used to fill a slot that was prepared empty.
+    pub fn set(&mut self, index: usize, string: &'a CStr) {
+        if index + 1 < self.pointers.len() {
+            self.pointers[index] = string.as_ptr();
+        }
+    }
+
+    /// Ends the array before `index`.
+    pub fn truncate(&mut self, index: usize) {
+        if index < self.pointers.len() {
+            self.pointers[index] = std::ptr::null();
+        }
+    }
+
+    pub fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
+    }
+}
+
+/// `execve(2)`: returns only to say why it failed.
+pub fn execve(path: &CStr, argv: &StringArray<'_>, envp: &StringArray<'_>) -> Errno {
+    // SAFETY: the path is a C string; both arrays are null-terminated and hold live C strings.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    Errno::last()
+}
+
+/// `execveat(fd, "", ..., AT_EMPTY_PATH)`: runs the very file behind `fd`.
+pub fn execveat_fd(fd: BorrowedFd<'_>, argv: &StringArray<'_>, envp: &StringArray<'_>) -> Errno {
+    // SAFETY: the empty path is a C string; both arrays are null-terminated and hold live C strings.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            argv.as_ptr(),
+            envp.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    Errno::last()
+}
+
+/// Closes (or with [`CLOSE_RANGE_CLOEXEC`] marks) every descriptor from `first` to `last`.
+pub fn close_range(first: u32, last: u32, flags: u32) -> Result<()> {
+    // SAFETY: three integers; the caller says that it no longer uses those descriptors.
+    check_unit(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) })
+}
+
+/// Marks every descriptor from `first` up as close-on-exec.
+pub fn cloexec_from(first: u32) -> Result<()> {
+    close_range(first, u32::MAX, CLOSE_RANGE_CLOEXEC)
+}
+
+/// Leaves at once: no destructors, no `atexit`.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: _exit has no precondition.
+    unsafe { libc::_exit(code) }
+}
+
+/// Makes `fd` the controlling terminal of this session leader.
+pub fn set_controlling_terminal(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: TIOCSCTTY takes an int.
+    check_unit(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSCTTY, 0) as libc::c_long })
+}
+
+/// Puts this process in a session keyring of its own, away from the caller's keys.
+pub fn new_session_keyring() -> Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
+    let anonymous = std::ptr::null::<c_char>();
+    // SAFETY: a null name asks for an anonymous keyring.
+    check_unit(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, anonymous) })
+}
+
+/// `prctl(2)` for the requests that take integers only, which `cred` makes safe doors for.
+pub(crate) fn prctl(option: i32, a: u64, b: u64, c: u64) -> Result<i32> {
+    // SAFETY: this crate passes integer requests only, so no memory is touched.
+    let value = check(unsafe { libc::prctl(option, a, b, c, 0u64) as libc::c_long })?;
+    Ok(value as i32)
+}
