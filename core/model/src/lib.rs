@@ -2,3 +2,7 @@
 
 pub mod digest;
 pub mod reference;
+pub mod class;
+pub mod container;
+pub mod ids;
+pub mod record;
