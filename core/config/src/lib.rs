@@ -1,1 +1,101 @@
-//! TOML configuration with spans, drop-ins, environment and origin of every value.
+//! The configuration: what an operator wrote in TOML, drop-ins and the environment, checked, with the origin of every
+//! value. Driver tables are kept as text for the drivers' own schemas to judge.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where a value came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Built in.
+    #[default]
+    Default,
+    /// A file and its line.
+    File(PathBuf, usize),
+    /// An environment variable.
+    Environment(String),
+}
+
+/// One address pool: networks of `size` bits are cut from `base`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressPool {
+    /// `172.16.0.0/12`.
+    pub base: String,
+    /// Prefix length of each network.
+    pub size: u8,
+}
+
+/// The configuration in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `root`.
+    pub root: PathBuf,
+    /// `state`.
+    pub state: PathBuf,
+    /// `defaults.log-driver`.
+    pub log_drivers: Vec<String>,
+    /// `defaults.storage-driver`.
+    pub storage_driver: String,
+    /// `defaults.network`.
+    pub network: String,
+    /// `defaults.volume-driver`.
+    pub volume_driver: String,
+    /// `engine.network.address-pools`.
+    pub address_pools: Vec<AddressPool>,
+    /// `engine.network.fallback-dns`.
+    pub fallback_dns: Vec<String>,
+    /// `engine.volume.bind-autocreate`: `-v` makes a missing source.
+    pub bind_autocreate: bool,
+    /// `plugins.path`.
+    pub plugin_path: Vec<PathBuf>,
+    /// `plugins.allow`; `None`: all.
+    pub plugin_allow: Option<Vec<String>>,
+    /// `plugins.sha256`: `kind/name` to digest.
+    pub plugin_pins: Vec<(String, String)>,
+    /// `plugins.deadline`.
+    pub plugin_deadline: Duration,
+    /// `[log.X]`, `[storage.X]`, `[network.X]`, `[volume.X]`: (kind, name) to options.
+    pub drivers: BTreeMap<(String, String), Vec<(String, String)>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            root: "/var/lib/gantry".into(),
+            state: "/run/gantry".into(),
+            log_drivers: vec!["json-file".into()],
+            storage_driver: "overlay2".into(),
+            network: "bridge".into(),
+            volume_driver: "local".into(),
+            address_pools: default_pools(),
+            fallback_dns: vec!["8.8.8.8".into(), "8.8.4.4".into()],
+            bind_autocreate: true,
+            plugin_path: Vec::new(),
+            plugin_allow: None,
+            plugin_pins: Vec::new(),
+            plugin_deadline: Duration::from_secs(10),
+            drivers: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// The options an operator set for a driver.
+    pub fn driver_options(&self, kind: &str, name: &str) -> &[(String, String)] {
+        self.drivers.get(&(kind.to_owned(), name.to_owned())).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn default_pools() -> Vec<AddressPool> {
+    let pool = |base: &str, size| AddressPool { base: base.into(), size };
+    vec![
+        pool("172.17.0.0/16", 16),
+        pool("172.18.0.0/16", 16),
+        pool("172.19.0.0/16", 16),
+        pool("172.20.0.0/14", 16),
+        pool("172.24.0.0/14", 16),
+        pool("172.28.0.0/14", 16),
+        pool("192.168.0.0/16", 20),
+    ]
+}
