@@ -13,9 +13,18 @@
 //! * A driver keeps no state between processes except in the directory it is given and in the opaque blobs it returns.
 //! * Options are validated without I/O when the object is created.
 
+#[cfg(panic = "abort")]
+compile_error!(
+    "a Gantry plugin must be built with panic = \"unwind\": a panic would kill the engine's process instead of failing one call"
+);
+
+#[doc(hidden)]
+pub mod abi;
 pub mod error;
+mod export;
 pub mod host;
 pub mod log;
+pub mod manifest;
 pub mod network;
 pub mod options;
 pub mod storage;

@@ -1,0 +1,296 @@
+//! What a plugin file says about itself without being run: the API it was built for, its name, version and licence, and
+//! for each driver in it the kind and the option schema. [`crate::export_plugin!`] writes it into the section
+//! `.note.gantry`; this module reads it back.
+
+use crate::options::{OptionKind, Scope};
+use std::fmt;
+use std::str::FromStr;
+
+/// The four kinds of drivers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Kind {
+    /// Where lines go.
+    Log,
+    /// Where layers lie.
+    Storage,
+    /// How containers are connected.
+    Network,
+    /// Data that outlives containers.
+    Volume,
+}
+
+impl Kind {
+    /// All kinds, in the order they are listed.
+    pub const ALL: [Kind; 4] = [Kind::Log, Kind::Storage, Kind::Network, Kind::Volume];
+
+    /// `log`, `storage`, `network` or `volume`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Log => "log",
+            Kind::Storage => "storage",
+            Kind::Network => "network",
+            Kind::Volume => "volume",
+        }
+    }
+
+    pub(crate) const fn number(self) -> u32 {
+        match self {
+            Kind::Log => 1,
+            Kind::Storage => 2,
+            Kind::Network => 3,
+            Kind::Volume => 4,
+        }
+    }
+
+    fn from_number(number: u32) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|k| k.number() == number)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Kind::ALL.into_iter().find(|k| k.name() == text);
+        known.ok_or_else(|| format!("unknown plugin kind {text:?}: expected log, storage, network or volume"))
+    }
+}
+
+/// A version of the plugin API: two of the same major number understand each other from 1.0 on; before that only equal
+/// ones do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ApiVersion {
+    /// Incompatible changes.
+    pub major: u16,
+    /// Additions.
+    pub minor: u16,
+}
+
+impl ApiVersion {
+    /// True when a plugin built for `plugin` works in an engine that speaks `self`.
+    pub const fn accepts(self, plugin: ApiVersion) -> bool {
+        self.major == plugin.major && (self.major > 0 || self.minor == plugin.minor)
+    }
+}
+
+impl fmt::Display for ApiVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// What a plugin file carries.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Manifest {
+    /// The plugin API it was built for.
+    pub api: ApiVersion,
+    /// Its own name.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// Its licence, an SPDX expression.
+    pub license: String,
+    /// Features of the kernel without which it is no use (`overlay`, `nf_tables` …).
+    pub requires: Vec<String>,
+    /// Its drivers, one per kind.
+    pub drivers: Vec<DriverManifest>,
+}
+
+impl Manifest {
+    /// The driver of a kind.
+    pub fn driver(&self, kind: Kind) -> Option<&DriverManifest> {
+        self.drivers.iter().find(|d| d.kind == kind)
+    }
+}
+
+/// One driver of a plugin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DriverManifest {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its option schema.
+    pub options: Vec<OptionInfo>,
+}
+
+/// An [`crate::options::OptionSpec`] read from a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OptionInfo {
+    /// The key the user types.
+    pub key: String,
+    /// Other spellings.
+    pub aliases: Vec<String>,
+    /// The value's type.
+    pub kind: OptionKind,
+    /// What it belongs to.
+    pub scope: Scope,
+    /// The value when none is given; empty: none.
+    pub default: String,
+    /// The words allowed, for [`OptionKind::CHOICE`].
+    pub choices: Vec<String>,
+    /// One sentence.
+    pub help: String,
+    /// Never shown in clear.
+    pub secret: bool,
+    /// Must be given.
+    pub required: bool,
+}
+
+/// Tags of the note's records. Frozen: new ones are added, unknown ones skipped.
+pub(crate) mod tag {
+    pub const NAME: u32 = 1;
+    pub const VERSION: u32 = 2;
+    pub const LICENSE: u32 = 3;
+    pub const REQUIRES: u32 = 4;
+    pub const DRIVER: u32 = 10;
+    pub const OPTION: u32 = 11;
+    pub const KEY: u32 = 20;
+    pub const ALIASES: u32 = 21;
+    pub const KIND: u32 = 22;
+    pub const SCOPE: u32 = 23;
+    pub const DEFAULT: u32 = 24;
+    pub const CHOICES: u32 = 25;
+    pub const HELP: u32 = 26;
+    pub const FLAGS: u32 = 27;
+    pub const SECRET: u32 = 1;
+    pub const REQUIRED: u32 = 2;
+}
+
+/// Why a note cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BadNote;
+
+impl fmt::Display for BadNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the plugin's note is damaged")
+    }
+}
+
+impl std::error::Error for BadNote {}
+
+impl Manifest {
+    /// The API version alone: the first eight bytes never change their meaning.
+    pub fn api_of(note: &[u8]) -> Result<ApiVersion, BadNote> {
+        let head = note.get(..8).ok_or(BadNote)?;
+        let half = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
+        Ok(ApiVersion { major: half(4), minor: half(6) })
+    }
+
+    /// Reads the descriptor of the note.
+    pub fn parse(note: &[u8]) -> Result<Manifest, BadNote> {
+        let api = Self::api_of(note)?;
+        let mut manifest = Manifest {
+            api,
+            name: String::new(),
+            version: String::new(),
+            license: String::new(),
+            requires: vec![],
+            drivers: vec![],
+        };
+        for record in Records(&note[8..]) {
+            manifest.take(record?)?;
+        }
+        Ok(manifest)
+    }
+
+    fn take(&mut self, (what, data): (u32, &[u8])) -> Result<(), BadNote> {
+        match what {
+            tag::NAME => self.name = text(data)?,
+            tag::VERSION => self.version = text(data)?,
+            tag::LICENSE => self.license = text(data)?,
+            tag::REQUIRES => self.requires = words(data)?,
+            tag::DRIVER => self.drivers.extend(driver(data)?),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn driver(data: &[u8]) -> Result<Option<DriverManifest>, BadNote> {
+    let Some(kind) = Kind::from_number(number(data)?) else { return Ok(None) };
+    let mut options = vec![];
+    for record in Records(&data[4..]) {
+        if let (tag::OPTION, data) = record? {
+            options.push(option(data)?);
+        }
+    }
+    Ok(Some(DriverManifest { kind, options }))
+}
+
+fn option(data: &[u8]) -> Result<OptionInfo, BadNote> {
+    let mut info = OptionInfo {
+        key: String::new(),
+        aliases: vec![],
+        kind: OptionKind::STRING,
+        scope: Scope::OBJECT,
+        default: String::new(),
+        choices: vec![],
+        help: String::new(),
+        secret: false,
+        required: false,
+    };
+    for record in Records(data) {
+        info.take(record?)?;
+    }
+    Ok(info)
+}
+
+impl OptionInfo {
+    fn take(&mut self, (what, data): (u32, &[u8])) -> Result<(), BadNote> {
+        match what {
+            tag::KEY => self.key = text(data)?,
+            tag::ALIASES => self.aliases = words(data)?,
+            tag::KIND => self.kind = OptionKind(number(data)?),
+            tag::SCOPE => self.scope = Scope(number(data)?),
+            tag::DEFAULT => self.default = text(data)?,
+            tag::CHOICES => self.choices = words(data)?,
+            tag::HELP => self.help = text(data)?,
+            tag::FLAGS => {
+                let flags = number(data)?;
+                self.secret = flags & tag::SECRET != 0;
+                self.required = flags & tag::REQUIRED != 0;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+struct Records<'a>(&'a [u8]);
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<(u32, &'a [u8]), BadNote>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let record = split_record(self.0);
+        self.0 = record.map(|(_, _, rest)| rest).unwrap_or_default();
+        Some(record.map(|(what, data, _)| (what, data)).ok_or(BadNote))
+    }
+}
+
+fn split_record(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
+    let what = number(bytes).ok()?;
+    let len = number(bytes.get(4..)?).ok()? as usize;
+    let rest = bytes.get(8..)?;
+    Some((what, rest.get(..len)?, rest.get(len..)?))
+}
+
+fn number(bytes: &[u8]) -> Result<u32, BadNote> {
+    bytes.first_chunk::<4>().map(|b| u32::from_le_bytes(*b)).ok_or(BadNote)
+}
+
+fn text(bytes: &[u8]) -> Result<String, BadNote> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| BadNote)
+}
+
+fn words(bytes: &[u8]) -> Result<Vec<String>, BadNote> {
+    Ok(text(bytes)?.split(',').map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect())
+}
