@@ -6,7 +6,9 @@
 
 pub mod cred;
 pub mod memfd;
+pub mod memory;
 pub mod mount;
+pub mod passing;
 pub mod path;
 pub mod pidfd;
 pub mod pipe;
@@ -15,6 +17,7 @@ pub mod process;
 pub mod protect;
 pub mod seccomp;
 pub mod signal;
+pub mod tty;
 
 pub use nix::errno::Errno;
 

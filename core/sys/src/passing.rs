@@ -1,0 +1,72 @@
+//! Descriptors over unix sockets, and descriptors inherited by number.
+
+use crate::{Result, check};
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// The most descriptors one message carries (the kernel's SCM_MAX_FD is 253).
+pub const MOST_FDS: usize = 250;
+
+/// Sends the parts as one message together with `fds`; never raises SIGPIPE.
+pub fn send(socket: BorrowedFd<'_>, parts: &[IoSlice<'_>], fds: &[RawFd], wait: bool) -> Result<usize> {
+    let mut flags = MsgFlags::MSG_NOSIGNAL;
+    if !wait {
+        flags |= MsgFlags::MSG_DONTWAIT;
+    }
+    let rights = [ControlMessage::ScmRights(fds)];
+    let control = if fds.is_empty() { &rights[..0] } else { &rights[..] };
+    sendmsg::<()>(socket.as_raw_fd(), parts, control, flags, None)
+}
+
+/// Receives one message into `buffer`; zero bytes: the peer is gone. The descriptors are close-on-exec.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> Result<(usize, Vec<OwnedFd>)> {
+    let mut flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    if !wait {
+        flags |= MsgFlags::MSG_DONTWAIT;
+    }
+    let mut space = nix::cmsg_space!([RawFd; MOST_FDS]);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
+    let mut fds = Vec::new();
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = control {
+            fds.extend(numbers.into_iter().map(own));
+        }
+    }
+    if message.flags.contains(MsgFlags::MSG_TRUNC) {
+        return Err(Errno::EMSGSIZE);
+    }
+    Ok((message.bytes, fds))
+}
+
+/// [`receive`] without room for descriptors: those sent along are closed by the kernel.
+pub fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> Result<usize> {
+    let flags = if wait { 0 } else { libc::MSG_DONTWAIT };
+    // SAFETY: the buffer is live and writable for its length.
+    let got = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) };
+    check(got as libc::c_long).map(|n| n as usize)
+}
+
+fn own(number: RawFd) -> OwnedFd {
+    // SAFETY: the kernel has just installed this descriptor for us; nobody else owns it.
+    unsafe { OwnedFd::from_raw_fd(number) }
+}
+
+/// Takes over a descriptor that this program was started with. Call it once per number, before
+/// anything else may have opened it.
+pub fn inherited(number: RawFd) -> Result<OwnedFd> {
+    // SAFETY: F_SETFD takes an int; an unopened number is answered with EBADF.
+    let raw = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    check(libc::c_long::from(raw))?;
+    Ok(own(number))
+}
+
+/// Lets `fd` survive an exec under its number.
+pub fn keep_over_exec(fd: BorrowedFd<'_>) -> Result<RawFd> {
+    // SAFETY: F_SETFD takes an int.
+    let raw = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) };
+    check(libc::c_long::from(raw))?;
+    Ok(fd.as_raw_fd())
+}
