@@ -1,0 +1,307 @@
+//! Applying a layer's tar stream to a directory.
+//!
+//! The directory may be hostile by what was already unpacked into it: every path is resolved by the kernel
+//! inside the layer's root, the last name is never followed, and what exists is replaced, not written into.
+
+mod dirs;
+mod error;
+mod meta;
+mod path;
+mod whiteout;
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timestamps};
+use rustix::io::Errno;
+
+use crate::limits::Limits;
+use crate::tar::{Entry, Input, Kind, TarReader};
+use dirs::{Dirs, Place};
+pub use error::ApplyError;
+use error::lossy;
+use whiteout::{Hider, Meaning};
+
+/// The most warnings one layer may give.
+const WARNINGS: usize = 20;
+
+/// How a storage driver wants to see that lower layers' entries are hidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whiteouts {
+    /// Overlayfs marks with `trusted.overlay.*` attributes.
+    OverlayTrusted,
+    /// Overlayfs marks with `user.overlay.*` attributes, for rootless stores.
+    OverlayUser,
+    /// The tree already holds the lower layers: delete from it.
+    Apply,
+}
+
+/// Where a layer is unpacked.
+#[derive(Clone, Debug)]
+pub struct LayerTarget {
+    /// The directory that becomes the layer's root.
+    pub path: PathBuf,
+    /// How to hide what lower layers have.
+    pub whiteouts: Whiteouts,
+}
+
+/// What a layer turned out to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The sum of the files' apparent sizes.
+    pub size: u64,
+    /// The number of entries.
+    pub entries: u64,
+    /// What could not be carried over, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Unpacks all entries of a stream, then reads it to its end.
+pub fn apply<R: Input>(tar: &mut TarReader<R>, target: &LayerTarget, limits: &Limits) -> Result<Applied, ApplyError> {
+    let mut applier = Applier::new(target, *limits)?;
+    while let Some(entry) = tar.next_entry()? {
+        applier.apply(tar, &entry)?;
+    }
+    tar.drain()?;
+    applier.finish()
+}
+
+struct Applier {
+    dirs: Dirs,
+    hider: Hider,
+    whiteouts: Whiteouts,
+    limits: Limits,
+    dir_times: HashMap<Vec<u8>, Timestamps>,
+    applied: Applied,
+}
+
+impl Applier {
+    fn new(target: &LayerTarget, limits: Limits) -> Result<Self, ApplyError> {
+        let root = open_root(&target.path)?;
+        Ok(Self {
+            dirs: Dirs::new(root, target.whiteouts, limits.depth),
+            hider: Hider::new(target.whiteouts),
+            whiteouts: target.whiteouts,
+            limits,
+            dir_times: HashMap::new(),
+            applied: Applied::default(),
+        })
+    }
+
+    fn apply<R: Input>(&mut self, tar: &mut TarReader<R>, entry: &Entry) -> Result<(), ApplyError> {
+        self.applied.entries += 1;
+        if self.applied.entries > self.limits.entries {
+            return Err(ApplyError::Limit { what: "the number of entries", limit: self.limits.entries });
+        }
+        let path = path::clean(&entry.path, &self.limits)?;
+        match whiteout::meaning(&path)? {
+            Meaning::Entry => self.place(tar, entry, &path),
+            Meaning::Hide(target) => self.hider.hide(&mut self.dirs, &target),
+            Meaning::Opaque(dir) => self.hider.make_opaque(&mut self.dirs, &dir),
+            Meaning::Ignored => Ok(()),
+        }
+    }
+
+    fn place<R: Input>(&mut self, tar: &mut TarReader<R>, entry: &Entry, path: &[u8]) -> Result<(), ApplyError> {
+        if path.is_empty() {
+            return self.root(entry);
+        }
+        let place = self.dirs.place(path)?;
+        self.hider.touch(path);
+        match entry.kind {
+            Kind::Regular => self.file(tar, entry, &place),
+            Kind::Directory => self.directory(entry, &place),
+            Kind::HardLink => self.hard_link(entry, &place),
+            Kind::Symlink => self.symlink(entry, &place),
+            Kind::Fifo => self.node(entry, &place, FileType::Fifo),
+            Kind::CharDevice => self.device(entry, &place, FileType::CharacterDevice),
+            Kind::BlockDevice => self.device(entry, &place, FileType::BlockDevice),
+        }
+    }
+
+    fn root(&mut self, entry: &Entry) -> Result<(), ApplyError> {
+        if entry.kind != Kind::Directory {
+            return Err(ApplyError::Escape(lossy(&entry.path)));
+        }
+        self.dir_times.insert(Vec::new(), meta::times(entry));
+        meta::set_open(&self.dirs.root(), entry, b"/")
+    }
+
+    fn file<R: Input>(&mut self, tar: &mut TarReader<R>, entry: &Entry, place: &Place) -> Result<(), ApplyError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let create = || rustix::fs::openat(&*place.dir, &place.name[..], flags, Mode::RUSR | Mode::WUSR);
+        let file = self.make("create", place, create)?;
+        match &entry.chunks {
+            None => write_all(tar, &file, &place.path)?,
+            Some(_) => write_sparse(tar, &file, entry, &place.path)?,
+        }
+        meta::set_open(&file, entry, &place.path)?;
+        let timed = rustix::fs::futimens(&file, &meta::times(entry));
+        timed.map_err(ApplyError::io("set the times of", &place.path))?;
+        self.applied.size = self.applied.size.saturating_add(entry.size);
+        Ok(())
+    }
+
+    fn directory(&mut self, entry: &Entry, place: &Place) -> Result<(), ApplyError> {
+        let replaces_whiteout = self.dirs.clear_whiteout(place)?;
+        let existing = place.stat()?.map(|stat| FileType::from_raw_mode(stat.st_mode));
+        if existing != Some(FileType::Directory) {
+            self.make("create the directory", place, || rustix::fs::mkdirat(&*place.dir, &place.name[..], Mode::RWXU))?;
+        }
+        let dir = place.open_dir()?;
+        if self.whiteouts == Whiteouts::Apply && existing == Some(FileType::Directory) {
+            meta::clear_xattrs(&dir, &place.path)?;
+        }
+        meta::set_open(&dir, entry, &place.path)?;
+        if replaces_whiteout {
+            self.dirs.set_opaque(&dir, &place.path)?;
+        }
+        self.dir_times.insert(place.path.clone(), meta::times(entry));
+        Ok(())
+    }
+
+    fn symlink(&mut self, entry: &Entry, place: &Place) -> Result<(), ApplyError> {
+        self.make("create the symlink", place, || {
+            rustix::fs::symlinkat(&entry.link[..], &*place.dir, &place.name[..])
+        })?;
+        self.set_named(entry, place)
+    }
+
+    fn hard_link(&mut self, entry: &Entry, place: &Place) -> Result<(), ApplyError> {
+        let wrong = || ApplyError::LinkTarget { path: lossy(&place.path), target: lossy(&entry.link) };
+        let target_path = path::clean(&entry.link, &self.limits)?;
+        if target_path == place.path || target_path.is_empty() {
+            return Err(wrong());
+        }
+        let target = self.dirs.find(&target_path)?.ok_or_else(wrong)?;
+        let stat = target.stat()?.ok_or_else(wrong)?;
+        let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if is_dir || dirs::is_whiteout(&stat) {
+            return Err(wrong());
+        }
+        self.make("create the hard link", place, || {
+            rustix::fs::linkat(&*target.dir, &target.name[..], &*place.dir, &place.name[..], AtFlags::empty())
+        })
+    }
+
+    fn device(&mut self, entry: &Entry, place: &Place, kind: FileType) -> Result<(), ApplyError> {
+        if kind == FileType::CharacterDevice && (entry.major, entry.minor) == (0, 0) {
+            self.warn(format!("{}: a character device 0:0 cannot be in a layer", lossy(&place.path)));
+            return Ok(());
+        }
+        match self.node(entry, place, kind) {
+            Err(ApplyError::Io { source, .. })
+                if source.raw_os_error() == Some(Errno::PERM.raw_os_error())
+                    && self.whiteouts == Whiteouts::OverlayUser =>
+            {
+                self.warn(format!("{}: devices cannot be made without privileges", lossy(&place.path)));
+                Ok(())
+            }
+            made => made,
+        }
+    }
+
+    fn node(&mut self, entry: &Entry, place: &Place, kind: FileType) -> Result<(), ApplyError> {
+        let act = if kind == FileType::Fifo { "create the fifo" } else { "make the device" };
+        let device = rustix::fs::makedev(entry.major, entry.minor);
+        self.make(act, place, || {
+            rustix::fs::mknodat(&*place.dir, &place.name[..], kind, Mode::RUSR | Mode::WUSR, device)
+        })?;
+        self.set_named(entry, place)
+    }
+
+    fn set_named(&mut self, entry: &Entry, place: &Place) -> Result<(), ApplyError> {
+        if let Some(skipped) = meta::set_named(place, entry)? {
+            self.warn(skipped);
+        }
+        Ok(())
+    }
+
+    /// Makes something new, after removing what has the name.
+    fn make<T>(
+        &mut self,
+        act: &'static str,
+        place: &Place,
+        create: impl Fn() -> Result<T, Errno>,
+    ) -> Result<T, ApplyError> {
+        match create() {
+            Err(Errno::EXIST) => {
+                self.dirs.forget();
+                place.remove()?;
+                create().map_err(ApplyError::io(act, &place.path))
+            }
+            made => made.map_err(ApplyError::io(act, &place.path)),
+        }
+    }
+
+    fn warn(&mut self, text: String) {
+        if self.applied.warnings.len() < WARNINGS {
+            self.applied.warnings.push(text);
+        }
+    }
+
+    /// Directories get their times last, deepest first, because every entry made in them changed them.
+    fn finish(mut self) -> Result<Applied, ApplyError> {
+        let mut times: Vec<_> = self.dir_times.drain().collect();
+        times.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+        let root = self.dirs.root();
+        for (path, times) in times {
+            set_dir_times(&root, &path, &times)?;
+        }
+        Ok(self.applied)
+    }
+}
+
+fn open_root(path: &Path) -> Result<OwnedFd, ApplyError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::empty());
+    opened.map_err(ApplyError::io("open the directory", path.as_os_str().as_encoded_bytes()))
+}
+
+/// A directory that was replaced by something else later in the stream keeps no times.
+fn set_dir_times(root: &OwnedFd, path: &[u8], times: &Timestamps) -> Result<(), ApplyError> {
+    let path = if path.is_empty() { b"." } else { path };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+        Ok(dir) => rustix::fs::futimens(&dir, times).map_err(ApplyError::io("set the times of", path)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(()),
+        Err(error) => Err(ApplyError::io("open the directory", path)(error)),
+    }
+}
+
+fn write_all<R: Input>(tar: &mut TarReader<R>, file: &OwnedFd, path: &[u8]) -> Result<(), ApplyError> {
+    tar.read_data(|mut piece| {
+        while !piece.is_empty() {
+            let count = rustix::io::write(file, piece).map_err(ApplyError::io("write", path))?;
+            piece = &piece[count..];
+        }
+        Ok(())
+    })
+}
+
+/// Writes the stored runs where they belong and leaves the holes.
+fn write_sparse<R: Input>(
+    tar: &mut TarReader<R>,
+    file: &OwnedFd,
+    entry: &Entry,
+    path: &[u8],
+) -> Result<(), ApplyError> {
+    let mut chunks = entry.chunks.iter().flatten().copied().filter(|chunk| chunk.len > 0);
+    let mut chunk = chunks.next();
+    tar.read_data(|mut piece| {
+        while !piece.is_empty() {
+            let Some(now) = &mut chunk else { break };
+            let count = piece.len().min(usize::try_from(now.len).unwrap_or(usize::MAX));
+            let count = rustix::io::pwrite(file, &piece[..count], now.offset).map_err(ApplyError::io("write", path))?;
+            (now.offset, now.len) = (now.offset + count as u64, now.len - count as u64);
+            piece = &piece[count..];
+            if now.len == 0 {
+                chunk = chunks.next();
+            }
+        }
+        Ok::<(), ApplyError>(())
+    })?;
+    rustix::fs::ftruncate(file, entry.size).map_err(ApplyError::io("extend", path))
+}
