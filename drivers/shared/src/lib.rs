@@ -1,4 +1,8 @@
 //! What two drivers share: netlink messages, nf_tables encoding, namespaces.
 
+pub mod attributes;
 pub mod layers;
+pub mod link;
+pub mod netlink;
+pub mod netns;
 pub mod tree;
