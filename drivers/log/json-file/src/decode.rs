@@ -1,0 +1,278 @@
+//! One line of the file into a record.
+//!
+//! Lines written by this driver or by Docker have one exact order of keys; [`fast`] takes them apart with one search and a
+//! few comparisons, and copies nothing. Whatever it does not recognise is left to [`slow`], a real JSON parser.
+
+use crate::escape;
+use crate::stamp::Clock;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use gantry_plugin_api::log::Stream;
+use serde_json::{Map, Value};
+use std::ops::Range;
+
+/// The place of a piece in its line, from the key `p`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Piece {
+    /// Same for all pieces of a line.
+    pub id: u64,
+    /// From 1.
+    pub ordinal: u32,
+    /// Ends the line.
+    pub last: bool,
+}
+
+/// What a line says; ranges lie within the line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Length of the line with its newline.
+    pub end: usize,
+    /// Nanoseconds.
+    pub time: u64,
+    /// Where the bytes came from.
+    pub stream: Stream,
+    /// The bytes were followed by a newline.
+    pub newline: bool,
+    /// The attributes as a JSON object, or empty.
+    pub attributes: Range<usize>,
+    /// From the key `p`.
+    pub piece: Option<Piece>,
+    body: Range<usize>,
+    escaped: bool,
+    base64: Range<usize>,
+}
+
+impl Record {
+    /// The bytes of the record, made in place where they were escaped. `None`: an escape or the base64 is wrong.
+    #[inline]
+    pub fn bytes<'a>(&self, line: &'a mut [u8]) -> Option<&'a [u8]> {
+        if !self.base64.is_empty() {
+            let raw = STANDARD.decode(&line[self.base64.clone()]).ok()?;
+            let place = &mut line[self.base64.clone()][..raw.len()];
+            place.copy_from_slice(&raw);
+            return Some(place);
+        }
+        let body = &mut line[self.body.clone()];
+        let length = if self.escaped { escape::undo(body)? } else { body.len() };
+        Some(&body[..length])
+    }
+}
+
+const HEAD: &[u8] = b"{\"log\":\"";
+const STREAM: &[u8] = b",\"stream\":\"std";
+const TIME: &[u8] = b",\"time\":\"";
+const ATTRIBUTES: &[u8] = b",\"attrs\":";
+
+/// Reads the line at the start of `text`, which may go on behind it; `None`: not one of ours, or not all there.
+#[inline]
+pub fn fast(text: &[u8], clock: &mut Clock) -> Option<Record> {
+    text.strip_prefix(HEAD)?;
+    let (body, quote, escaped) = body(text)?;
+    let rest = text[quote + 1..].strip_prefix(STREAM)?;
+    let (stream, rest) = match rest.split_first_chunk::<4>()? {
+        (b"out\"", rest) => (Stream::STDOUT, rest),
+        (b"err\"", rest) => (Stream::STDERR, rest),
+        _ => return None,
+    };
+    let (attributes, rest) = match rest.strip_prefix(TIME) {
+        Some(rest) => (0..0, rest),
+        None => attributes(text, rest)?,
+    };
+    let (time, used) = clock.utc(rest)?;
+    let rest = rest[used..].strip_prefix(b"\"")?;
+    let newline = quote > body.end;
+    let mut record = Record { end: 0, time, stream, newline, attributes, piece: None, body, escaped, base64: 0..0 };
+    let rest = if rest.starts_with(b"}\n") { rest } else { extras(&mut record, text, rest)? };
+    record.end = text.len() - rest.strip_prefix(b"}\n")?.len();
+    Some(record)
+}
+
+/// The inside of the string that begins behind [`HEAD`], without a newline at its end, the place of the closing quote, and
+/// whether there are escapes inside.
+#[inline]
+fn body(text: &[u8]) -> Option<(Range<usize>, usize, bool)> {
+    let (mut at, mut escaped) = (HEAD.len(), false);
+    loop {
+        let hit = at + memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[hit] == b'"' {
+            return Some((HEAD.len()..hit, hit, escaped));
+        }
+        if text.get(hit + 1..hit + 3)? == b"n\"" {
+            return Some((HEAD.len()..hit, hit + 2, escaped));
+        }
+        (at, escaped) = (hit + 2, true);
+    }
+}
+
+/// Range of the attributes' object, and what comes behind the start of the time.
+fn attributes<'a>(text: &[u8], rest: &'a [u8]) -> Option<(Range<usize>, &'a [u8])> {
+    let object = rest.strip_prefix(ATTRIBUTES)?;
+    let start = text.len() - object.len();
+    let length = object_length(object)?;
+    Some((start..start + length, object[length..].strip_prefix(TIME)?))
+}
+
+/// Length of the flat object at the start of `text`.
+fn object_length(text: &[u8]) -> Option<usize> {
+    let mut at = text.strip_prefix(b"{").map(|_| 1)?;
+    loop {
+        match text.get(at)? {
+            b'"' => at += string_length(&text[at..])?,
+            b'}' => return Some(at + 1),
+            b':' | b',' => at += 1,
+            _ => return None,
+        }
+    }
+}
+
+/// Length of the string at the start of `text`, quotes included.
+fn string_length(text: &[u8]) -> Option<usize> {
+    let mut at = text.strip_prefix(b"\"").map(|_| 1)?;
+    loop {
+        let hit = at + memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[hit] == b'"' {
+            return Some(hit + 1);
+        }
+        at = hit + 2;
+    }
+}
+
+/// Our keys behind the time; answers what comes behind them.
+#[inline(never)]
+fn extras<'a>(record: &mut Record, text: &[u8], mut rest: &'a [u8]) -> Option<&'a [u8]> {
+    if let Some(value) = rest.strip_prefix(b",\"b64\":") {
+        let (start, length) = (text.len() - value.len(), string_length(value)?);
+        record.base64 = start + 1..start + length - 1;
+        rest = &value[length..];
+    }
+    if let Some(value) = rest.strip_prefix(b",\"p\":") {
+        let length = string_length(value)?;
+        record.piece = Some(piece(&value[1..length - 1])?);
+        rest = &value[length..];
+    }
+    Some(rest)
+}
+
+/// `7/2/1`.
+fn piece(text: &[u8]) -> Option<Piece> {
+    let mut parts = std::str::from_utf8(text).ok()?.split('/');
+    let (id, ordinal) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let last = parts.next()? == "1";
+    parts.next().is_none().then_some(Piece { id, ordinal, last })
+}
+
+/// Reads any JSON object with the keys `log` and `time`. The line is without its newline and is rewritten: the bytes to its
+/// start, the attributes to its end, where they always find room.
+#[inline(never)]
+pub fn slow(line: &mut [u8], clock: &mut Clock) -> Option<Record> {
+    let Value::Object(keys) = serde_json::from_slice(line).ok()? else { return None };
+    let text = |key| keys.get(key).and_then(Value::as_str);
+    let log = text("log")?;
+    let time = clock.any_zone(text("time")?.as_bytes())?;
+    let raw = text("b64").and_then(|raw| STANDARD.decode(raw).ok());
+    let bytes = raw.as_deref().unwrap_or(log.strip_suffix('\n').unwrap_or(log).as_bytes());
+    let attributes = keys.get("attrs").and_then(Value::as_object).map_or(Vec::new(), object_text);
+    let behind = line.len().checked_sub(attributes.len()).filter(|start| *start >= bytes.len())?;
+    line[..bytes.len()].copy_from_slice(bytes);
+    line[behind..].copy_from_slice(&attributes);
+    Some(Record {
+        end: line.len() + 1,
+        time,
+        stream: if text("stream") == Some("stderr") { Stream::STDERR } else { Stream::STDOUT },
+        newline: log.ends_with('\n'),
+        attributes: if attributes.is_empty() { 0..0 } else { behind..line.len() },
+        piece: text("p").and_then(|text| piece(text.as_bytes())),
+        body: 0..bytes.len(),
+        escaped: false,
+        base64: 0..0,
+    })
+}
+
+fn object_text(object: &Map<String, Value>) -> Vec<u8> {
+    if object.is_empty() { Vec::new() } else { serde_json::to_vec(object).unwrap_or_default() }
+}
+
+/// True when the line, without newline, is a whole record.
+pub fn is_record(line: &mut [u8]) -> bool {
+    slow(line, &mut Clock::new()).is_some()
+}
+
+/// The pairs of the attributes' object, sorted by key.
+pub fn pairs(object: &[u8]) -> Vec<(String, String)> {
+    let Ok(Value::Object(object)) = serde_json::from_slice(object) else { return Vec::new() };
+    let text = |value: Value| match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let mut pairs: Vec<_> = object.into_iter().map(|(key, value)| (key, text(value))).collect();
+    pairs.sort();
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes, stream, newline, attributes, piece.
+    type Seen = (Vec<u8>, &'static str, bool, Vec<(String, String)>, Option<Piece>);
+
+    fn seen(record: &Record, line: &mut [u8]) -> Seen {
+        let attributes = pairs(&line[record.attributes.clone()]);
+        let bytes = record.bytes(line).unwrap().to_vec();
+        (bytes, record.stream.name(), record.newline, attributes, record.piece)
+    }
+
+    fn both(line: &str) -> (Option<Seen>, Option<Seen>) {
+        let mut behind = format!("{line}\nmore").into_bytes();
+        let quick = fast(&behind, &mut Clock::new());
+        let quick = quick.inspect(|record| assert_eq!(record.end, line.len() + 1)).map(|r| seen(&r, &mut behind));
+        let mut alone = line.as_bytes().to_vec();
+        let thorough = slow(&mut alone, &mut Clock::new());
+        (quick, thorough.map(|record| seen(&record, &mut alone)))
+    }
+
+    #[test]
+    fn own_lines_take_the_fast_way_and_both_agree() {
+        let time = "\"time\":\"2023-11-14T22:13:20.12Z\"";
+        for (line, want) in [
+            (format!(r#"{{"log":"a\n","stream":"stdout",{time}}}"#), "a"),
+            (format!(r#"{{"log":"","stream":"stderr",{time}}}"#), ""),
+            (format!(r#"{{"log":"\n","stream":"stderr",{time}}}"#), ""),
+            (format!(r#"{{"log":"a\"b\\n","stream":"stdout",{time}}}"#), "a\"b\\n"),
+            (format!(r#"{{"log":"\\\n","stream":"stdout",{time}}}"#), "\\"),
+            (format!(r#"{{"log":"x\n\n","stream":"stdout",{time}}}"#), "x\n"),
+            (format!(r#"{{"log":"a\n","stream":"stdout","attrs":{{"k":"}}\"","l":""}},{time}}}"#), "a"),
+            (format!(r#"{{"log":"\ufffd\n","stream":"stdout",{time},"b64":"YWI="}}"#), "ab"),
+            (format!(r#"{{"log":"q","stream":"stdout",{time},"b64":"YWI=","p":"3/1/0"}}"#), "ab"),
+            (format!(r#"{{"log":"q","stream":"stdout",{time},"p":"3/2/0"}}"#), "q"),
+        ] {
+            let (quick, thorough) = both(&line);
+            assert_eq!(quick.as_ref().map(|seen| seen.0.clone()), Some(want.as_bytes().to_vec()), "{line}");
+            assert_eq!(quick, thorough, "{line}");
+        }
+    }
+
+    #[test]
+    fn foreign_lines_take_the_slow_way() {
+        for line in [
+            r#"{"time":"1970-01-01T00:00:00Z","log":"a\n","stream":"stdout"}"#,
+            r#"{ "log": "a\n", "stream": "stdout", "time": "1970-01-01T00:00:00Z" }"#,
+            r#"{"log":"a\n","stream":"stdout","time":"1970-01-01T02:00:00+02:00"}"#,
+            r#"{"log":"a\n","stream":"stdout","time":"1970-01-01T00:00:00Z","new":{"x":[1]}}"#,
+        ] {
+            let (quick, thorough) = both(line);
+            assert_eq!(quick, None, "{line}");
+            assert_eq!(thorough, Some((b"a".to_vec(), "stdout", true, vec![], None)), "{line}");
+        }
+    }
+
+    #[test]
+    fn torn_and_damaged_lines_are_no_records() {
+        let line = r#"{"log":"a\n","stream":"stdout","attrs":{"k":"v"},"time":"2023-11-14T22:13:20.12Z","p":"1/1/0"}"#;
+        for length in 0..line.len() {
+            assert_eq!(both(&line[..length]), (None, None), "{}", &line[..length]);
+        }
+        assert_eq!(both("\0\0\0\0"), (None, None));
+        assert_eq!(both(r#"{"log":"a\n","stream":"stdout","time":"yesterday"}"#), (None, None));
+    }
+}
