@@ -10,9 +10,9 @@ mod usage;
 pub mod xattr;
 
 pub use compare::{Node, is_dir, is_whiteout, node_differs};
-pub use copy::{CopyMode, CopyReport, copy_tree};
-pub use remove::{Budget, empty, remove};
+pub use copy::{CopyMode, CopyReport, copy_tree, shares_blocks};
 pub(crate) use remove::unique;
+pub use remove::{Budget, empty, remove};
 pub use usage::{TreeUsage, usage};
 
 use nix::dir::Dir;

@@ -1,1 +1,22 @@
-//! The overlay2 storage driver.
+//! The overlay2 storage driver: layers of an image are directories that the kernel's overlay file system stacks, a
+//! container is one more directory on top.
+//!
+//! ```text
+//! layers/<id>/diff          a committed layer
+//! containers/<id>/diff      what a container changed; `work` beside it belongs to the kernel
+//! l/<short>                 links to `layers/<id>/diff`, so that many fit into one page of mount options
+//! staging/ trash/           half-made and removed ones, see the shared layer store
+//! ```
+//! The driver never mounts: [`mounts`] says what to mount.
+
+mod changes;
+mod driver;
+mod error;
+mod links;
+mod mounts;
+mod options;
+mod probe;
+mod store;
+
+pub use driver::Overlay2;
+pub use error::Error;
