@@ -204,6 +204,11 @@ impl Options {
         self.parsed(key, |v| parse_size(v, 1024).ok(), "invalid size")
     }
 
+    /// A duration.
+    pub fn duration(&self, key: &str) -> Result<Option<std::time::Duration>> {
+        self.parsed(key, parse_duration, "invalid duration")
+    }
+
     fn parsed<T>(&self, key: &str, parse: impl Fn(&str) -> Option<T>, reason: &str) -> Result<Option<T>> {
         let Some(text) = self.get(key) else { return Ok(None) };
         match parse(text) {
@@ -218,6 +223,30 @@ pub fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// A duration in Go's spelling, not negative: `300ms`, `1.5h`, `2h45m`, `0`.
+pub fn parse_duration(text: &str) -> Option<std::time::Duration> {
+    let (mut rest, mut seconds) = (if text == "0" { "0s" } else { text }, 0.0);
+    while !rest.is_empty() {
+        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let unit = rest[number..].find(|c: char| c.is_ascii_digit() || c == '.').map_or(rest.len(), |n| number + n);
+        seconds += rest[..number].parse::<f64>().ok()? * unit_seconds(&rest[number..unit])?;
+        rest = &rest[unit..];
+    }
+    (!text.is_empty()).then(|| std::time::Duration::try_from_secs_f64(seconds).ok())?
+}
+
+fn unit_seconds(unit: &str) -> Option<f64> {
+    match unit {
+        "ns" => Some(1e-9),
+        "us" | "µs" | "μs" => Some(1e-6),
+        "ms" => Some(1e-3),
+        "s" => Some(1.0),
+        "m" => Some(60.0),
+        "h" => Some(3600.0),
         _ => None,
     }
 }
@@ -253,6 +282,16 @@ mod tests {
         assert_eq!(parse_size("1k", 1024), Ok(1024));
         for bad in ["abc", "-1", "", "1x", "1.2.3k"] {
             assert!(parse_size(bad, 1000).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (text, want) in [("300ms", 300), ("1.5h", 5_400_000), ("2h45m", 9_900_000), ("0", 0), ("1m0s", 60_000)] {
+            assert_eq!(parse_duration(text).map(|d| d.as_millis()), Some(want), "{text}");
+        }
+        for bad in ["", "5", "1x", "-1s", "s", "1s2", "1.2.3s"] {
+            assert_eq!(parse_duration(bad), None, "{bad}");
         }
     }
 }

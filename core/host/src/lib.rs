@@ -1,1 +1,32 @@
-//! Finds, checks and opens plugins; deadlines and quarantine; the only dlopen.
+//! Finds, checks and opens plugins, and stands between the engine and what they do: every call has a deadline, a driver
+//! that misses it is cut off and named, one that does so again and again is put in quarantine. The only `dlopen` of the
+//! engine is here, and this is the only crate of the core that names the plugin API.
+//!
+//! [`Plugins`] is the way in: [`Plugins::list`], [`Plugins::manifest`] and [`Plugins::check_options`] read files and run
+//! nothing of a stranger's; [`Plugins::log`] and its sisters load a driver and return a handle. No thread is started
+//! before the first call through a handle.
+
+mod elf;
+mod error;
+mod handle;
+mod lend;
+mod load;
+mod options;
+mod plugins;
+mod quarantine;
+mod search;
+mod trust;
+mod verdict;
+mod worker;
+
+pub use error::{Error, Result};
+pub use gantry_plugin_api as api;
+pub use gantry_plugin_api::Class;
+pub use gantry_plugin_api::manifest::{ApiVersion, DriverManifest, Kind, Manifest, OptionInfo};
+pub use handle::log::{LogDriver, LogReader, LogSink, OpenedSink};
+pub use handle::network::NetworkDriver;
+pub use handle::storage::{StorageDriver, Store};
+pub use handle::volume::VolumeDriver;
+pub use lend::{Metric, metrics};
+pub use plugins::{Found, Listed, Plugins};
+pub use search::{Search, Source};

@@ -1,0 +1,124 @@
+//! Handles of loaded drivers: the author's traits as the engine calls them. Arguments are copied into what crosses the
+//! interface, so that a call whose deadline passed may go on with them for ever.
+
+pub mod log;
+pub mod network;
+pub mod storage;
+pub mod volume;
+
+use crate::error::{Error, Result};
+use crate::plugins::Found;
+use crate::verdict::Verdicts;
+use crate::worker::{Crew, Limit};
+use abi_stable::library::RootModule;
+use gantry_plugin_api::abi::Mirror;
+use gantry_plugin_api::abi::data::{AbiResult, answer};
+use gantry_plugin_api::abi::host::{HostBox, lend};
+use gantry_plugin_api::manifest::Kind;
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+
+/// A driver of some kind, as the registry of loaded ones keeps it.
+#[derive(Clone)]
+pub enum Loaded {
+    Log(log::LogDriver),
+    Storage(storage::StorageDriver),
+    Network(network::NetworkDriver),
+    Volume(volume::VolumeDriver),
+}
+
+/// What the four kinds of handles have in common.
+pub trait Driver: Clone + Send + Sized + 'static {
+    const KIND: Kind;
+    /// Loads the file and constructs the driver; runs on a thread of `crew`.
+    fn start(found: Found, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self>;
+    fn to_loaded(&self) -> Loaded;
+    fn from_loaded(loaded: Loaded) -> Option<Self>;
+}
+
+/// A driver's object and the threads that call it.
+pub struct Handle<O: Send + Sync + 'static> {
+    object: ManuallyDrop<Arc<O>>,
+    crew: Arc<Crew>,
+}
+
+/// The author's `Drop` is a call like any other: it may hang.
+impl<O: Send + Sync + 'static> Drop for Handle<O> {
+    fn drop(&mut self) {
+        // SAFETY: the field is not used again.
+        let object = unsafe { ManuallyDrop::take(&mut self.object) };
+        if let Some(object) = Arc::into_inner(object) {
+            self.crew.discard(object);
+        }
+    }
+}
+
+impl<O: Send + Sync + 'static> Clone for Handle<O> {
+    fn clone(&self) -> Self {
+        Handle { object: self.object.clone(), crew: self.crew.clone() }
+    }
+}
+
+impl<O: Send + Sync + 'static> Handle<O> {
+    pub fn new(object: O, crew: Arc<Crew>) -> Self {
+        Handle { object: ManuallyDrop::new(Arc::new(object)), crew }
+    }
+
+    pub fn crew(&self) -> &Arc<Crew> {
+        &self.crew
+    }
+
+    /// A call whose answer has a mirror.
+    pub fn call<T: Mirror + Send + 'static>(
+        &self,
+        limit: Limit,
+        name: &'static str,
+        act: impl FnOnce(&O) -> AbiResult<T::Abi> + Send + 'static,
+    ) -> Result<T> {
+        let object = Arc::clone(&self.object);
+        let answered = self.crew.run(limit, name, move || answer::<T>(act(&object)))?;
+        answered.map_err(|error| said(&self.crew, name, error))
+    }
+
+    /// A call whose answer is an object of the driver's.
+    pub fn call_raw<A: Send + 'static>(
+        &self,
+        limit: Limit,
+        name: &'static str,
+        act: impl FnOnce(&O) -> AbiResult<A> + Send + 'static,
+    ) -> Result<A> {
+        let object = Arc::clone(&self.object);
+        let answered = self.crew.run(limit, name, move || unmirrored(act(&object)))?;
+        answered.map_err(|error| said(&self.crew, name, error))
+    }
+}
+
+/// An answer that crosses as it is.
+#[inline]
+pub fn unmirrored<A>(result: AbiResult<A>) -> Result<A, gantry_plugin_api::Error> {
+    match result.into_result() {
+        Ok(value) => Ok(value),
+        Err(error) => Err(Mirror::from_abi(&*error)),
+    }
+}
+
+/// The driver's error with the driver's name.
+#[cold]
+pub fn said(crew: &Crew, call: &'static str, error: gantry_plugin_api::Error) -> Error {
+    Error::Call { kind: crew.kind, name: crew.name.clone(), call, error }
+}
+
+/// Loads the module of a file and calls its constructor. The file stays open: the loader knows libraries by the name of
+/// their descriptor, and a number used again would answer with the wrong one.
+pub fn construct<M: RootModule, O>(
+    found: Found,
+    verdicts: &Verdicts,
+    new: impl FnOnce(&M, HostBox) -> AbiResult<O>,
+) -> Result<O> {
+    let found = ManuallyDrop::new(found);
+    let (kind, name) = (found.kind, found.name.clone());
+    let refused = |reason| Error::Load { kind, name: name.clone(), path: found.path.clone(), reason };
+    let module = crate::load::module::<M>(&found, verdicts).map_err(refused)?;
+    let host = lend(crate::lend::host_for(format!("{kind}/{name}")));
+    unmirrored(new(&module, host)).map_err(|error| Error::Call { kind, name: name.clone(), call: "new", error })
+}

@@ -1,0 +1,159 @@
+//! Network drivers. Descriptors of namespaces are duplicated for the call: one that is abandoned must not find another
+//! file behind the number.
+
+use super::{Driver, Handle, Loaded, construct, said, unmirrored};
+use crate::error::{Error, Result};
+use crate::plugins::Found;
+use crate::verdict::Verdicts;
+use crate::worker::{Crew, Limit};
+use gantry_plugin_api::abi::Mirror;
+use gantry_plugin_api::abi::network::{DriverBox, NetworkModule};
+use gantry_plugin_api::manifest::Kind;
+use gantry_plugin_api::network::{Attachment, EndpointSpec, NetworkCapabilities, NetworkSpec, PortMapping};
+use gantry_plugin_api::types::{Blob, Dirs};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// A loaded network driver.
+#[derive(Clone)]
+pub struct NetworkDriver {
+    handle: Handle<DriverBox>,
+    capabilities: NetworkCapabilities,
+}
+
+impl Driver for NetworkDriver {
+    const KIND: Kind = Kind::Network;
+
+    fn start(found: Found, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
+        let object = construct(found, verdicts, |m: &NetworkModule, host| m.new()(host))?;
+        let capabilities = unmirrored(object.capabilities()).map_err(|e| said(&crew, "capabilities", e))?;
+        let capabilities = NetworkCapabilities::from_abi(&capabilities);
+        Ok(NetworkDriver { handle: Handle::new(object, crew), capabilities })
+    }
+
+    fn to_loaded(&self) -> Loaded {
+        Loaded::Network(self.clone())
+    }
+
+    fn from_loaded(loaded: Loaded) -> Option<Self> {
+        if let Loaded::Network(driver) = loaded { Some(driver) } else { None }
+    }
+}
+
+impl NetworkDriver {
+    /// The name it was selected by.
+    pub fn name(&self) -> &str {
+        &self.handle.crew().name
+    }
+
+    /// What it can do.
+    pub fn capabilities(&self) -> NetworkCapabilities {
+        self.capabilities
+    }
+
+    /// Checks across options and subnets; no I/O.
+    pub fn validate(&self, network: &NetworkSpec) -> Result<()> {
+        let network = network.to_abi();
+        self.handle.call(Limit::Quick, "validate", move |d| d.validate(&network))
+    }
+
+    /// Makes what the network needs on the host.
+    pub fn create(&self, network: &NetworkSpec, state: &[u8], dirs: &Dirs) -> Result<Blob> {
+        let (network, state, dirs) = (network.to_abi(), state.to_vec(), dirs.to_abi());
+        self.handle.call(Limit::Quick, "create", move |d| d.create(&network, state.as_slice().into(), &dirs))
+    }
+
+    /// Undoes `create`.
+    pub fn delete(&self, network: &NetworkSpec, state: &[u8], dirs: &Dirs) -> Result<()> {
+        let (network, state, dirs) = (network.to_abi(), state.to_vec(), dirs.to_abi());
+        self.handle.call(Limit::Quick, "delete", move |d| d.delete(&network, state.as_slice().into(), &dirs))
+    }
+
+    /// Connects a namespace.
+    pub fn attach(
+        &self,
+        network: &NetworkSpec,
+        state: &[u8],
+        endpoint: &EndpointSpec,
+        netns: BorrowedFd<'_>,
+        dirs: &Dirs,
+    ) -> Result<Attachment> {
+        let netns = self.own(netns, "attach")?;
+        let (network, state, endpoint, dirs) = (network.to_abi(), state.to_vec(), endpoint.to_abi(), dirs.to_abi());
+        self.handle.call(Limit::Quick, "attach", move |d| {
+            d.attach(&network, state.as_slice().into(), &endpoint, netns.as_raw_fd(), &dirs)
+        })
+    }
+
+    /// Disconnects; `netns` is `None` when the namespace is gone.
+    pub fn detach(
+        &self,
+        network: &NetworkSpec,
+        state: &[u8],
+        endpoint: &EndpointSpec,
+        attachment: &[u8],
+        netns: Option<BorrowedFd<'_>>,
+        dirs: &Dirs,
+    ) -> Result<()> {
+        let netns = netns.map(|fd| self.own(fd, "detach")).transpose()?;
+        let (network, endpoint, dirs) = (network.to_abi(), endpoint.to_abi(), dirs.to_abi());
+        let (state, attachment) = (state.to_vec(), attachment.to_vec());
+        self.handle.call(Limit::Quick, "detach", move |d| {
+            let netns = netns.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+            d.detach(&network, state.as_slice().into(), &endpoint, attachment.as_slice().into(), netns, &dirs)
+        })
+    }
+
+    /// Publishes more ports of a running endpoint; all or none.
+    pub fn publish(
+        &self,
+        network: &NetworkSpec,
+        endpoint: &EndpointSpec,
+        attachment: &[u8],
+        ports: &[PortMapping],
+        dirs: &Dirs,
+    ) -> Result<()> {
+        let (network, endpoint, dirs) = (network.to_abi(), endpoint.to_abi(), dirs.to_abi());
+        let (attachment, ports) = (attachment.to_vec(), ports.to_vec().to_abi());
+        self.handle.call(Limit::Quick, "publish", move |d| {
+            d.publish(&network, &endpoint, attachment.as_slice().into(), &ports, &dirs)
+        })
+    }
+
+    /// Takes ports back.
+    pub fn unpublish(
+        &self,
+        network: &NetworkSpec,
+        endpoint: &EndpointSpec,
+        attachment: &[u8],
+        ports: &[PortMapping],
+        dirs: &Dirs,
+    ) -> Result<()> {
+        let (network, endpoint, dirs) = (network.to_abi(), endpoint.to_abi(), dirs.to_abi());
+        let (attachment, ports) = (attachment.to_vec(), ports.to_vec().to_abi());
+        self.handle.call(Limit::Quick, "unpublish", move |d| {
+            d.unpublish(&network, &endpoint, attachment.as_slice().into(), &ports, &dirs)
+        })
+    }
+
+    /// Makes the host agree with the endpoints that live.
+    pub fn reconcile(
+        &self,
+        network: &NetworkSpec,
+        state: &[u8],
+        live: &[(EndpointSpec, Blob)],
+        dirs: &Dirs,
+    ) -> Result<()> {
+        let (network, state, dirs) = (network.to_abi(), state.to_vec(), dirs.to_abi());
+        let live = live.to_vec().to_abi();
+        self.handle
+            .call(Limit::Quick, "reconcile", move |d| d.reconcile(&network, state.as_slice().into(), &live, &dirs))
+    }
+
+    fn own(&self, fd: BorrowedFd<'_>, call: &'static str) -> Result<OwnedFd> {
+        fd.try_clone_to_owned().map_err(|e| {
+            let reason = format!("cannot duplicate the namespace's descriptor: {e}");
+            Error::Run { kind: Kind::Network, name: self.name().to_owned(), call, reason }
+        })
+    }
+}

@@ -1,0 +1,244 @@
+//! Runs calls of one driver with a deadline. A call goes to an idle thread of the driver, or a new one; a thread whose
+//! call is overdue is abandoned with everything the call borrowed, which is why jobs own what they use.
+
+use crate::error::{Error, Result};
+use crate::quarantine::Quarantine;
+use gantry_plugin_api::manifest::Kind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Calls that may move an image's worth of data get so many times the deadline.
+const BULK: u32 = 60;
+
+/// How long a call may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    /// The deadline.
+    Quick,
+    /// Sixty times the deadline.
+    Bulk,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads of one driver.
+pub struct Crew {
+    pub kind: Kind,
+    pub name: String,
+    deadline: Duration,
+    idle: Mutex<Vec<Sender<Job>>>,
+    stuck: OnceLock<&'static str>,
+    quarantine: Arc<Quarantine>,
+}
+
+/// Where a call's answer is awaited.
+struct Slot<R> {
+    state: Mutex<State<R>>,
+    ready: Condvar,
+}
+
+enum State<R> {
+    Running,
+    Done(std::thread::Result<R>),
+    Abandoned,
+}
+
+impl Crew {
+    /// No threads yet.
+    pub fn new(kind: Kind, name: &str, deadline: Duration, quarantine: Arc<Quarantine>) -> Arc<Self> {
+        let (idle, stuck) = (Mutex::new(vec![]), OnceLock::new());
+        Arc::new(Crew { kind, name: name.to_owned(), deadline, idle, stuck, quarantine })
+    }
+
+    /// Runs `job` and waits for it until the deadline.
+    pub fn run<R: Send + 'static>(
+        self: &Arc<Self>,
+        limit: Limit,
+        call: &'static str,
+        job: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R> {
+        if let Some(stuck) = self.stuck.get() {
+            return Err(Error::Wedged { kind: self.kind, name: self.name.clone(), call, stuck });
+        }
+        if self.deadline == Duration::MAX {
+            return self.finished(call, catch_unwind(AssertUnwindSafe(job)));
+        }
+        let slot = Arc::new(Slot { state: Mutex::new(State::Running), ready: Condvar::new() });
+        self.hand_over(&slot, call, job)?;
+        self.wait(&slot, limit, call)
+    }
+
+    /// Lets a thread drop something of the driver's, without waiting for it.
+    pub fn discard<T: Send + 'static>(self: &Arc<Self>, object: T) {
+        if self.stuck.get().is_some() {
+            std::mem::forget(object);
+        } else if self.deadline == Duration::MAX {
+            drop(object);
+        } else {
+            let slot = Arc::new(Slot { state: Mutex::new(State::Running), ready: Condvar::new() });
+            let _ = self.hand_over(&slot, "drop", move || drop(object));
+        }
+    }
+
+    fn hand_over<R: Send + 'static>(
+        self: &Arc<Self>,
+        slot: &Arc<Slot<R>>,
+        call: &'static str,
+        job: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<()> {
+        let idle = lock(&self.idle).pop();
+        let sender = match idle {
+            Some(sender) => sender,
+            None => self.hire().map_err(|e| self.failed(call, format!("cannot start a thread: {e}")))?,
+        };
+        let (crew, slot, again) = (self.clone(), slot.clone(), sender.clone());
+        let job = Box::new(move || {
+            let answer = catch_unwind(AssertUnwindSafe(job));
+            crew.answer(&slot, answer, again);
+        });
+        sender.send(job).map_err(|_| self.failed(call, "its thread is gone".to_owned()))
+    }
+
+    /// Gives the answer to the caller if it still waits; the thread is idle before the caller can ask again.
+    fn answer<R>(&self, slot: &Slot<R>, answer: std::thread::Result<R>, again: Sender<Job>) {
+        let mut state = lock(&slot.state);
+        if matches!(*state, State::Abandoned) {
+            tracing::warn!(driver = %format_args!("{}/{}", self.kind, self.name), "an abandoned call returned after all");
+            return;
+        }
+        lock(&self.idle).push(again);
+        *state = State::Done(answer);
+        drop(state);
+        slot.ready.notify_one();
+    }
+
+    fn wait<R>(&self, slot: &Slot<R>, limit: Limit, call: &'static str) -> Result<R> {
+        let allowed = self.allowed(limit);
+        let until = Instant::now() + allowed;
+        let mut state = lock(&slot.state);
+        loop {
+            match std::mem::replace(&mut *state, State::Running) {
+                State::Done(answer) => return self.finished(call, answer),
+                other => *state = other,
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                *state = State::Abandoned;
+                return Err(self.give_up(call, allowed));
+            }
+            state = slot.ready.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn allowed(&self, limit: Limit) -> Duration {
+        match limit {
+            Limit::Quick => self.deadline,
+            Limit::Bulk => self.deadline.saturating_mul(BULK).min(Duration::from_secs(86_400)),
+        }
+    }
+
+    fn give_up(&self, call: &'static str, after: Duration) -> Error {
+        let _ = self.stuck.set(call);
+        self.quarantine.strike(self.kind, &self.name, &format!("{call} hung"));
+        Error::TimedOut { kind: self.kind, name: self.name.clone(), call, after }
+    }
+
+    fn finished<R>(&self, call: &'static str, answer: std::thread::Result<R>) -> Result<R> {
+        answer.map_err(|payload| {
+            std::mem::forget(payload);
+            self.failed(call, "panicked in the engine's own code".to_owned())
+        })
+    }
+
+    fn failed(&self, call: &'static str, reason: String) -> Error {
+        Error::Run { kind: self.kind, name: self.name.clone(), call, reason }
+    }
+
+    /// Signals are for the engine's own threads.
+    fn hire(&self) -> std::io::Result<Sender<Job>> {
+        let (sender, jobs) = channel::<Job>();
+        let mask = block_signals();
+        let started = std::thread::Builder::new().name(thread_name(&self.name)).spawn(move || work(&jobs));
+        restore_signals(&mask);
+        started.map(|_| sender)
+    }
+}
+
+fn work(jobs: &Receiver<Job>) {
+    while let Ok(job) = jobs.recv() {
+        job();
+    }
+}
+
+/// The kernel keeps 15 bytes.
+fn thread_name(driver: &str) -> String {
+    format!("drv-{}", driver.chars().take(11).collect::<String>())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn block_signals() -> libc::sigset_t {
+    // SAFETY: sigset_t is plain data; every bit pattern is valid.
+    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    let mut old: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `all` is ours to write.
+    unsafe { libc::sigfillset(&mut all) };
+    // SAFETY: both sets live here.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut old) };
+    old
+}
+
+fn restore_signals(mask: &libc::sigset_t) {
+    // SAFETY: the mask was read by `block_signals`.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, std::ptr::null_mut()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crew(deadline: Duration) -> Arc<Crew> {
+        Crew::new(Kind::Log, "x", deadline, Arc::new(Quarantine::new(None)))
+    }
+
+    #[test]
+    fn calls_one_after_another_share_a_thread() {
+        let crew = crew(Duration::from_secs(5));
+        let id = || crew.run(Limit::Quick, "id", || std::thread::current().id()).expect("ran");
+        let first = id();
+        assert!((0..100).all(|_| id() == first));
+        assert_ne!(first, std::thread::current().id());
+    }
+
+    #[test]
+    fn an_overdue_call_is_named_and_the_driver_left_alone() {
+        let crew = crew(Duration::from_millis(30));
+        let hang = crew.run(Limit::Quick, "attach", || std::thread::sleep(Duration::from_millis(300)));
+        assert_eq!(hang.expect_err("hung").to_string(), "log driver \"x\": attach did not return within 30 ms");
+        let next = crew.run(Limit::Quick, "detach", || ());
+        let text = "log driver \"x\": detach not tried: an earlier attach never returned";
+        assert_eq!(next.expect_err("wedged").to_string(), text);
+    }
+
+    #[test]
+    fn bulk_calls_get_more_time_and_no_deadline_means_no_thread() {
+        let slow = || std::thread::sleep(Duration::from_millis(60));
+        assert!(crew(Duration::from_millis(30)).run(Limit::Bulk, "copy", slow).is_ok());
+        let here = crew(Duration::MAX).run(Limit::Quick, "id", || std::thread::current().id());
+        assert_eq!(here.expect("ran"), std::thread::current().id());
+    }
+
+    #[test]
+    fn threads_of_a_crew_see_no_signals() {
+        let blocked = crew(Duration::from_secs(5))
+            .run(Limit::Quick, "mask", || std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default());
+        let status = blocked.expect("ran");
+        let mask = status.lines().find_map(|l| l.strip_prefix("SigBlk:\t")).expect("mask");
+        assert!(u64::from_str_radix(mask, 16).expect("hex") & (1 << (libc::SIGTERM - 1)) != 0);
+    }
+}
