@@ -1,1 +1,7 @@
 //! The host network driver as a plugin.
+
+gantry_plugin_api::export_plugin! {
+    name: "host",
+    license: "MIT OR Apache-2.0",
+    network: gantry_driver_network_host::HostNetwork,
+}
