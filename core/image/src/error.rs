@@ -77,6 +77,9 @@ pub enum Error {
     /// The image's layers are not in this storage driver.
     #[error("image {image} is not unpacked for the storage driver {driver}")]
     NotUnpacked { image: String, driver: String },
+    /// The name of a storage driver that cannot be one.
+    #[error("invalid storage driver name {0:?}")]
+    NoSuchDriver(String),
     /// `rmi` of something in use.
     #[error("{0}")]
     InUse(String),

@@ -6,17 +6,38 @@
 #![forbid(unsafe_code)]
 
 pub mod apply;
+mod archive;
 pub mod change;
 pub mod config;
 pub mod content;
 pub mod error;
 mod files;
+mod gc;
 mod hash;
+mod import;
+pub mod inspect;
+mod layers;
 pub mod limits;
+mod load;
+mod manifest;
 mod pipeline;
+pub mod records;
+mod remove;
+mod store;
 pub mod tar;
 
 pub use apply::{LayerTarget, Whiteouts};
+pub use change::apply_changes;
+pub use config::{ContainerConfig, ImageConfig};
+pub use content::ContentStore;
 pub use error::{BoxError, Class, Error, Result};
+pub use files::Lock;
+pub use gc::Collected;
 pub use hash::{chain_ids, sha256};
+pub use import::{ImportRequest, Imported};
+pub use layers::{LayerSink, UnpackOptions};
 pub use limits::Limits;
+pub use load::Loaded;
+pub use records::{Image, Layer};
+pub use remove::{DeadLayer, DeleteLayer, Removal, Removed, User, Users};
+pub use store::{ImageStore, ImageSummary};

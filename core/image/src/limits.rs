@@ -22,6 +22,8 @@ pub struct Limits {
     pub json_bytes: u64,
     /// Bytes of one extended tar header.
     pub header_bytes: u64,
+    /// Uncompressed bytes of an outer archive that has to be spooled.
+    pub archive_bytes: u64,
     /// Files of an outer archive.
     pub archive_files: usize,
     /// Layers of one image: with the init and the writable layer this stays below what the kernel stacks.
@@ -39,6 +41,7 @@ impl Default for Limits {
             path_bytes: 4095,
             json_bytes: 8 << 20,
             header_bytes: 1 << 20,
+            archive_bytes: 256 << 30,
             archive_files: 100_000,
             layers: 498,
         }

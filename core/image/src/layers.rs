@@ -1,0 +1,415 @@
+//! Stacks of layers in a storage driver: unpacked in parallel, all or nothing.
+//!
+//! A layer that the driver already holds is used again. The others get random ids, are unpacked, synced, and
+//! only then recorded; until the record is written they belong to this process alone, and dropping the
+//! unfinished stack removes them. A lock per chain id makes two loads of one layer share the work; locks are
+//! taken from the bottom upwards, so nobody waits in a circle.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use gantry_model::digest::{ChainId, DiffId, Digest};
+
+use crate::apply::{ApplyError, LayerTarget};
+use crate::archive::Region;
+use crate::content::{Ingest, Staged};
+use crate::error::{BoxError, Error, Result};
+use crate::files::{self, Lock};
+use crate::hash::chain_ids;
+use crate::limits::Limits;
+use crate::pipeline::{self, Compression, Unpacked};
+use crate::records::{Layer, LayerRecord};
+use crate::store::ImageStore;
+
+/// A storage driver as this crate sees it. Layers are named by ids that we choose and that never come again.
+///
+/// Life of a layer: `begin`, its directory is filled and synced, then `commit`; or `abort` at any time, also
+/// after `commit` if what it belongs to failed.
+pub trait LayerSink: Sync {
+    /// Whether a layer's directory starts as a copy of its parent, so that the parent must be committed first.
+    fn depends_on_parent(&self) -> bool;
+    /// Makes a place for a layer. The parent is committed, or only begun if layers are independent.
+    fn begin(&self, layer: &str, parent: Option<&str>) -> std::result::Result<LayerTarget, BoxError>;
+    /// The layer is whole and on disk.
+    fn commit(&self, layer: &str) -> std::result::Result<(), BoxError>;
+    /// Removes the layer, if it is there.
+    fn abort(&self, layer: &str);
+    /// Whether the layer was committed and is still there.
+    fn exists(&self, layer: &str) -> bool;
+}
+
+/// Where and how to unpack.
+#[derive(Clone, Copy)]
+pub struct UnpackOptions<'a> {
+    /// The storage driver's name, under which its layers are recorded.
+    pub driver: &'a str,
+    pub sink: &'a dyn LayerSink,
+    pub limits: Limits,
+    /// Layers unpacked at the same time.
+    pub threads: usize,
+}
+
+impl<'a> UnpackOptions<'a> {
+    /// Default limits and two layers at a time.
+    pub fn new(driver: &'a str, sink: &'a dyn LayerSink) -> Self {
+        Self { driver, sink, limits: Limits::default(), threads: 2 }
+    }
+}
+
+/// Where one layer's blob is read from.
+pub(crate) struct BlobSource {
+    pub(crate) region: Region,
+    pub(crate) blob: BlobState,
+}
+
+/// What is known of a blob before it is read.
+pub(crate) enum BlobState {
+    /// It is published.
+    Stored(Digest),
+    /// It is whole and hashed, but not published.
+    Staged(Staged),
+    /// It has to be copied; its digest may be prescribed.
+    Foreign(Option<Digest>),
+}
+
+/// A layer of the stack before it is unpacked.
+struct Slot {
+    id: String,
+    parent: Option<ChainId>,
+    parent_id: Option<String>,
+    diff: DiffId,
+    chain: ChainId,
+    known: Option<LayerRecord>,
+    lock: Option<Lock>,
+}
+
+/// A stack that is unpacked but not recorded. Dropping it undoes it.
+pub(crate) struct Stack<'a> {
+    options: &'a UnpackOptions<'a>,
+    begun: Begun<'a>,
+    locks: Vec<Lock>,
+    blobs: Vec<Staged>,
+    fresh: Vec<LayerRecord>,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Layers that were begun and are removed again unless all goes well.
+pub(crate) struct Begun<'a> {
+    sink: &'a dyn LayerSink,
+    ids: Mutex<Vec<String>>,
+}
+
+impl<'a> Begun<'a> {
+    pub(crate) fn new(sink: &'a dyn LayerSink) -> Self {
+        Self { sink, ids: Mutex::default() }
+    }
+
+    pub(crate) fn begin(&self, id: &str, parent: Option<&str>) -> Result<LayerTarget> {
+        self.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(id.to_owned());
+        self.sink.begin(id, parent).map_err(storage("begin", id))
+    }
+
+    pub(crate) fn keep(self) {
+        self.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        let ids = self.ids.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        ids.iter().rev().for_each(|id| self.sink.abort(id));
+    }
+}
+
+/// What unpacking one layer gave.
+struct Done {
+    layer: Layer,
+    staged: Option<Staged>,
+    path: PathBuf,
+    warnings: Vec<String>,
+}
+
+/// Unpacks what the driver lacks of a stack; `source` tells where the blob of the n-th layer is.
+pub(crate) fn unpack_stack<'a>(
+    store: &ImageStore,
+    options: &'a UnpackOptions<'a>,
+    diffs: &[DiffId],
+    source: &(dyn Fn(usize) -> Result<BlobSource> + Sync),
+) -> Result<Stack<'a>> {
+    store.records.prepare_driver(options.driver)?;
+    let mut slots = slots(store, options, diffs)?;
+    let begun = Begun::new(options.sink);
+    let worker = Worker { store, options, begun: &begun, slots: &slots, source };
+    let done = worker.run()?;
+    sync_all(done.iter().flatten().map(|done| &*done.path))?;
+    let mut stack = Stack::new(options, begun);
+    for (index, (slot, done)) in slots.iter_mut().zip(done).enumerate() {
+        match done {
+            Some(done) => stack.add_fresh(slot, done),
+            None => stack.add_known(store, slot, || source(index))?,
+        }
+        stack.locks.extend(slot.lock.take());
+    }
+    Ok(stack)
+}
+
+/// Finds what is there, and locks what is not, from the bottom up.
+fn slots(store: &ImageStore, options: &UnpackOptions<'_>, diffs: &[DiffId]) -> Result<Vec<Slot>> {
+    let mut slots: Vec<Slot> = Vec::with_capacity(diffs.len());
+    for (diff, chain) in diffs.iter().zip(chain_ids(diffs)) {
+        let parent = slots.last().map(|below| below.chain);
+        let parent_id = slots.last().map(|below| below.id.clone());
+        let lock = Lock::passing(&store.records.layer_lock_path(options.driver, &chain)?)?;
+        let known = known_layer(store, options, &chain)?;
+        let (id, lock) = match &known {
+            Some(record) => {
+                lock.discard();
+                (record.id.clone(), None)
+            }
+            None => (random_id()?, Some(lock)),
+        };
+        slots.push(Slot { id, parent, parent_id, diff: *diff, chain, known, lock });
+    }
+    Ok(slots)
+}
+
+/// A layer's record, if the driver still has the layer.
+pub(crate) fn known_layer(
+    store: &ImageStore,
+    options: &UnpackOptions<'_>,
+    chain: &ChainId,
+) -> Result<Option<LayerRecord>> {
+    let record = store.records.layer(options.driver, chain)?;
+    match record {
+        Some(record) if options.sink.exists(&record.id) => Ok(Some(record)),
+        Some(_) => store.records.remove_layer(options.driver, chain).map(|()| None),
+        None => Ok(None),
+    }
+}
+
+/// An id nobody had before and nobody will have again.
+pub(crate) fn random_id() -> Result<String> {
+    let mut bytes = [0; 32];
+    let path = Path::new("/dev/urandom");
+    let mut file = File::open(path).map_err(Error::io("open", path))?;
+    file.read_exact(&mut bytes).map_err(Error::io("read", path))?;
+    Ok(Digest::from_bytes(bytes).hex())
+}
+
+/// The unpacking threads' common ground.
+struct Worker<'a, 'b> {
+    store: &'b ImageStore,
+    options: &'b UnpackOptions<'b>,
+    begun: &'b Begun<'a>,
+    slots: &'b [Slot],
+    source: &'b (dyn Fn(usize) -> Result<BlobSource> + Sync),
+}
+
+impl Worker<'_, '_> {
+    fn run(&self) -> Result<Vec<Option<Done>>> {
+        let missing: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].known.is_none()).collect();
+        let alone = self.options.sink.depends_on_parent() || missing.len() < 2;
+        let threads = if alone { 1 } else { self.options.threads.clamp(1, missing.len()) };
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new(self.slots.iter().map(|_| None).collect::<Vec<_>>());
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(|| self.work(&missing, &next, &results));
+            }
+            self.work(&missing, &next, &results);
+        });
+        let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        results.into_iter().map(Option::transpose).collect()
+    }
+
+    fn work(&self, missing: &[usize], next: &AtomicUsize, results: &Mutex<Vec<Option<Result<Done>>>>) {
+        while let Some(index) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let result = self.unpack(*index);
+            if result.is_err() {
+                next.store(missing.len(), Ordering::Relaxed);
+            }
+            results.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[*index] = Some(result);
+        }
+    }
+
+    fn unpack(&self, index: usize) -> Result<Done> {
+        let slot = &self.slots[index];
+        let source = (self.source)(index)?;
+        let target = self.begun.begin(&slot.id, slot.parent_id.as_deref())?;
+        let (keep, stored) = source.blob.split(self.store)?;
+        let len = source.region.len();
+        let unpacked = pipeline::unpack(source.region.reader(), keep, &target, &self.options.limits);
+        let unpacked = unpacked.map_err(|source| refused(slot, source))?;
+        let done = done(slot, unpacked, stored, len, target.path)?;
+        if self.options.sink.depends_on_parent() {
+            sync_all([&*done.path].into_iter())?;
+            self.options.sink.commit(&slot.id).map_err(storage("commit", &slot.id))?;
+        }
+        Ok(done)
+    }
+}
+
+/// A blob on its way: copied while it is read, or already whole.
+enum Stored {
+    Copied(Option<Digest>),
+    Published(Digest),
+    Staged(Staged),
+}
+
+impl BlobState {
+    fn split(self, store: &ImageStore) -> Result<(Option<Ingest>, Stored)> {
+        Ok(match self {
+            Self::Stored(digest) => (None, Stored::Published(digest)),
+            Self::Staged(staged) => (None, Stored::Staged(staged)),
+            Self::Foreign(expected) => (Some(store.content.ingest()?), Stored::Copied(expected)),
+        })
+    }
+}
+
+fn done(slot: &Slot, unpacked: Unpacked, stored: Stored, len: u64, path: PathBuf) -> Result<Done> {
+    if unpacked.diff != slot.diff {
+        let (expected, found) = (slot.diff.0, unpacked.diff.0);
+        return Err(refused(slot, ApplyError::Digest { what: "the digest of its content", expected, found }));
+    }
+    let (blob, staged) = match (stored, unpacked.blob) {
+        (Stored::Published(digest), _) => (digest, None),
+        (Stored::Staged(staged), _) => (staged.digest, Some(staged)),
+        (Stored::Copied(expected), Some(ingest)) => {
+            let staged = ingest.finish(&format!("layer {}", slot.diff), expected.as_ref())?;
+            (staged.digest, Some(staged))
+        }
+        (Stored::Copied(_), None) => return Err(Error::MissingContent(slot.diff.0)),
+    };
+    let layer = Layer {
+        diff: slot.diff,
+        chain: slot.chain,
+        blob,
+        media_type: unpacked.compression.media_type().to_owned(),
+        compressed: len,
+        size: unpacked.applied.size,
+    };
+    Ok(Done { layer, staged, path, warnings: unpacked.applied.warnings })
+}
+
+fn refused(slot: &Slot, source: ApplyError) -> Error {
+    Error::Unpack { layer: slot.diff.to_string(), source }
+}
+
+pub(crate) fn storage(act: &'static str, layer: &str) -> impl FnOnce(BoxError) -> Error {
+    let layer = layer.to_owned();
+    move |source| Error::Storage { act, layer, source }
+}
+
+/// One `syncfs` for each file system that holds one of the directories.
+pub(crate) fn sync_all<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<()> {
+    let mut synced = Vec::new();
+    for path in paths {
+        let dir = File::open(path).map_err(Error::io("open the layer", path))?;
+        let device = dir.metadata().map_err(Error::io("look at", path))?.dev();
+        if !synced.contains(&device) {
+            rustix::fs::syncfs(&dir).map_err(Error::errno("sync the file system of", path))?;
+            synced.push(device);
+        }
+    }
+    Ok(())
+}
+
+impl<'a> Stack<'a> {
+    pub(crate) fn new(options: &'a UnpackOptions<'a>, begun: Begun<'a>) -> Self {
+        let (locks, blobs, fresh, layers, warnings) = Default::default();
+        Self { options, begun, locks, blobs, fresh, layers, warnings }
+    }
+
+    fn add_fresh(&mut self, slot: &Slot, done: Done) {
+        self.warnings.extend(done.warnings);
+        self.blobs.extend(done.staged);
+        self.fresh.push(LayerRecord::new(&slot.id, slot.parent, done.layer.clone()));
+        self.layers.push(done.layer);
+    }
+
+    /// A layer made elsewhere than in a stack, with its lock.
+    pub(crate) fn add(&mut self, record: LayerRecord, blob: Staged, lock: Lock) {
+        self.layers.push(record.layer.clone());
+        self.fresh.push(record);
+        self.blobs.push(blob);
+        self.locks.push(lock);
+    }
+
+    /// A layer the driver has; its blob may be missing, or the manifest may name another form of it.
+    fn add_known(
+        &mut self,
+        store: &ImageStore,
+        slot: &Slot,
+        source: impl FnOnce() -> Result<BlobSource>,
+    ) -> Result<()> {
+        let Some(record) = &slot.known else { return Err(Error::MissingContent(slot.diff.0)) };
+        let source = source()?;
+        let mut layer = record.layer.clone();
+        match source.blob {
+            BlobState::Stored(digest) if digest == layer.blob => {}
+            BlobState::Foreign(None) if store.content.exists(&layer.blob) => {}
+            BlobState::Foreign(Some(digest)) if digest == layer.blob && store.content.exists(&digest) => {}
+            state => {
+                let staged = state.copy(store, &source.region, &slot.diff)?;
+                layer.compressed = source.region.len();
+                layer.media_type = media_type(&source.region)?.to_owned();
+                layer.blob = staged.as_ref().map_or(layer.blob, |staged| staged.digest);
+                self.blobs.extend(staged);
+            }
+        }
+        self.layers.push(layer);
+        Ok(())
+    }
+
+    /// Makes everything durable: blobs, the driver's layers, then the records.
+    pub(crate) fn commit(mut self, store: &ImageStore, more: Vec<Staged>) -> Result<Vec<Layer>> {
+        let mut blobs = std::mem::take(&mut self.blobs);
+        blobs.extend(more);
+        store.content.publish(blobs)?;
+        if !self.options.sink.depends_on_parent() {
+            for record in &self.fresh {
+                self.options.sink.commit(&record.id).map_err(storage("commit", &record.id))?;
+            }
+        }
+        self.write_records(store)?;
+        self.begun.keep();
+        self.locks.into_iter().for_each(Lock::discard);
+        Ok(self.layers)
+    }
+
+    fn write_records(&self, store: &ImageStore) -> Result<()> {
+        for (index, record) in self.fresh.iter().enumerate() {
+            if let Err(error) = store.records.write_layer(self.options.driver, record) {
+                for written in &self.fresh[..index] {
+                    let _ = store.records.remove_layer(self.options.driver, &written.layer.chain);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl BlobState {
+    fn copy(self, store: &ImageStore, region: &Region, diff: &DiffId) -> Result<Option<Staged>> {
+        let expected = match self {
+            Self::Staged(staged) => return Ok(Some(staged)),
+            Self::Stored(_) => return Ok(None),
+            Self::Foreign(expected) => expected,
+        };
+        let mut ingest = store.content.ingest()?;
+        let what = format!("layer {diff}");
+        io::copy(&mut region.reader(), &mut ingest).map_err(Error::io("copy", &what))?;
+        ingest.finish(&what, expected.as_ref()).map(Some)
+    }
+}
+
+fn media_type(region: &Region) -> Result<&'static str> {
+    let head = files::read_limited(region.head(6).reader(), "a layer", 6)?;
+    Ok(pipeline::sniff(&head).unwrap_or(Compression::None).media_type())
+}
