@@ -1,0 +1,46 @@
+//! Volumes, mounts, the root file system, logs.
+
+use super::ContainerArgs;
+use crate::args::values::{add, push, put};
+use crate::args::{Choices, Flag};
+use gantry_model::container::Mount;
+use gantry_model::mount;
+
+/// See the table.
+#[derive(Debug, Default)]
+pub struct StorageArgs {
+    pub volumes: Vec<String>,
+    pub mounts: Vec<Mount>,
+    pub tmpfs: Vec<String>,
+    pub volumes_from: Vec<String>,
+    pub volume_driver: Option<String>,
+    pub read_only: bool,
+    pub log_drivers: Vec<String>,
+    pub log_opts: Vec<String>,
+}
+
+/// The flags.
+pub const FLAGS: &[Flag<ContainerArgs>] = &[
+    Flag::value("log-driver", "string", "Log driver; repeat for several", |a, v| push(&mut a.storage.log_drivers, v))
+        .choices(Choices::Drivers("log")),
+    Flag::value("log-opt", "list", "Option of the log driver ([driver.]key=value)", |a, v| {
+        push(&mut a.storage.log_opts, v)
+    }),
+    Flag::value("mount", "mount", "Mount a volume, a path of the host or a tmpfs (type=…,src=…,dst=…)", |a, v| {
+        add(&mut a.storage.mounts, mount::parse(v))
+    }),
+    Flag::switch("read-only", "Mount the root file system read-only", |a, on| a.storage.read_only = on),
+    Flag::unsupported("storage-opt", "list", "Option of the storage driver"),
+    Flag::value("tmpfs", "list", "Mount a tmpfs (path[:options])", |a, v| push(&mut a.storage.tmpfs, v)),
+    Flag::value("volume", "list", "Mount a volume or a path of the host ([source:]target[:options])", |a, v| {
+        push(&mut a.storage.volumes, v)
+    })
+    .short('v')
+    .choices(Choices::Files),
+    Flag::value("volume-driver", "string", "Driver of volumes made here", |a, v| put(&mut a.storage.volume_driver, v))
+        .choices(Choices::Drivers("volume")),
+    Flag::value("volumes-from", "list", "Mount what another container mounts", |a, v| {
+        push(&mut a.storage.volumes_from, v)
+    })
+    .choices(Choices::Containers),
+];

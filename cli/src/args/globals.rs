@@ -1,0 +1,53 @@
+//! The options before the command.
+
+use super::values::{push, put};
+use super::{Choices, Flag};
+
+/// See the table.
+#[derive(Clone, Debug, Default)]
+pub struct Globals {
+    pub config: Option<String>,
+    pub root: Option<String>,
+    pub state: Option<String>,
+    pub plugin_dirs: Vec<String>,
+    pub storage_driver: Option<String>,
+    pub log_level: Option<String>,
+    pub debug: bool,
+    pub version: bool,
+}
+
+/// The flags.
+pub const FLAGS: &[Flag<Globals>] = &[
+    Flag::value("config", "string", "Configuration file instead of /etc/gantry/gantry.toml", |a, v| {
+        put(&mut a.config, v)
+    })
+    .choices(Choices::Files),
+    Flag::unsupported("context", "string", "Name of the context to use").short('c').hidden(),
+    Flag::switch("debug", "Tell what is being done", |a, on| a.debug = on).short('D'),
+    Flag::unsupported("host", "list", "Engine to connect to").short('H'),
+    Flag::value("log-level", "string", "What to tell (\"debug\", \"info\", \"warn\", \"error\")", level)
+        .short('l')
+        .default("\"warn\"")
+        .choices(Choices::Words(&["debug", "info", "warn", "error"])),
+    Flag::value("plugin-dir", "list", "Directory of plugins, searched first", |a, v| push(&mut a.plugin_dirs, v))
+        .choices(Choices::Files),
+    Flag::value("root", "string", "Directory of images, containers and volumes", |a, v| put(&mut a.root, v))
+        .choices(Choices::Files),
+    Flag::value("state", "string", "Directory of what dies with the boot", |a, v| put(&mut a.state, v))
+        .choices(Choices::Files),
+    Flag::value("storage-driver", "string", "Storage driver", |a, v| put(&mut a.storage_driver, v))
+        .choices(Choices::Drivers("storage")),
+    Flag::unsupported("tls", "", "Use TLS").hidden(),
+    Flag::unsupported("tlscacert", "string", "Trust certificates signed by this authority").hidden(),
+    Flag::unsupported("tlscert", "string", "TLS certificate").hidden(),
+    Flag::unsupported("tlskey", "string", "TLS key").hidden(),
+    Flag::unsupported("tlsverify", "", "Use TLS and verify the peer").hidden(),
+    Flag::switch("version", "Print the version and quit", |a, on| a.version = on).short('v'),
+];
+
+fn level(globals: &mut Globals, text: &str) -> Result<(), String> {
+    match text {
+        "debug" | "info" | "warn" | "error" | "fatal" => put(&mut globals.log_level, text),
+        _ => Err("expected debug, info, warn, error or fatal".to_owned()),
+    }
+}

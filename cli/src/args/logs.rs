@@ -1,0 +1,39 @@
+//! `logs`.
+
+use super::values::put;
+use super::{Choices, Flag, Info};
+
+/// See the table.
+#[derive(Debug, Default)]
+pub struct LogsArgs {
+    pub details: bool,
+    pub follow: bool,
+    pub format: Option<String>,
+    pub since: Option<String>,
+    pub tail: Option<String>,
+    pub timestamps: bool,
+    pub until: Option<String>,
+}
+
+/// The flags.
+pub const FLAGS: &[Flag<LogsArgs>] = &[
+    Flag::switch("details", "Show the attributes stored with each line", |a, on| a.details = on),
+    Flag::switch("follow", "Go on with new lines", |a, on| a.follow = on).short('f'),
+    Flag::value("format", "string", "Print records as 'json', or by a Go template", |a, v| put(&mut a.format, v))
+        .choices(Choices::Words(&["json"])),
+    Flag::value("since", "string", "Only from a time (\"2013-01-02T13:23:37Z\") or an age (\"42m\")", |a, v| {
+        put(&mut a.since, v)
+    }),
+    Flag::value("tail", "string", "Only so many lines from the end", |a, v| put(&mut a.tail, v))
+        .short('n')
+        .default("\"all\""),
+    Flag::switch("timestamps", "Show times", |a, on| a.timestamps = on).short('t'),
+    Flag::value("until", "string", "Only up to a time (\"2013-01-02T13:23:37Z\") or an age (\"42m\")", |a, v| {
+        put(&mut a.until, v)
+    }),
+];
+
+/// `gantry logs`.
+pub const LOGS: Info = Info::new(&["logs", "container logs"], "[OPTIONS] CONTAINER", "Print the logs of a container")
+    .arguments(1, 1)
+    .choices(Choices::Containers);

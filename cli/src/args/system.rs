@@ -1,0 +1,41 @@
+//! `info`, `version`, `plugin ls`, `completion`, `internal`.
+
+use super::values::put;
+use super::{ANY, Choices, Flag, Info};
+
+/// `info` and `version`; see the table.
+#[derive(Debug, Default)]
+pub struct FormatArgs {
+    pub format: Option<String>,
+}
+
+/// The flags of `info` and `version`.
+pub const FORMAT_FLAGS: &[Flag<FormatArgs>] =
+    &[Flag::value("format", "string", "How to print: 'json' or a Go template", |a, v| put(&mut a.format, v)).short('f')];
+
+/// `gantry info`.
+pub const INFO: Info = Info::new(&["info", "system info"], "[OPTIONS]", "Show what the engine is and has");
+
+/// `gantry version`.
+pub const VERSION: Info = Info::new(&["version"], "[OPTIONS]", "Show versions");
+
+/// `gantry plugin ls`.
+pub const PLUGIN_LS: Info = Info::new(&["plugin ls", "plugin list"], "[OPTIONS]", "List plugins");
+
+/// `gantry completion`.
+pub const COMPLETION: Info =
+    Info::new(&["completion"], "bash|zsh|fish", "Print the completion script of a shell")
+        .arguments(1, 1)
+        .choices(Choices::Words(&["bash", "zsh", "fish"]));
+
+/// `gantry __complete`: the words typed so far, the last one unfinished.
+pub const COMPLETE: Info =
+    Info::new(&["__complete"], "WORD...", "Print what can come next").arguments(0, ANY).flags_first();
+
+/// `gantry internal finish`.
+pub const FINISH: Info =
+    Info::new(&["internal finish"], "CONTAINER", "Undo what the end of a container left").arguments(1, 1);
+
+/// `gantry internal restart`.
+pub const RESTART: Info =
+    Info::new(&["internal restart"], "CONTAINER", "Start a container again by its policy").arguments(1, 1);
