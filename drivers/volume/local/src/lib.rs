@@ -1,1 +1,17 @@
-//! The local volume driver.
+//! The local volume driver: a directory of this host, or any file system that this host can mount.
+//!
+//! ```text
+//! <name>/_data        the data, where no device is given
+//! <name>/opts.json    the options, only when there are any
+//! .staging/ .trash/   half-made and removed volumes (no volume's name begins with a dot)
+//! ```
+//! A volume appears and disappears by one rename. The driver never mounts: [`mounts`] says what to mount.
+
+mod driver;
+mod error;
+mod mounts;
+mod options;
+mod shelf;
+
+pub use driver::Local;
+pub use error::Error;

@@ -1,0 +1,117 @@
+//! What can go wrong, and what the engine may conclude from it.
+
+use gantry_driver_shared::tree::TreeError;
+use gantry_plugin_api::error::{Class, Error as ApiError};
+use std::path::PathBuf;
+
+/// A failure of this driver.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A step on the file system.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A name of one character.
+    #[error("volume name is too short, names should be at least two alphanumeric characters: \"{0}\"")]
+    ShortName(String),
+    /// A name that cannot be a directory's, or that looks like a path.
+    #[error(
+        "\"{0}\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed"
+    )]
+    Name(String),
+    /// A key that this driver does not have.
+    #[error("invalid option: \"{0}\"")]
+    UnknownOption(String),
+    /// A key that another one demands.
+    #[error("missing required option: \"{0}\"")]
+    MissingOption(&'static str),
+    /// A word in `o` that cannot be carried out.
+    #[error("invalid option \"o={word}\" for volume driver \"local\": {reason}")]
+    MountOption {
+        /// The word.
+        word: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A port in the address of a share.
+    #[error("port not allowed in CIFS device \"{0}\", include 'port' in 'o='")]
+    CifsPort(String),
+    /// A limit cannot be kept here.
+    #[error("quota size requested but no quota support")]
+    Quota,
+    /// No volume of this name.
+    #[error("no such volume: {0}")]
+    Missing(String),
+    /// There is one of this name, with other options.
+    #[error("volume {name} exists with other options: {difference}")]
+    Differs {
+        /// The volume.
+        name: String,
+        /// Which options, both values.
+        difference: String,
+    },
+    /// The new name is taken.
+    #[error("volume {0} exists already")]
+    Exists(String),
+    /// The stored options cannot be read.
+    #[error("cannot read the options of volume {name} in {}", path.display())]
+    Damaged {
+        /// The volume.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The directory to bind is not there.
+    #[error("failed to mount local volume {name}: {device} does not exist")]
+    Device {
+        /// The volume.
+        name: String,
+        /// The missing directory.
+        device: String,
+    },
+    /// The data lies elsewhere and is not ours to copy.
+    #[error("cannot clone volume {name}: its data lies on {device}")]
+    CloneDevice {
+        /// The volume.
+        name: String,
+        /// Where its data is.
+        device: String,
+    },
+}
+
+impl Error {
+    fn class(&self) -> Class {
+        match self {
+            Error::Tree(e) => ApiError::io("", &e.source).class,
+            Error::Quota | Error::CloneDevice { .. } => Class::UNSUPPORTED,
+            Error::Missing(_) | Error::Device { .. } => Class::NOT_FOUND,
+            Error::Differs { .. } | Error::Exists(_) => Class::EXISTS,
+            Error::Damaged { .. } => Class::DRIVER,
+            _ => Class::INVALID,
+        }
+    }
+
+    fn hint(&self) -> &'static str {
+        match self {
+            Error::Name(_) => "if you intended to pass a host directory, use an absolute path",
+            Error::UnknownOption(_) => "known options: device, o, size, type",
+            Error::Differs { .. } => "remove the volume first, or choose another name",
+            Error::Quota => "leave the option size away",
+            _ => "",
+        }
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> ApiError {
+        let mut api = ApiError::new(error.class(), error.to_string()).hint(error.hint());
+        let mut cause = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            api = api.because(inner.to_string());
+            cause = inner.source();
+        }
+        api
+    }
+}
