@@ -1,1 +1,112 @@
-//! The façade: typed request in, effects in order, undo on failure.
+//! The façade: typed request in, effects in order, undo on failure. Command line and API server are doors to it and
+//! hold no logic of their own.
+
+#![forbid(unsafe_code)]
+
+pub mod container;
+mod error;
+mod image;
+mod names;
+pub mod network;
+pub mod request;
+mod spec;
+mod storage;
+mod system;
+mod volume;
+
+pub use error::{Error, Result};
+pub use gantry_config as config;
+pub use gantry_model as model;
+pub use gantry_supervisor::{Action, End, Session, SessionIo};
+pub use volume::VolumeRecord;
+
+use gantry_host::{Plugins, Search};
+use gantry_image::ImageStore;
+use gantry_store::Layout;
+use request::Settings;
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The engine over one root and one state directory.
+pub struct Engine {
+    settings: Settings,
+    layout: Layout,
+    plugins: Plugins,
+    images: OnceCell<ImageStore>,
+    store: OnceCell<storage::Storage>,
+}
+
+impl Engine {
+    /// Opens the engine; touches no file until it must.
+    pub fn open(settings: Settings) -> Result<Engine> {
+        let layout = Layout::new(&settings.root, &settings.state);
+        let config = &settings.config;
+        let plugins = Plugins::new(Search {
+            flag_dirs: settings.plugin_dirs.clone(),
+            config_dirs: config.plugin_path.clone(),
+            allow: config.plugin_allow.clone(),
+            pins: config.plugin_pins.clone(),
+            cache_dir: Some(layout.cache()),
+            deadline: config.plugin_deadline,
+            ..Search::default()
+        });
+        Ok(Engine { settings, layout, plugins, images: OnceCell::new(), store: OnceCell::new() })
+    }
+
+    /// What the engine was opened with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Where a driver may keep things; the directories are made.
+    pub(crate) fn driver_dirs(&self, kind: &str, name: &str) -> gantry_host::api::types::Dirs {
+        let dirs = gantry_host::api::types::Dirs {
+            root: self.layout.driver_root(kind, name),
+            state: self.layout.driver_state(kind, name),
+        };
+        for dir in [&dirs.root, &dirs.state] {
+            if !dir.is_dir() {
+                let _ = gantry_store::atomic::make_dir(dir);
+            }
+        }
+        dirs
+    }
+
+    /// A program of ours beside the running one.
+    pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
+        let own = std::env::current_exe().map_err(Error::io("find the running program"))?;
+        let dir = own.parent().map(PathBuf::from).unwrap_or_default();
+        let candidates = [dir.join(name), dir.join("../lib/gantry").join(name), dir.join("..").join(name)];
+        candidates.into_iter().find(|p| p.is_file()).ok_or_else(|| {
+            Error::request(model::class::Class::NotFound, format!("cannot find the program {name} beside {}", own.display()))
+        })
+    }
+}
+
+/// Random bytes from the kernel.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
+    use std::io::Read;
+    let mut bytes = [0; N];
+    let mut file = std::fs::File::open("/dev/urandom").map_err(Error::io("open /dev/urandom"))?;
+    file.read_exact(&mut bytes).map_err(Error::io("read /dev/urandom"))?;
+    Ok(bytes)
+}
+
+/// A new id of 64 hexadecimal digits.
+pub(crate) fn random_id() -> Result<String> {
+    Ok(model::ids::Id::from_bytes(&random_bytes()?).to_string())
+}
+
+/// Nanoseconds since 1970.
+pub(crate) fn now_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
+}
+
+/// A time as Docker's JSON shows it; 0 is the zero time.
+pub(crate) fn rfc3339(ns: u64) -> String {
+    if ns == 0 {
+        return "0001-01-01T00:00:00Z".to_owned();
+    }
+    jiff::Timestamp::from_nanosecond(i128::from(ns)).map(|t| t.to_string()).unwrap_or_default()
+}

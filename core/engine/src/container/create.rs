@@ -1,0 +1,288 @@
+//! Making a container: everything is checked before anything is made, and what was made goes again when a later part
+//! fails. The record comes last: a directory without one is garbage of a dead process.
+
+use super::file::ContainerFile;
+use super::mounts::{MountRecord, ensure_bind_source};
+use crate::Engine;
+use crate::error::{Error, Result};
+use crate::request::{CreateRequest, Created};
+use crate::{names, spec};
+use gantry_image::config::ContainerConfig;
+use gantry_model::container::{Config, Empty, HostConfig};
+use gantry_model::record::{Record, SCHEMA, State};
+use gantry_store::{atomic, containers, proc};
+use std::fs;
+
+/// A request that was found sound.
+pub(crate) struct Prepared {
+    pub file: ContainerFile,
+    pub mounts: Vec<MountRecord>,
+    pub name: Option<String>,
+    pub warnings: Vec<String>,
+}
+
+impl Engine {
+    /// Makes a container.
+    pub fn create(&self, request: CreateRequest) -> Result<Created> {
+        let prepared = self.prepare(request)?;
+        let warnings = prepared.warnings.clone();
+        let (file, _) = self.make(prepared)?;
+        Ok(Created { id: file.id, warnings })
+    }
+
+    /// Checks a request; makes nothing.
+    pub(crate) fn prepare(&self, request: CreateRequest) -> Result<Prepared> {
+        if let Some(name) = request.name.as_deref().map(|n| n.trim_start_matches('/')) {
+            check_name(name)?;
+        }
+        let image = self.images()?.resolve(&request.config.image)?;
+        let image_config = self.images()?.config(&image.id)?;
+        let mut config = request.config;
+        merge(&mut config, &image_config.config);
+        let mut host = request.host;
+        if config.cmd.iter().flatten().chain(config.entrypoint.iter().flatten()).next().is_none() {
+            return Err(Error::invalid("no command specified"));
+        }
+        check_host(&config, &host)?;
+        spec::seccomp_choice(&host)?;
+        let sinks = self.resolve_sinks(&mut host)?;
+        self.check_network(&host, &request.networks)?;
+        let mounts = self.resolve_mounts(&config, &host)?;
+        mounts.iter().try_for_each(|m| ensure_bind_source(m, self.settings.config.bind_autocreate))?;
+        self.storage_options(&host.storage_opt)?;
+        let id = crate::random_id()?;
+        if config.hostname.is_empty() {
+            config.hostname = if host.uts_mode == "host" || host.network_mode == "host" { host_name() } else { id[..12].to_owned() };
+        }
+        let file = ContainerFile {
+            schema: 1,
+            id,
+            created_ns: crate::now_ns(),
+            config,
+            host,
+            networks: request.networks,
+            image_id: image.id.to_string(),
+            storage_driver: self.storage_driver().to_owned(),
+            layers: self.image_layers(&image)?,
+            sinks,
+            platform: "linux".into(),
+        };
+        Ok(Prepared { file, mounts, name: request.name.map(|n| n.trim_start_matches('/').to_owned()), warnings: Vec::new() })
+    }
+
+    fn check_network(
+        &self,
+        host: &HostConfig,
+        networks: &std::collections::BTreeMap<String, gantry_model::container::EndpointSettings>,
+    ) -> Result<()> {
+        let mode = host.network_mode.as_str();
+        if let Some(other) = mode.strip_prefix("container:") {
+            self.resolve(other)?;
+            return Ok(());
+        }
+        let named = networks.keys().map(String::as_str).filter(|n| *n != mode);
+        let mut all = std::iter::once(mode).chain(named);
+        all.try_for_each(|name| self.network(name).map(|_| ()))
+    }
+
+    /// Makes what was found sound; answers the file and the record as written.
+    pub(crate) fn make(&self, prepared: Prepared) -> Result<(ContainerFile, Record)> {
+        let Prepared { file, mounts, name, .. } = prepared;
+        let id = file.id.clone();
+        let dir = self.layout.container(&id);
+        if !self.layout.names().is_dir() {
+            atomic::make_dir(&self.layout.names())?;
+            atomic::make_dir(&self.layout.containers())?;
+        }
+        fs::create_dir(&dir).map_err(Error::io(format!("create container directory {}", dir.display())))?;
+        let made = self.fill(&file, &mounts, name);
+        made.map(|record| (file, record)).map_err(|error| {
+            let undone = self.unmake(&id, &mounts);
+            error.join(undone)
+        })
+    }
+
+    fn fill(&self, file: &ContainerFile, mounts: &[MountRecord], name: Option<String>) -> Result<Record> {
+        let dir = self.layout.container(&file.id);
+        let creator = serde_json::to_vec(&(proc::own(), proc::boot())).unwrap_or_default();
+        fs::write(dir.join("creating"), creator).map_err(Error::io("note the creation of a container"))?;
+        let name = self.claim_name(name, &file.id)?;
+        self.write_container_file(file)?;
+        if !mounts.is_empty() {
+            self.write_mounts(&file.id, mounts)?;
+            self.ensure_volumes(mounts)?;
+        }
+        let options = self.storage_options(&file.host.storage_opt)?;
+        self.storage()?.store.create_container(&file.id, &file.layers, &options)?;
+        self.copy_up(file, mounts)?;
+        let record = record(file, name);
+        containers::write(&self.layout, &record)?;
+        fs::remove_file(dir.join("creating")).map_err(Error::io("finish the creation of a container"))?;
+        Ok(record)
+    }
+
+    fn claim_name(&self, name: Option<String>, id: &str) -> Result<String> {
+        if let Some(name) = name {
+            containers::claim_name(&self.layout, &name, id)?;
+            return Ok(name);
+        }
+        for tries in 0..64 {
+            let name = names::generate(crate::random_bytes()?, tries / 8);
+            match containers::claim_name(&self.layout, &name, id) {
+                Err(gantry_store::Error::NameInUse { .. }) => {}
+                claimed => return claimed.map(|()| name).map_err(Error::from),
+            }
+        }
+        let name = id[..12].to_owned();
+        containers::claim_name(&self.layout, &name, id)?;
+        Ok(name)
+    }
+
+    /// Takes away what a failed or interrupted creation left; reports what could not be.
+    pub(crate) fn unmake(&self, id: &str, mounts: &[MountRecord]) -> Vec<Error> {
+        let mut failures = Vec::new();
+        let mut note = |result: Result<()>| failures.extend(result.err());
+        if let Ok(storage) = self.storage() {
+            note(storage.store.remove(id).map_err(Error::from));
+        }
+        note(self.release_addresses(id));
+        self.release_names(id);
+        let dir = self.layout.container(id);
+        if dir.is_dir() {
+            note(fs::remove_dir_all(&dir).map_err(Error::io(format!("remove {}", dir.display()))));
+        }
+        note(self.remove_anonymous_volumes(mounts));
+        failures
+    }
+
+    fn release_names(&self, id: &str) {
+        let names = fs::read_dir(self.layout.names()).into_iter().flatten().flatten();
+        for name in names.filter_map(|e| e.file_name().into_string().ok()) {
+            let _ = containers::release_name(&self.layout, &name, id);
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if gantry_model::ids::is_valid_name(name) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+    )))
+}
+
+/// Options that exclude each other, in Docker's words.
+fn check_host(config: &Config, host: &HostConfig) -> Result<()> {
+    spec::check_resources(host)?;
+    let policy = host.restart_policy.name.as_str();
+    if host.auto_remove && !matches!(policy, "" | "no") {
+        return Err(Error::invalid("Conflicting options: --restart and --rm"));
+    }
+    if !matches!(policy, "" | "no" | "always" | "on-failure" | "unless-stopped") {
+        return Err(Error::invalid(format!("invalid restart policy: unknown policy '{policy}'")));
+    }
+    if host.restart_policy.maximum_retry_count > 0 && policy != "on-failure" {
+        return Err(Error::invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'"));
+    }
+    if let Some(signal) = &config.stop_signal {
+        super::kill::parse_signal(signal)?;
+    }
+    if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
+        let dir = &config.working_dir;
+        return Err(Error::invalid(format!("the working directory '{dir}' is invalid, it needs to be an absolute path")));
+    }
+    Ok(())
+}
+
+/// Fills in from the image what the user left open.
+fn merge(config: &mut Config, image: &ContainerConfig) {
+    if config.entrypoint.is_none() {
+        if config.cmd.is_none() && !image.cmd.is_empty() {
+            config.cmd = Some(image.cmd.clone());
+        }
+        if !image.entrypoint.is_empty() {
+            config.entrypoint = Some(image.entrypoint.clone());
+        }
+    }
+    // `--entrypoint ""` empties the image's entrypoint.
+    if config.entrypoint.as_ref().is_some_and(|e| e.len() == 1 && e[0].is_empty()) {
+        config.entrypoint = None;
+    }
+    let mut env = image.env.clone();
+    env.append(&mut config.env);
+    config.env = env;
+    fill(&mut config.user, &image.user);
+    fill(&mut config.working_dir, &image.working_dir);
+    for (key, value) in &image.labels {
+        config.labels.entry(key.clone()).or_insert_with(|| value.clone());
+    }
+    if config.stop_signal.is_none() && !image.stop_signal.is_empty() {
+        config.stop_signal = Some(image.stop_signal.clone());
+    }
+    config.stop_timeout = config.stop_timeout.or(image.stop_timeout);
+    add_keys(&mut config.exposed_ports, &image.exposed_ports);
+    add_keys(&mut config.volumes, &image.volumes);
+}
+
+fn fill(value: &mut String, default: &str) {
+    if value.is_empty() {
+        default.clone_into(value);
+    }
+}
+
+fn add_keys(map: &mut Option<std::collections::BTreeMap<String, Empty>>, keys: &[String]) {
+    if !keys.is_empty() {
+        let map = map.get_or_insert_default();
+        map.extend(keys.iter().map(|k| (k.clone(), Empty {})));
+    }
+}
+
+fn record(file: &ContainerFile, name: String) -> Record {
+    let networks = super::start::network_names(&file.host, &file.networks);
+    Record {
+        schema: SCHEMA,
+        id: file.id.clone(),
+        name,
+        image: file.config.image.clone(),
+        image_id: file.image_id.clone(),
+        command: shown_command(&spec::arguments(&file.config)),
+        created_ns: file.created_ns,
+        networks,
+        auto_remove: file.host.auto_remove,
+        state: State::default(),
+        ..Record::default()
+    }
+}
+
+fn shown_command(arguments: &[String]) -> String {
+    let joined = arguments.join(" ");
+    joined.chars().take(200).collect()
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_given_entrypoint_hides_the_images_command() {
+        let image = ContainerConfig { entrypoint: words("/entry"), cmd: words("serve"), ..ContainerConfig::default() };
+        let mut plain = Config::default();
+        merge(&mut plain, &image);
+        assert_eq!(spec::arguments(&plain), words("/entry serve"));
+        let mut given = Config { entrypoint: Some(words("/sh")), ..Config::default() };
+        merge(&mut given, &image);
+        assert_eq!(spec::arguments(&given), words("/sh"));
+        let mut command = Config { cmd: Some(words("x")), ..Config::default() };
+        merge(&mut command, &image);
+        assert_eq!(spec::arguments(&command), words("/entry x"));
+    }
+}

@@ -1,0 +1,69 @@
+//! `config.json`: everything about a container that does not change while it runs.
+
+use crate::Engine;
+use crate::error::Result;
+use gantry_model::container::{Config, EndpointSettings, HostConfig};
+use gantry_store::atomic::{self, Durability};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// One container's configuration.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerFile {
+    /// Schema of this file.
+    pub schema: u32,
+    /// 64 hex digits.
+    pub id: String,
+    /// Nanoseconds since 1970.
+    pub created_ns: u64,
+    /// Merged with the image's.
+    pub config: Config,
+    /// As asked, defaults filled in.
+    pub host: HostConfig,
+    /// Networks by name.
+    pub networks: BTreeMap<String, EndpointSettings>,
+    /// `sha256:…`.
+    pub image_id: String,
+    /// The storage driver that holds the writable layer.
+    pub storage_driver: String,
+    /// Ids of the image's layers, nearest first.
+    pub layers: Vec<String>,
+    /// The log sinks, options checked.
+    pub sinks: Vec<SinkFile>,
+    /// Numeric owner of the streams, when known without looking into the image.
+    pub platform: String,
+}
+
+/// One log sink of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SinkFile {
+    /// The driver.
+    pub driver: String,
+    /// The driver's own options, checked and complete.
+    pub options: BTreeMap<String, String>,
+    /// The engine's options for this sink (`mode`, `labels`, `tag` …).
+    pub engine: BTreeMap<String, String>,
+}
+
+impl Engine {
+    fn config_path(&self, id: &str) -> PathBuf {
+        self.layout.container(id).join("config.json")
+    }
+
+    /// Reads a container's configuration.
+    pub(crate) fn container_file(&self, id: &str) -> Result<ContainerFile> {
+        Ok(atomic::read_json(&self.config_path(id))?)
+    }
+
+    pub(crate) fn write_container_file(&self, file: &ContainerFile) -> Result<()> {
+        Ok(atomic::write_json(&self.config_path(&file.id), file, Durability::Rename)?)
+    }
+
+    /// Resolves name, id or prefix.
+    pub(crate) fn resolve(&self, reference: &str) -> Result<String> {
+        Ok(gantry_store::containers::resolve(&self.layout, reference)?)
+    }
+}

@@ -1,0 +1,171 @@
+//! After the end of a run: what lies outside its namespaces is undone, then the container is removed (`--rm`),
+//! started again (restart policy) or left for later. Safe to repeat: whoever comes next continues.
+
+use super::truth;
+use crate::Engine;
+use crate::error::{Error, Result};
+use crate::request::AttachRequest;
+use gantry_model::record::{Record, Status};
+use gantry_store::{containers, proc};
+use std::fs;
+use std::time::Duration;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A run of this length resets the pauses between restarts.
+const LONG_RUN_NS: u64 = 10_000_000_000;
+
+impl Engine {
+    /// What a keeper asks for when its container ended: undo, then remove or restart.
+    pub fn internal_finish(&self, id: &str) -> Result<()> {
+        self.finish(id)
+    }
+
+    pub(crate) fn finish(&self, id: &str) -> Result<()> {
+        let Some(record) = self.clean(id)? else { return Ok(()) };
+        if record.auto_remove {
+            return self.remove_ended(id);
+        }
+        if self.wants_restart(&record)? { self.restart_later(id, &record) } else { Ok(()) }
+    }
+
+    /// Undoes what a run left; `None` when the container runs or is gone.
+    fn clean(&self, id: &str) -> Result<Option<Record>> {
+        if !self.layout.container(id).join("record.json").is_file() {
+            return Ok(None);
+        }
+        let act = self.begin(id, "finish")?;
+        let record = truth::corrected(act.record.clone());
+        if record.state.status.is_live() {
+            return Ok(None);
+        }
+        let mut failures = Vec::new();
+        if !record.state.cleaned || act.interrupted.is_some() {
+            failures = self.undo_run(id, &record.name);
+        }
+        let clean = failures.is_empty();
+        let state = record.state.clone();
+        let record = act.finish(|r| {
+            r.state = state;
+            r.state.cleaned = clean;
+        })?;
+        let mut failures = failures.into_iter();
+        match failures.next() {
+            None => Ok(Some(record)),
+            Some(first) => Err(first.join(failures.collect())),
+        }
+    }
+
+    /// Takes back everything a run had outside its namespaces, in reverse; goes on after a failure.
+    pub(crate) fn undo_run(&self, id: &str, name: &str) -> Vec<Error> {
+        let mut failures = Vec::new();
+        let mut note = |result: Result<()>| failures.extend(result.err());
+        note(self.detach_endpoints(id, name));
+        note(self.remove_cgroup(id));
+        note(self.close_volumes(id));
+        let state_dir = self.layout.container_state(id);
+        match fs::remove_dir_all(&state_dir) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                note(Err(Error::io(format!("remove {}", state_dir.display()))(e)));
+            }
+            _ => {}
+        }
+        failures
+    }
+
+    fn remove_cgroup(&self, id: &str) -> Result<()> {
+        let Ok(file) = self.container_file(id) else { return Ok(()) };
+        let path = super::start::cgroup_path(&file.host, id);
+        let manager = gantry_runtime::cgroup::manager(&path)?;
+        Ok(manager.remove()?)
+    }
+
+    fn wants_restart(&self, record: &Record) -> Result<bool> {
+        if record.state.stop_requested || record.state.started_ns == 0 {
+            return Ok(false);
+        }
+        let policy = self.container_file(&record.id)?.host.restart_policy;
+        Ok(match policy.name.as_str() {
+            "always" | "unless-stopped" => true,
+            "on-failure" => {
+                let most = policy.maximum_retry_count;
+                record.state.exit_code != 0 && (most == 0 || record.state.restarts < most)
+            }
+            _ => false,
+        })
+    }
+
+    /// Waits the policy's pause in this (detached) process and starts the container again.
+    fn restart_later(&self, id: &str, record: &Record) -> Result<()> {
+        let ran_long = record.state.finished_ns.saturating_sub(record.state.started_ns) > LONG_RUN_NS;
+        let tries = if ran_long { 0 } else { record.state.restarts.min(16) };
+        let pause = (FIRST_PAUSE * 2u32.pow(tries)).min(LONGEST_PAUSE);
+        containers::update(&self.layout.container(id), |r| -> Result<()> {
+            r.state.status = Status::Restarting;
+            r.state.keeper = proc::own();
+            r.state.boot = proc::boot().to_owned();
+            Ok(())
+        })?;
+        std::thread::sleep(pause);
+        self.internal_restart(id)
+    }
+
+    /// Starts a container that waits for its restart, unless a stop was asked for meanwhile.
+    pub fn internal_restart(&self, id: &str) -> Result<()> {
+        let record = containers::read(&self.layout, id)?;
+        if record.state.stop_requested || record.state.status != Status::Restarting {
+            return Ok(());
+        }
+        let file = self.container_file(id)?;
+        let restarts = record.state.restarts + 1;
+        containers::update(&self.layout.container(id), |r| -> Result<()> {
+            r.state.restarts = restarts;
+            Ok(())
+        })?;
+        let supervisor = self.spawn_supervisor()?;
+        let started = self.start_made(file, record, AttachRequest::default(), true, supervisor);
+        if started.is_err() {
+            containers::update(&self.layout.container(id), |r| -> Result<()> {
+                r.state.status = Status::Exited;
+                Ok(())
+            })?;
+        }
+        started.map(|_| ())
+    }
+
+    /// Puts right what dead processes left of one container; called by every command that writes.
+    pub(crate) fn repair(&self, id: &str) -> Result<()> {
+        let record = containers::read(&self.layout, id)?;
+        let idle = !truth::busy_alive(&record);
+        let lost = truth::is_lost(&record);
+        let unclean = !record.state.status.is_live() && record.state.started_ns > 0 && !record.state.cleaned;
+        let abandoned = record.busy.is_some();
+        if idle && (lost || unclean || abandoned) { self.clean(id).map(|_| ()) } else { Ok(()) }
+    }
+
+    /// Puts right what dead processes left anywhere: runs whose end nobody recorded, and half-made containers.
+    pub fn repair_all(&self) -> Result<()> {
+        for id in containers::ids(&self.layout)? {
+            let dir = self.layout.container(&id);
+            if dir.join("record.json").is_file() {
+                if let Err(error) = self.repair(&id) {
+                    tracing::warn!(container = %id, "cannot put it right: {error}");
+                }
+            } else if creator_is_gone(&dir) {
+                let mounts = self.mounts(&id).unwrap_or_default();
+                self.unmake(&id, &mounts);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn creator_is_gone(dir: &std::path::Path) -> bool {
+    let creator: Option<(gantry_model::record::ProcessRef, String)> =
+        fs::read(dir.join("creating")).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    match creator {
+        Some((process, boot)) => boot != proc::boot() || !proc::is_alive(process),
+        // No note yet, or a removal that was cut short: old enough to be sure.
+        None => fs::metadata(dir).and_then(|m| m.modified()).is_ok_and(|t| t.elapsed().is_ok_and(|a| a.as_secs() > 2)),
+    }
+}

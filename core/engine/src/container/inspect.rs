@@ -1,0 +1,174 @@
+//! One container in Docker's words: the 23 keys of `inspect`.
+
+use super::file::ContainerFile;
+use super::truth;
+use crate::Engine;
+use crate::error::Result;
+use crate::network::endpoint::EndpointRecord;
+use crate::network::ports::protocol_name;
+use crate::spec;
+use gantry_host::api::network::Protocol;
+use gantry_model::record::{Record, Status};
+use gantry_store::containers;
+use serde_json::{Map, Value, json};
+
+impl Engine {
+    /// One container; with `size` also the sizes of its layers.
+    pub fn inspect(&self, reference: &str, size: bool) -> Result<Value> {
+        let id = self.resolve(reference)?;
+        let record = truth::corrected(containers::read(&self.layout, &id)?);
+        let file = self.container_file(&id)?;
+        let dir = self.layout.container(&id);
+        let path = |name: &str| if record.state.started_ns == 0 { Value::from("") } else { json!(dir.join(name)) };
+        let arguments = spec::arguments(&file.config);
+        let (program, args) = arguments.split_first().map_or((String::new(), &[][..]), |(p, a)| (p.clone(), a));
+        let mounts: Vec<Value> = self.mounts(&id)?.into_iter().filter(|m| !m.hidden).map(shown_mount).collect();
+        let mut value = json!({
+            "Id": id,
+            "Created": crate::rfc3339(file.created_ns),
+            "Path": program,
+            "Args": args,
+            "State": state(&record),
+            "Image": file.image_id,
+            "ResolvConfPath": path("resolv.conf"),
+            "HostnamePath": path("hostname"),
+            "HostsPath": path("hosts"),
+            "LogPath": log_path(self, &file),
+            "Name": format!("/{}", record.name),
+            "RestartCount": record.state.restarts,
+            "Driver": file.storage_driver,
+            "Platform": file.platform,
+            "MountLabel": "",
+            "ProcessLabel": "",
+            "AppArmorProfile": "",
+            "ExecIDs": Value::Null,
+            "HostConfig": file.host,
+            "GraphDriver": { "Name": file.storage_driver, "Data": { "ID": id, "Layers": file.layers } },
+            "Mounts": mounts,
+            "Config": file.config,
+            "NetworkSettings": self.network_settings(&record, &file)?,
+        });
+        if size {
+            self.add_sizes(&mut value, &file)?;
+        }
+        Ok(value)
+    }
+
+    fn add_sizes(&self, value: &mut Value, file: &ContainerFile) -> Result<()> {
+        let own = self.with_storage(&file.storage_driver, |s| Ok(s.usage(&file.id)?))?.bytes;
+        let image = self.images()?.resolve(&file.image_id).map(|i| i.size).unwrap_or(0);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("SizeRw".into(), own.into());
+            object.insert("SizeRootFs".into(), (own + image).into());
+        }
+        Ok(())
+    }
+
+    fn network_settings(&self, record: &Record, file: &ContainerFile) -> Result<Value> {
+        let live = record.state.status.is_live();
+        let endpoints = self.endpoints(&record.id)?;
+        let mut networks = Map::new();
+        for endpoint in &endpoints {
+            networks.insert(endpoint.network.clone(), endpoint_value(endpoint, live, file));
+        }
+        for name in record.networks.iter().filter(|n| !endpoints.iter().any(|e| e.network == **n)) {
+            networks.insert(name.clone(), endpoint_value(&EndpointRecord::default(), false, file));
+        }
+        let first = endpoints.first().filter(|_| live).cloned().unwrap_or_default();
+        let sandbox = if live { json!(format!("/proc/{}/ns/net", record.state.init.pid)) } else { json!("") };
+        Ok(json!({
+            "Bridge": "",
+            "SandboxID": if live { record.id.as_str() } else { "" },
+            "SandboxKey": sandbox,
+            "Ports": if live { ports(&endpoints, file) } else { json!({}) },
+            "HairpinMode": false,
+            "LinkLocalIPv6Address": "",
+            "LinkLocalIPv6PrefixLen": 0,
+            "SecondaryIPAddresses": Value::Null,
+            "SecondaryIPv6Addresses": Value::Null,
+            "EndpointID": first.id,
+            "Gateway": first.gateway,
+            "GlobalIPv6Address": "",
+            "GlobalIPv6PrefixLen": 0,
+            "IPAddress": first.address,
+            "IPPrefixLen": first.prefix,
+            "IPv6Gateway": "",
+            "MacAddress": first.mac,
+            "Networks": networks,
+        }))
+    }
+}
+
+fn state(record: &Record) -> Value {
+    let state = &record.state;
+    let live = state.status.is_live();
+    let mut value = json!({
+        "Status": state.status.as_str(),
+        "Running": live || state.status == Status::Restarting,
+        "Paused": state.status == Status::Paused,
+        "Restarting": state.status == Status::Restarting,
+        "OOMKilled": state.oom_killed,
+        "Dead": state.status == Status::Dead,
+        "Pid": if live { state.init.pid } else { 0 },
+        "ExitCode": if live { 0 } else { state.exit_code },
+        "Error": state.error,
+        "StartedAt": crate::rfc3339(state.started_ns),
+        "FinishedAt": crate::rfc3339(state.finished_ns),
+    });
+    if let (false, Some(object)) = (state.health.is_empty(), value.as_object_mut()) {
+        object.insert("Health".into(), json!({ "Status": state.health, "FailingStreak": 0, "Log": [] }));
+    }
+    value
+}
+
+/// Docker shows the path for json-file alone; here any driver whose file has Docker's name has one.
+fn log_path(engine: &Engine, file: &ContainerFile) -> Value {
+    let path = engine.layout.container(&file.id).join(format!("{}-json.log", file.id));
+    if path.exists() { json!(path) } else { json!("") }
+}
+
+fn shown_mount(mount: super::mounts::MountRecord) -> Value {
+    let mut value = serde_json::to_value(mount).unwrap_or_default();
+    if let Some(object) = value.as_object_mut() {
+        object.retain(|key, _| !key.starts_with("Gantry"));
+    }
+    value
+}
+
+fn endpoint_value(endpoint: &EndpointRecord, live: bool, file: &ContainerFile) -> Value {
+    let settings = file.networks.get(&endpoint.network).cloned().unwrap_or_default();
+    let text = |value: &str| if live { value.to_owned() } else { String::new() };
+    json!({
+        "IPAMConfig": settings.ipam_config,
+        "Links": settings.links,
+        "Aliases": settings.aliases,
+        "MacAddress": text(&endpoint.mac),
+        "DriverOpts": settings.driver_opts,
+        "GwPriority": settings.gw_priority,
+        "NetworkID": endpoint.network_id,
+        "EndpointID": text(&endpoint.id),
+        "Gateway": text(&endpoint.gateway),
+        "IPAddress": text(&endpoint.address),
+        "IPPrefixLen": if live { endpoint.prefix } else { 0 },
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "DNSNames": settings.dns_names,
+    })
+}
+
+fn ports(endpoints: &[EndpointRecord], file: &ContainerFile) -> Value {
+    let mut map = Map::new();
+    for key in file.config.exposed_ports.iter().flat_map(|p| p.keys()) {
+        map.insert(key.clone(), Value::Null);
+    }
+    for port in endpoints.iter().flat_map(|e| &e.ports) {
+        let key = format!("{}/{}", port.container_port, protocol_name(Protocol(port.protocol)));
+        let binding = json!({ "HostIp": port.host_ip.to_string(), "HostPort": port.host_port.to_string() });
+        match map.get_mut(&key) {
+            Some(Value::Array(bindings)) => bindings.push(binding),
+            _ => drop(map.insert(key, Value::Array(vec![binding]))),
+        }
+    }
+    Value::Object(map)
+}

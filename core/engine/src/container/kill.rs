@@ -1,0 +1,271 @@
+//! Signals, stops, restarts, pauses, waits and new names.
+
+use super::truth;
+use crate::Engine;
+use crate::error::{Error, Result};
+use crate::request::{AttachRequest, StopRequest};
+use gantry_model::class::Class;
+use gantry_model::record::{Record, Status};
+use gantry_store::{containers, proc};
+use nix::sys::signal::Signal;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+const DEFAULT_STOP: Duration = Duration::from_secs(10);
+/// How long the record of an end may take after the end itself.
+const RECORDING: Duration = Duration::from_secs(5);
+
+/// A signal by number or name, with or without `SIG`.
+pub(crate) fn parse_signal(text: &str) -> Result<i32> {
+    let invalid = || Error::invalid(format!("invalid signal: {text}"));
+    if let Ok(number) = text.parse::<i32>() {
+        return if (1..=64).contains(&number) { Ok(number) } else { Err(invalid()) };
+    }
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    if let Some(offset) = name.strip_prefix("RTMIN") {
+        let offset = if offset.is_empty() { 0 } else { offset.parse::<i32>().map_err(|_| invalid())? };
+        return Ok(34 + offset);
+    }
+    Signal::from_str(&format!("SIG{name}")).map(|s| s as i32).map_err(|_| invalid())
+}
+
+impl Engine {
+    /// Sends a signal to a running container's init.
+    pub fn kill(&self, reference: &str, signal: &str) -> Result<()> {
+        let number = parse_signal(signal)?;
+        let id = self.resolve(reference)?;
+        self.repair(&id)?;
+        let record = containers::read(&self.layout, &id)?;
+        if !record.state.status.is_live() || !proc::init_alive(&record.state) {
+            return Err(not_running(reference, &id));
+        }
+        if number == Signal::SIGKILL as i32 {
+            self.note_stop(&id)?;
+        }
+        self.signal(&record, number)?;
+        if number == Signal::SIGKILL as i32 {
+            self.thaw_if_paused(&record)?;
+            self.await_end(&id, RECORDING);
+        }
+        Ok(())
+    }
+
+    fn signal(&self, record: &Record, number: i32) -> Result<()> {
+        let act = || format!("signal container {}", record.id);
+        let pidfd = gantry_sys::pidfd::open(record.state.init.pid).map_err(|e| Error::io(act())(e.into()))?;
+        // The number may have gone to another process between the look and the open.
+        if !proc::init_alive(&record.state) {
+            return Ok(());
+        }
+        use std::os::fd::AsFd;
+        match gantry_sys::pidfd::send_signal(pidfd.as_fd(), number) {
+            Err(nix::errno::Errno::ESRCH) | Ok(()) => Ok(()),
+            Err(errno) => Err(Error::io(act())(errno.into())),
+        }
+    }
+
+    /// The user asked for the end: no restart policy applies.
+    fn note_stop(&self, id: &str) -> Result<()> {
+        containers::update(&self.layout.container(id), |r| -> Result<()> {
+            r.state.stop_requested = true;
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// Stops a container: its stop signal, then SIGKILL. One that does not run is no error.
+    pub fn stop(&self, reference: &str, request: &StopRequest) -> Result<()> {
+        let id = self.resolve(reference)?;
+        self.repair(&id)?;
+        let record = containers::read(&self.layout, &id)?;
+        if record.state.status == Status::Restarting {
+            return self.cancel_restart(&id);
+        }
+        if !record.state.status.is_live() {
+            return Ok(());
+        }
+        let file = self.container_file(&id)?;
+        let signal = request.signal.as_deref().or(file.config.stop_signal.as_deref()).unwrap_or("SIGTERM");
+        let number = parse_signal(signal)?;
+        let given = file.config.stop_timeout.map(|s| if s < 0 { Duration::MAX } else { Duration::from_secs(s as u64) });
+        let patience = request.timeout.or(given).unwrap_or(DEFAULT_STOP);
+        self.note_stop(&id)?;
+        self.signal(&record, number)?;
+        self.thaw_if_paused(&record)?;
+        if !self.await_death(&record, patience) {
+            self.kill_all(&id, &file.host)?;
+            self.await_death(&record, RECORDING);
+        }
+        self.await_end(&id, RECORDING);
+        Ok(())
+    }
+
+    fn cancel_restart(&self, id: &str) -> Result<()> {
+        containers::update(&self.layout.container(id), |r| -> Result<()> {
+            r.state.stop_requested = true;
+            r.state.status = Status::Exited;
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// SIGKILL to init and to everything in the container's cgroup.
+    pub(crate) fn kill_all(&self, id: &str, host: &gantry_model::container::HostConfig) -> Result<()> {
+        let record = containers::read(&self.layout, id)?;
+        if proc::init_alive(&record.state) {
+            self.signal(&record, Signal::SIGKILL as i32)?;
+        }
+        let manager = gantry_runtime::cgroup::manager(&super::start::cgroup_path(host, id))?;
+        Ok(manager.kill_all()?)
+    }
+
+    fn await_death(&self, record: &Record, patience: Duration) -> bool {
+        let Ok(pidfd) = gantry_sys::pidfd::open(record.state.init.pid) else { return true };
+        if !proc::init_alive(&record.state) {
+            return true;
+        }
+        use std::os::fd::AsFd;
+        let millis = u16::try_from(patience.as_millis()).ok();
+        let mut fds = [nix::poll::PollFd::new(pidfd.as_fd(), nix::poll::PollFlags::POLLIN)];
+        let timeout = millis.map_or(nix::poll::PollTimeout::NONE, nix::poll::PollTimeout::from);
+        let until = Instant::now().checked_add(patience);
+        loop {
+            match nix::poll::poll(&mut fds, timeout) {
+                Ok(0) if until.is_some_and(|u| Instant::now() >= u) => return false,
+                Ok(0) | Err(nix::errno::Errno::EINTR) => {}
+                Ok(_) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Waits until the end is recorded and cleaned up, by its keeper or, when that is dead, by us.
+    pub(crate) fn await_end(&self, id: &str, patience: Duration) {
+        let until = Instant::now() + patience;
+        let mut pause = Duration::from_micros(500);
+        while Instant::now() < until {
+            let Ok(record) = containers::read(&self.layout, id) else { return };
+            if !record.state.status.is_live() && (record.state.cleaned || record.auto_remove) {
+                return;
+            }
+            if truth::is_lost(&record) {
+                let _ = self.repair(id);
+                return;
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(10));
+        }
+    }
+
+    /// Stops and starts a container.
+    pub fn restart(&self, reference: &str, request: &StopRequest) -> Result<()> {
+        self.stop(reference, request)?;
+        self.start(reference, AttachRequest::default())?;
+        Ok(())
+    }
+
+    /// Freezes a container.
+    pub fn pause(&self, reference: &str) -> Result<()> {
+        self.freeze(reference, true)
+    }
+
+    /// Thaws a container.
+    pub fn unpause(&self, reference: &str) -> Result<()> {
+        self.freeze(reference, false)
+    }
+
+    fn freeze(&self, reference: &str, freeze: bool) -> Result<()> {
+        let id = self.resolve(reference)?;
+        self.repair(&id)?;
+        let act = self.begin(&id, if freeze { "pause" } else { "unpause" })?;
+        let status = act.record.state.status;
+        match (freeze, status) {
+            (true, Status::Running) | (false, Status::Paused) => {}
+            (true, Status::Paused) => return Err(state_error(format!("Container {id} is already paused"))),
+            (false, Status::Running) => return Err(state_error(format!("Container {id} is not paused"))),
+            _ => return Err(not_running(reference, &id)),
+        }
+        let file = self.container_file(&id)?;
+        let manager = gantry_runtime::cgroup::manager(&super::start::cgroup_path(&file.host, &id))?;
+        if freeze { manager.freeze()? } else { manager.thaw()? }
+        act.finish(|r| r.state.status = if freeze { Status::Paused } else { Status::Running })?;
+        Ok(())
+    }
+
+    fn thaw_if_paused(&self, record: &Record) -> Result<()> {
+        if record.state.status != Status::Paused {
+            return Ok(());
+        }
+        let file = self.container_file(&record.id)?;
+        Ok(gantry_runtime::cgroup::manager(&super::start::cgroup_path(&file.host, &record.id))?.thaw()?)
+    }
+
+    /// Waits for the end of a container; answers its exit code.
+    pub fn wait(&self, reference: &str) -> Result<i32> {
+        let id = self.resolve(reference)?;
+        self.repair(&id)?;
+        if let Ok(mut client) = gantry_supervisor::connect(&self.layout.container_state(&id))
+            && let Ok(exit) = client.wait()
+        {
+            return Ok(exit.code);
+        }
+        loop {
+            let record = truth::corrected(containers::read(&self.layout, &id)?);
+            if !record.state.status.is_live() {
+                return Ok(record.state.exit_code);
+            }
+            self.await_death(&record, Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Gives a container another name.
+    pub fn rename(&self, reference: &str, new: &str) -> Result<()> {
+        let new = new.trim_start_matches('/');
+        if !gantry_model::ids::is_valid_name(new) {
+            let message = format!("Invalid container name ({new}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+            return Err(Error::invalid(message));
+        }
+        let id = self.resolve(reference)?;
+        let act = self.begin(&id, "rename")?;
+        let old = act.record.name.clone();
+        if old == new {
+            return Err(Error::invalid("Renaming a container with the same name as its current name"));
+        }
+        containers::claim_name(&self.layout, new, &id)?;
+        act.finish(|r| new.clone_into(&mut r.name))?;
+        Ok(containers::release_name(&self.layout, &old, &id)?)
+    }
+
+    /// Tells a container's terminal its size.
+    pub fn resize(&self, reference: &str, rows: u16, columns: u16) -> Result<()> {
+        let id = self.resolve(reference)?;
+        Ok(gantry_supervisor::connect(&self.layout.container_state(&id))?.resize(rows, columns)?)
+    }
+}
+
+/// Docker's text for an act that needs a running container.
+pub(crate) fn not_running(reference: &str, id: &str) -> Error {
+    let _ = reference;
+    Error::request(Class::InUse, format!("container {id} is not running"))
+}
+
+fn state_error(message: String) -> Error {
+    Error::request(Class::InUse, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_signal;
+
+    #[test]
+    fn signals_by_number_and_name() {
+        for (text, want) in [("9", 9), ("KILL", 9), ("SIGTERM", 15), ("sigusr1", 10), ("RTMIN+3", 37)] {
+            assert_eq!(parse_signal(text).ok(), Some(want), "{text}");
+        }
+        for bad in ["0", "65", "SIGNOPE", ""] {
+            assert!(parse_signal(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Containers: created, started, watched, ended, removed. One act, one file.
+
+pub mod mounts;
+
+mod attach;
+mod busy;
+mod create;
+mod exec;
+mod file;
+mod finish;
+mod inspect;
+mod kill;
+mod list;
+mod logs;
+mod logging;
+mod remove;
+mod start;
+mod tag;
+mod top;
+mod truth;
+
+pub use exec::Exec;
+pub use file::ContainerFile;
+pub use list::ContainerSummary;
+pub use start::Running;
+pub use top::{PublishedPort, Top};

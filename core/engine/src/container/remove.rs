@@ -1,0 +1,105 @@
+//! Removing a container: its name last, so that a removal cut short is found and continued.
+
+use crate::Engine;
+use crate::error::{Error, Result};
+use crate::request::RemoveRequest;
+use gantry_model::class::Class;
+use gantry_model::record::Status;
+use gantry_store::containers;
+use std::fs;
+use std::time::Duration;
+
+impl Engine {
+    /// Removes a container.
+    pub fn remove(&self, reference: &str, request: RemoveRequest) -> Result<()> {
+        let id = match self.resolve(reference) {
+            Err(error) if request.missing_ok && error.class() == Class::NotFound => return Ok(()),
+            resolved => resolved?,
+        };
+        self.repair(&id)?;
+        let record = match containers::read(&self.layout, &id) {
+            Ok(record) => record,
+            Err(_) => return self.remove_dead(&id),
+        };
+        if record.state.status.is_live() || record.state.status == Status::Restarting {
+            if !request.force {
+                return Err(running(&id, record.state.status));
+            }
+            self.force_end(&id)?;
+        }
+        self.remove_files(&id, request.volumes)
+    }
+
+    /// What `--rm` does after the end.
+    pub(crate) fn remove_ended(&self, id: &str) -> Result<()> {
+        self.remove_files(id, true)
+    }
+
+    fn force_end(&self, id: &str) -> Result<()> {
+        let file = self.container_file(id)?;
+        containers::update(&self.layout.container(id), |r| -> Result<()> {
+            r.state.stop_requested = true;
+            if r.state.status == Status::Restarting {
+                r.state.status = Status::Exited;
+            }
+            Ok(())
+        })?;
+        self.kill_all(id, &file.host)?;
+        self.await_end(id, Duration::from_secs(2));
+        Ok(())
+    }
+
+    fn remove_files(&self, id: &str, volumes: bool) -> Result<()> {
+        if !self.layout.container(id).is_dir() {
+            return Ok(());
+        }
+        let act = self.begin(id, "rm")?;
+        if super::truth::corrected(act.record.clone()).state.status.is_live() {
+            return Err(running(id, Status::Running));
+        }
+        let mounts = self.mounts(id)?;
+        let mut failures = Vec::new();
+        let mut note = |result: Result<()>| failures.extend(result.err());
+        if !act.record.state.cleaned {
+            self.undo_run(id, &act.record.name).into_iter().for_each(|e| note(Err(e)));
+        }
+        self.remove_log_data(id);
+        if let Ok(file) = self.container_file(id) {
+            note(self.with_storage(&file.storage_driver, |store| Ok(store.remove(id)?)));
+        }
+        note(self.release_addresses(id));
+        if let Some(first) = failures.pop() {
+            return Err(first.join(failures));
+        }
+        let name = act.record.name.clone();
+        self.remove_dir(id)?;
+        act.forget();
+        containers::release_name(&self.layout, &name, id)?;
+        if volumes { self.remove_anonymous_volumes(&mounts) } else { Ok(()) }
+    }
+
+    fn remove_dir(&self, id: &str) -> Result<()> {
+        let dir = self.layout.container(id);
+        // The record goes first: without it the rest is garbage that anyone may collect.
+        let _ = fs::remove_file(dir.join("record.json"));
+        fs::remove_dir_all(&dir).map_err(Error::io(format!("remove {}", dir.display())))
+    }
+
+    fn remove_dead(&self, id: &str) -> Result<()> {
+        let mounts = self.mounts(id).unwrap_or_default();
+        let mut failures = self.unmake(id, &mounts).into_iter();
+        match failures.next() {
+            None => Ok(()),
+            Some(first) => Err(first.join(failures.collect())),
+        }
+    }
+}
+
+fn running(id: &str, status: Status) -> Error {
+    let (state, hint) = match status {
+        Status::Paused => ("paused", "Unpause and then stop the container before attempting removal or force remove"),
+        Status::Restarting => ("restarting", "Stop the container before attempting removal or force remove"),
+        _ => ("running", "Stop the container before attempting removal or force remove"),
+    };
+    Error::request(Class::InUse, format!("cannot remove a {state} container {id}. {hint}"))
+}

@@ -1,0 +1,216 @@
+//! Images through the engine: the image store over the storage driver in use.
+
+use crate::Engine;
+use crate::container::mounts::MountRecord;
+use crate::error::{Error, Result};
+use crate::request::ImportRequest;
+use gantry_image::{DeadLayer, Image, ImageStore, ImageSummary, UnpackOptions, User, Users};
+use gantry_model::digest::{ChainId, Digest};
+use gantry_model::reference::Reference;
+use gantry_store::containers;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+impl Engine {
+    pub(crate) fn images(&self) -> Result<&ImageStore> {
+        Ok(self.images.get_or_init(|| ImageStore::open(&self.settings.root)))
+    }
+
+    /// The storage driver's ids of an image's layers, nearest first; layers the driver lacks are unpacked.
+    pub(crate) fn image_layers(&self, image: &Image) -> Result<Vec<String>> {
+        let images = self.images()?;
+        let mut layers = match images.driver_layers(image, self.storage_driver()) {
+            Err(gantry_image::Error::NotUnpacked { .. }) => {
+                let storage = self.storage()?;
+                images.unpack_image(image, &UnpackOptions::new(&storage.driver, storage))?;
+                images.driver_layers(image, self.storage_driver())?
+            }
+            found => found?,
+        };
+        layers.reverse();
+        Ok(layers)
+    }
+
+    /// Images, newest first; without `all` as Docker lists them.
+    pub fn list_images(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Vec<ImageSummary>> {
+        check_filters(filters)?;
+        let mut images = self.images()?.list()?;
+        images.retain(|image| filters.iter().all(|(key, values)| values.iter().any(|v| self.image_fits(image, key, v))));
+        images.sort_by_key(|i| std::cmp::Reverse(i.created().map_or(0, jiff::Timestamp::as_second)));
+        Ok(images)
+    }
+
+    fn image_fits(&self, summary: &ImageSummary, key: &str, value: &str) -> bool {
+        let age = |i: &ImageSummary| i.created().map_or(0, jiff::Timestamp::as_second);
+        let other = || self.images().ok()?.resolve(value).and_then(|i| self.images.get()?.summary(i).ok().map_or(Err(gantry_image::Error::NoSuchImage(value.into())), Ok)).ok();
+        match key {
+            "dangling" => matches!(value, "true" | "1") == summary.is_dangling(),
+            "label" => crate::container::label_fits(&summary.image.labels, value),
+            "reference" => summary.tags.iter().any(|t| reference_fits(t, value)),
+            "before" => other().is_some_and(|o| age(summary) < age(&o)),
+            "since" => other().is_some_and(|o| age(summary) > age(&o)),
+            _ => false,
+        }
+    }
+
+    /// How many containers were made from each image, by image id.
+    pub fn image_users(&self) -> Result<BTreeMap<String, usize>> {
+        let mut users = BTreeMap::new();
+        for record in containers::list(&self.layout)? {
+            *users.entry(record.image_id).or_insert(0) += 1;
+        }
+        Ok(users)
+    }
+
+    /// One image in Docker's words.
+    pub fn image_inspect(&self, reference: &str) -> Result<Value> {
+        let images = self.images()?;
+        let image = images.resolve(reference)?;
+        let inspect = images.inspect(&image)?;
+        let mut value = serde_json::to_value(inspect).map_err(|e| Error::invalid(e.to_string()))?;
+        let graph = serde_json::json!({ "Name": self.storage_driver(), "Data": Value::Null });
+        if let Some(object) = value.as_object_mut() {
+            object.insert("GraphDriver".into(), graph);
+        }
+        Ok(value)
+    }
+
+    /// How an image came to be, newest first.
+    pub fn image_history(&self, reference: &str) -> Result<Vec<gantry_image::inspect::HistoryLine>> {
+        let images = self.images()?;
+        Ok(images.history(&images.resolve(reference)?)?)
+    }
+
+    /// Gives an image another name.
+    pub fn tag(&self, source: &str, target: &str) -> Result<()> {
+        let reference = Reference::parse(target).map_err(gantry_image::Error::from)?;
+        self.images()?.tag(source, &reference)?;
+        Ok(())
+    }
+
+    /// Removes a name or an image; answers the lines Docker prints.
+    pub fn remove_image(&self, reference: &str, force: bool) -> Result<Vec<String>> {
+        let delete = |dead: &DeadLayer| -> std::result::Result<(), gantry_image::BoxError> {
+            Ok(self.with_storage(&dead.driver, |store| Ok(store.remove(&dead.layer)?))?)
+        };
+        let removal = self.images()?.remove(reference, force, &Containers(self), &delete)?;
+        for failure in &removal.failures {
+            tracing::warn!("a layer is left for the next collection: {failure}");
+        }
+        Ok(removal.removed.iter().map(ToString::to_string).collect())
+    }
+
+    /// Loads an archive from a stream; answers the lines Docker prints.
+    pub fn load(&self, input: impl Read + Send) -> Result<Vec<String>> {
+        let storage = self.storage()?;
+        let loaded = self.images()?.load_reader(input, &UnpackOptions::new(&storage.driver, storage))?;
+        Ok(loaded.iter().map(told).collect())
+    }
+
+    /// Loads an archive file or an OCI layout directory.
+    pub fn load_path(&self, path: &Path) -> Result<Vec<String>> {
+        let storage = self.storage()?;
+        let loaded = self.images()?.load(path, &UnpackOptions::new(&storage.driver, storage))?;
+        Ok(loaded.iter().map(told).collect())
+    }
+
+    /// Makes an image of one layer from a root file system's archive; answers `sha256:…`.
+    pub fn import(&self, input: impl Read + Send, origin: &str, request: ImportRequest) -> Result<String> {
+        let reference = request.reference.as_deref().map(Reference::parse).transpose();
+        let architecture = request.platform.as_deref().and_then(|p| p.split('/').nth(1)).map(str::to_owned);
+        let import = gantry_image::ImportRequest {
+            reference: reference.map_err(gantry_image::Error::from)?,
+            changes: request.changes,
+            message: Some(request.message).filter(|m| !m.is_empty()),
+            origin: origin.to_owned(),
+            architecture,
+        };
+        let storage = self.storage()?;
+        let imported = self.images()?.import(input, &import, &UnpackOptions::new(&storage.driver, storage))?;
+        for warning in &imported.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(imported.id.to_string())
+    }
+
+    /// Copies what the image has at a volume's place into the volume, when that is empty.
+    pub(crate) fn copy_up(&self, file: &crate::container::ContainerFile, mounts: &[MountRecord]) -> Result<()> {
+        let wanted = mounts.iter().filter(|m| m.r#type == "volume" && !m.no_copy && m.subpath.is_empty());
+        for mount in wanted {
+            crate::volume::copy::copy_up(self, file, mount)?;
+        }
+        Ok(())
+    }
+}
+
+fn told(loaded: &gantry_image::Loaded) -> String {
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    loaded.to_string()
+}
+
+/// Containers as users of images.
+struct Containers<'a>(&'a Engine);
+
+impl Users for Containers<'_> {
+    fn of_image(&self, id: &Digest) -> Vec<User> {
+        let id = id.to_string();
+        let records = containers::list(&self.0.layout).unwrap_or_default();
+        let own = records.into_iter().filter(|r| r.image_id == id);
+        own.map(|r| User { running: gantry_store::proc::init_alive(&r.state), container: r.id }).collect()
+    }
+
+    fn holds_layer(&self, driver: &str, chain: &ChainId) -> bool {
+        let chain = chain.to_string();
+        let hex = chain.trim_start_matches("sha256:");
+        let ids = containers::ids(&self.0.layout).unwrap_or_default();
+        let files = ids.iter().filter_map(|id| self.0.container_file(id).ok());
+        files.filter(|f| f.storage_driver == driver).any(|f| f.layers.iter().any(|l| l == hex))
+    }
+}
+
+fn check_filters(filters: &BTreeMap<String, Vec<String>>) -> Result<()> {
+    const KNOWN: [&str; 5] = ["before", "dangling", "label", "reference", "since"];
+    match filters.keys().find(|k| !KNOWN.contains(&k.as_str())) {
+        None => Ok(()),
+        Some(bad) => Err(Error::invalid(format!("invalid filter '{bad}'")).with_hint(format!("known filters: {}", KNOWN.join(", ")))),
+    }
+}
+
+/// `name`, `name:tag` or either with `*`.
+fn reference_fits(reference: &Reference, pattern: &str) -> bool {
+    let familiar = reference.familiar();
+    let name = familiar.rsplit_once(':').map_or(familiar.as_str(), |(n, _)| n);
+    glob(pattern, &familiar) || glob(pattern, name)
+}
+
+/// Shell pattern with `*` and `?`; neither crosses a slash.
+fn glob(pattern: &str, text: &str) -> bool {
+    let mut chars = pattern.chars();
+    match chars.next() {
+        None => text.is_empty(),
+        Some('*') => {
+            let rest = chars.as_str();
+            let stop = text.find('/').unwrap_or(text.len());
+            (0..=stop).filter(|i| text.is_char_boundary(*i)).any(|i| glob(rest, &text[i..]))
+        }
+        Some('?') => text.chars().next().is_some_and(|c| c != '/' && glob(chars.as_str(), &text[c.len_utf8()..])),
+        Some(c) => text.strip_prefix(c).is_some_and(|rest| glob(chars.as_str(), rest)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob;
+
+    #[test]
+    fn globs() {
+        assert!(glob("bus*", "busybox"));
+        assert!(glob("*:la?est", "bb:latest"));
+        assert!(!glob("bus*", "library/busybox"));
+        assert!(!glob("bb", "bbb"));
+    }
+}

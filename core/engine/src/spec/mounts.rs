@@ -1,0 +1,76 @@
+//! Mounts beside the default ones: volumes, binds, tmpfs, and the files of `/etc` the engine writes.
+
+use super::Parts;
+use crate::container::mounts::MountRecord;
+use crate::error::Result;
+use oci_spec::runtime::{Mount, Spec};
+use std::path::{Component, Path, PathBuf};
+
+const DEFAULT_SHM: i64 = 64 << 20;
+
+pub(super) fn apply(spec: &mut Spec, parts: &Parts<'_>) -> Result<()> {
+    let mut mounts = spec.mounts().clone().unwrap_or_default();
+    shm(&mut mounts, parts.host.shm_size);
+    let taken = |target: &Path| parts.mounts.iter().any(|m| Path::new(&m.destination) == target);
+    mounts.retain(|m| !taken(m.destination()));
+    for (source, target) in parts.files.iter().filter(|(_, t)| !taken(Path::new(t))) {
+        mounts.push(bind(source, target, vec!["rbind".into(), "rprivate".into()]));
+    }
+    for record in parts.mounts {
+        mounts.push(from_record(record));
+    }
+    spec.set_mounts(Some(mounts));
+    Ok(())
+}
+
+fn shm(mounts: &mut [Mount], size: i64) {
+    let size = if size > 0 { size } else { DEFAULT_SHM };
+    for mount in mounts.iter_mut().filter(|m| m.destination() == Path::new("/dev/shm")) {
+        let kept = mount.options().iter().flatten().filter(|o| !o.starts_with("size="));
+        let options = kept.cloned().chain([format!("size={size}")]).collect();
+        mount.set_options(Some(options));
+    }
+}
+
+fn from_record(record: &MountRecord) -> Mount {
+    if record.r#type == "tmpfs" {
+        return tmpfs(record);
+    }
+    let mut source = PathBuf::from(&record.source);
+    source.extend(Path::new(&record.subpath).components().filter(|c| matches!(c, Component::Normal(_))));
+    let recursive = !record.options.iter().any(|o| o == "bind");
+    let mut options = vec![if recursive { "rbind" } else { "bind" }.to_owned()];
+    let propagation = if record.propagation.is_empty() { "rprivate" } else { &record.propagation };
+    options.push(propagation.to_owned());
+    if !record.rw {
+        let top_only = record.options.iter().any(|o| o == "ro-top") || !recursive;
+        options.push(if top_only { "ro" } else { "rro" }.to_owned());
+    }
+    bind(&source, &record.destination, options)
+}
+
+fn tmpfs(record: &MountRecord) -> Mount {
+    let mut options = record.options.clone();
+    for (on, off) in [("exec", "noexec"), ("suid", "nosuid"), ("dev", "nodev")] {
+        if options.iter().any(|o| o == on) {
+            options.retain(|o| o != off);
+        }
+    }
+    if !record.rw {
+        options.push("ro".into());
+    }
+    if !options.iter().any(|o| o.starts_with("mode=")) {
+        options.push("mode=1777".into());
+    }
+    let mut mount = Mount::default();
+    mount.set_destination(record.destination.clone().into());
+    mount.set_typ(Some("tmpfs".into())).set_source(Some("tmpfs".into())).set_options(Some(options));
+    mount
+}
+
+fn bind(source: &Path, target: &str, options: Vec<String>) -> Mount {
+    let mut mount = Mount::default();
+    mount.set_destination(target.into());
+    mount.set_typ(Some("bind".into())).set_source(Some(source.to_owned())).set_options(Some(options));
+    mount
+}

@@ -1,0 +1,205 @@
+//! Facts about the engine and its host, and about plugins and networks, in Docker's words.
+
+use crate::Engine;
+use crate::error::{Error, Result};
+use gantry_host::{Kind, Listed};
+use gantry_model::class::Class;
+use gantry_model::record::Status;
+use serde_json::{Map, Value, json};
+use std::fs;
+
+impl Engine {
+    /// What `info` shows.
+    pub fn info(&self) -> Result<Value> {
+        let records = gantry_store::containers::list(self.layout())?;
+        let states = records.into_iter().map(|r| crate::container::corrected(r).state.status);
+        let states: Vec<Status> = states.collect();
+        let count = |status: Status| states.iter().filter(|s| **s == status).count();
+        let storage = self.storage();
+        let status = storage.as_ref().ok().and_then(|s| s.store.status().ok()).unwrap_or_default();
+        let kernel = nix::sys::utsname::uname().map(|u| u.release().to_string_lossy().into_owned()).unwrap_or_default();
+        let layout = gantry_runtime::cgroup::detect().map(|h| format!("{:?}", h.layout)).unwrap_or_default();
+        let warnings: Vec<String> = storage.as_ref().err().map(|e| format!("WARNING: {e}")).into_iter().collect();
+        Ok(json!({
+            "ID": self.engine_id(),
+            "Containers": states.len(),
+            "ContainersRunning": count(Status::Running),
+            "ContainersPaused": count(Status::Paused),
+            "ContainersStopped": states.len() - count(Status::Running) - count(Status::Paused),
+            "Images": self.images()?.list().map_or(0, |i| i.len()),
+            "Driver": self.storage_driver(),
+            "DriverStatus": status.into_iter().map(|(k, v)| json!([k, v])).collect::<Vec<_>>(),
+            "Plugins": {
+                "Volume": self.driver_names(Kind::Volume),
+                "Network": self.driver_names(Kind::Network),
+                "Storage": self.driver_names(Kind::Storage),
+                "Log": self.driver_names(Kind::Log),
+                "Authorization": Value::Null,
+            },
+            "MemoryLimit": true,
+            "SwapLimit": fs::exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").unwrap_or(false),
+            "PidsLimit": true,
+            "IPv4Forwarding": read("/proc/sys/net/ipv4/ip_forward") == "1",
+            "LoggingDriver": self.settings().config.log_drivers.first(),
+            "CgroupDriver": "cgroupfs",
+            "CgroupVersion": if layout == "V2" { "2" } else { "1" },
+            "CgroupLayout": layout.to_lowercase(),
+            "KernelVersion": kernel,
+            "OperatingSystem": os_name(),
+            "OSType": "linux",
+            "Architecture": std::env::consts::ARCH,
+            "NCPU": std::thread::available_parallelism().map_or(1, usize::from),
+            "MemTotal": memory_total(),
+            "DockerRootDir": self.settings().root,
+            "StateDir": self.settings().state,
+            "Name": nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+            "ServerVersion": env!("CARGO_PKG_VERSION"),
+            "DefaultRuntime": "gantry",
+            "SecurityOptions": ["name=seccomp,profile=builtin"],
+            "LiveRestoreEnabled": true,
+            "Warnings": warnings,
+        }))
+    }
+
+    /// A lasting id of this engine's root.
+    fn engine_id(&self) -> String {
+        let path = self.settings().root.join("engine-id");
+        if let Ok(id) = fs::read_to_string(&path) {
+            return id.trim().to_owned();
+        }
+        let id = crate::random_id().unwrap_or_default();
+        let _ = gantry_store::atomic::make_dir(&self.settings().root);
+        let _ = gantry_store::atomic::write(&path, id.as_bytes(), gantry_store::atomic::Durability::Sync);
+        id
+    }
+
+    fn driver_names(&self, kind: Kind) -> Vec<String> {
+        self.plugins.names(kind)
+    }
+
+    /// Every plugin file on the search path, without opening any.
+    pub fn plugins(&self) -> Vec<Value> {
+        self.plugins.list().iter().map(listed).collect()
+    }
+
+    /// One plugin: what its file says about itself.
+    pub fn plugin_inspect(&self, kind: Option<&str>, name: &str) -> Result<Vec<Value>> {
+        let (kind, name) = name.split_once('/').map_or((kind, name), |(k, n)| (Some(k), n));
+        let fits = |p: &Listed| p.name == name && kind.is_none_or(|k| p.kind.to_string() == k);
+        let found: Vec<Value> = self.plugins.list().iter().filter(|p| fits(p)).map(inspected).collect();
+        if found.is_empty() {
+            let known: Vec<String> = self.plugins.list().iter().map(|p| format!("{}/{}", p.kind, p.name)).collect();
+            let error = Error::request(Class::NotFound, format!("No such plugin: {name}"));
+            return Err(error.with_hint(format!("known plugins: {}", known.join(", "))));
+        }
+        Ok(found)
+    }
+
+    /// All networks in Docker's words.
+    pub fn networks(&self) -> Result<Vec<Value>> {
+        self.network_names().iter().map(|name| self.network_inspect(name)).collect()
+    }
+
+    /// One network in Docker's words.
+    pub fn network_inspect(&self, reference: &str) -> Result<Value> {
+        let (network, driver) = self.network_by_reference(reference)?;
+        let mut ipam = Vec::new();
+        if !network.subnet.is_empty() {
+            ipam.push(json!({ "Subnet": network.subnet, "Gateway": network.gateway }));
+        }
+        Ok(json!({
+            "Name": network.name,
+            "Id": network.id,
+            "Created": crate::rfc3339(network.created_ns),
+            "Scope": "local",
+            "Driver": driver.name(),
+            "EnableIPv4": true,
+            "EnableIPv6": false,
+            "IPAM": { "Driver": "default", "Options": Value::Null, "Config": ipam },
+            "Internal": network.internal,
+            "Attachable": false,
+            "Ingress": false,
+            "Containers": self.network_members(&network.name),
+            "Options": network.options,
+            "Labels": network.labels,
+        }))
+    }
+
+    fn network_members(&self, name: &str) -> Map<String, Value> {
+        let mut members = Map::new();
+        for record in gantry_store::containers::list(self.layout()).unwrap_or_default() {
+            let endpoints = self.endpoints(&record.id).unwrap_or_default();
+            for endpoint in endpoints.iter().filter(|e| e.network == name && e.attached) {
+                members.insert(record.id.clone(), json!({
+                    "Name": record.name,
+                    "EndpointID": endpoint.id,
+                    "MacAddress": endpoint.mac,
+                    "IPv4Address": format!("{}/{}", endpoint.address, endpoint.prefix),
+                    "IPv6Address": "",
+                }));
+            }
+        }
+        members
+    }
+}
+
+fn listed(plugin: &Listed) -> Value {
+    let manifest = plugin.manifest.as_ref();
+    let status = match (&plugin.problem, &plugin.shadowed_by, &plugin.quarantine) {
+        (Some(_), _, _) => "refused",
+        (_, Some(_), _) => "shadowed",
+        (_, _, Some(_)) => "quarantined",
+        _ => "ok",
+    };
+    let shadow = plugin.shadowed_by.as_ref().map(|p| format!("{} is used instead", p.display()));
+    let reason = plugin.problem.clone().or(shadow).or_else(|| plugin.quarantine.clone()).unwrap_or_default();
+    json!({
+        "Kind": plugin.kind.to_string(),
+        "Name": plugin.name,
+        "Version": manifest.map(|m| m.version.clone()).unwrap_or_default(),
+        "License": manifest.map(|m| m.license.clone()).unwrap_or_default(),
+        "API": manifest.map(|m| m.api.to_string()).unwrap_or_default(),
+        "Status": status,
+        "Reason": reason,
+        "Path": plugin.path,
+    })
+}
+
+fn inspected(plugin: &Listed) -> Value {
+    let mut value = listed(plugin);
+    let drivers = plugin.manifest.iter().flat_map(|m| &m.drivers).filter(|d| d.kind == plugin.kind);
+    let options: Vec<Value> = drivers.flat_map(|d| &d.options).map(option).collect();
+    if let Some(object) = value.as_object_mut() {
+        object.insert("Options".into(), Value::Array(options));
+    }
+    value
+}
+
+fn option(option: &gantry_host::OptionInfo) -> Value {
+    json!({
+        "Key": option.key,
+        "Aliases": option.aliases,
+        "Kind": option.kind_name(),
+        "Default": option.default,
+        "Choices": option.choices,
+        "Help": option.help,
+        "Secret": option.secret,
+        "Required": option.required,
+    })
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+fn os_name() -> String {
+    let text = read("/etc/os-release");
+    let line = text.lines().find_map(|l| l.strip_prefix("PRETTY_NAME="));
+    line.map_or_else(|| "Linux".to_owned(), |l| l.trim_matches('"').to_owned())
+}
+
+fn memory_total() -> u64 {
+    let text = read("/proc/meminfo");
+    let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"));
+    line.and_then(|l| l.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()).map_or(0, |kb| kb * 1024)
+}

@@ -1,0 +1,65 @@
+//! Copy-up: an empty volume mounted over a directory of the image starts with that directory's content, its own owner
+//! and mode included. The image is looked at through a mount of its layers in a mount namespace of one thread, so the
+//! host sees nothing of it.
+
+use crate::Engine;
+use crate::container::ContainerFile;
+use crate::container::mounts::MountRecord;
+use crate::error::{Error, Result};
+use gantry_host::api::volume::VolumeMount;
+use gantry_runtime::RootMount;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Fills the volume if it is empty and the image has a directory in its place.
+pub(crate) fn copy_up(engine: &Engine, file: &ContainerFile, mount: &MountRecord) -> Result<()> {
+    let driver = engine.plugins.volume(&mount.driver)?;
+    let VolumeMount::Directory(target) = driver.mount(&mount.name, &engine.driver_dirs("volume", &mount.driver))? else {
+        return Ok(());
+    };
+    let target = PathBuf::from(target);
+    let empty = fs::read_dir(&target).map_err(Error::io(format!("list volume {}", mount.name)))?.next().is_none();
+    if !empty || file.layers.is_empty() {
+        return Ok(());
+    }
+    let plan = engine.with_storage(&file.storage_driver, |store| {
+        Ok(crate::storage::root_mounts(store.mount_plan(&file.id, &file.layers, true)?))
+    })?;
+    let scratch = engine.layout.container_state(&file.id).join("image");
+    fs::create_dir_all(&scratch).map_err(Error::io("make a directory for the image"))?;
+    let destination = PathBuf::from(&mount.destination);
+    let copied = std::thread::scope(|scope| {
+        let work = || mount_and_copy(&plan, &scratch, &destination, &target);
+        scope.spawn(work).join().unwrap_or_else(|_| Err(std::io::Error::other("the copying thread panicked")))
+    });
+    let _ = fs::remove_dir(&scratch);
+    copied.map_err(Error::io(format!("copy the image's {} into volume {}", mount.destination, mount.name)))
+}
+
+/// Runs on a thread of its own: its mount namespace goes with it.
+fn mount_and_copy(plan: &[RootMount], scratch: &Path, inside: &Path, target: &Path) -> std::io::Result<()> {
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+    unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS)?;
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    for step in plan {
+        gantry_runtime::mount_root(step, scratch).map_err(std::io::Error::other)?;
+    }
+    let Some(source) = resolve_inside(scratch, inside)? else { return Ok(()) };
+    gantry_image::copy_tree(&source, target)
+}
+
+/// The directory the container would see at `inside`, symbolic links resolved within the image; `None` when there is
+/// none.
+fn resolve_inside(root: &Path, inside: &Path) -> std::io::Result<Option<PathBuf>> {
+    use gantry_sys::path::open_in_root;
+    match open_in_root(root, inside) {
+        Ok(fd) => {
+            use std::os::fd::AsRawFd;
+            let path = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+            Ok(path.is_dir().then_some(path))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,291 @@
+//! Volumes: the engine keeps which driver a volume belongs to, who uses it, and mounts those that are file systems of
+//! their own once per host; the data is the driver's.
+
+pub(crate) mod copy;
+
+use crate::Engine;
+use crate::container::mounts::MountRecord;
+use crate::error::{Error, Result};
+use gantry_host::Kind;
+use gantry_host::api::options::Scope;
+use gantry_host::api::types::Mount;
+use gantry_host::api::volume::VolumeMount;
+use gantry_model::class::Class;
+use gantry_store::atomic::{self, Durability};
+use gantry_store::lock;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What the engine keeps of a volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VolumeRecord {
+    /// Its name.
+    pub name: String,
+    /// Its driver.
+    pub driver: String,
+    /// Options as given.
+    pub options: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Nanoseconds since 1970.
+    pub created_ns: u64,
+}
+
+const ANONYMOUS: &str = "com.docker.volume.anonymous";
+
+impl Engine {
+    fn volume_path(&self, name: &str) -> PathBuf {
+        self.layout.volumes().join(format!("{name}.json"))
+    }
+
+    pub(crate) fn volume_record_of(&self, name: &str) -> Result<Option<VolumeRecord>> {
+        if !gantry_model::ids::is_valid_name(name) {
+            return Ok(None);
+        }
+        Ok(atomic::read_json_optional(&self.volume_path(name))?)
+    }
+
+    /// The driver of a volume that exists.
+    pub(crate) fn volume_driver_of(&self, name: &str) -> Result<Option<String>> {
+        Ok(self.volume_record_of(name)?.map(|r| r.driver))
+    }
+
+    /// Makes a volume; one with the same driver and options is no error. Answers its name.
+    pub fn volume_create(
+        &self,
+        name: Option<String>,
+        driver: Option<String>,
+        options: BTreeMap<String, String>,
+        labels: BTreeMap<String, String>,
+    ) -> Result<String> {
+        let mut labels = labels;
+        let name = match name.filter(|n| !n.is_empty()) {
+            Some(name) => name,
+            None => {
+                labels.insert(ANONYMOUS.to_owned(), String::new());
+                crate::random_id()?
+            }
+        };
+        check_volume_name(&name)?;
+        let driver = driver.filter(|d| !d.is_empty()).unwrap_or_else(|| self.settings.config.volume_driver.clone());
+        let record = VolumeRecord { name, driver, options, labels, created_ns: crate::now_ns() };
+        self.ensure_volume(record)
+    }
+
+    fn ensure_volume(&self, record: VolumeRecord) -> Result<String> {
+        if let Some(existing) = self.volume_record_of(&record.name)? {
+            same_volume(&existing, &record)?;
+            return Ok(record.name);
+        }
+        let driver = self.plugins.volume(&record.driver)?;
+        let given: Vec<_> = record.options.clone().into_iter().collect();
+        let options = self.plugins.check_options(Kind::Volume, &record.driver, Scope::OBJECT, &given)?;
+        driver.validate(&record.name, &options)?;
+        atomic::make_dir(&self.layout.volumes())?;
+        driver.create(&record.name, &options, &self.driver_dirs("volume", &record.driver))?;
+        atomic::write_json(&self.volume_path(&record.name), &record, Durability::Rename)?;
+        Ok(record.name)
+    }
+
+    /// Makes the volumes of a container that do not exist yet; on failure those just made go again.
+    pub(crate) fn ensure_volumes(&self, mounts: &[MountRecord]) -> Result<Vec<String>> {
+        let mut made = Vec::new();
+        for mount in mounts.iter().filter(|m| m.r#type == "volume") {
+            if self.volume_record_of(&mount.name)?.is_some() {
+                continue;
+            }
+            match self.ensure_volume(record_for(mount)) {
+                Ok(name) => made.push(name),
+                Err(error) => {
+                    let undone = made.iter().map(|n| self.volume_remove(n, true)).filter_map(Result::err).collect();
+                    return Err(error.join(undone));
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    /// Removes a volume that no container mounts.
+    pub fn volume_remove(&self, name: &str, force: bool) -> Result<()> {
+        let Some(record) = self.volume_record_of(name)? else {
+            return if force { Ok(()) } else { Err(no_such_volume(name)) };
+        };
+        let users = self.volume_users(name)?;
+        if !users.is_empty() {
+            let message = format!("remove {name}: volume is in use - [{}]", users.join(", "));
+            return Err(Error::request(Class::InUse, message));
+        }
+        let driver = self.plugins.volume(&record.driver)?;
+        let removed = driver.remove(name, &self.driver_dirs("volume", &record.driver));
+        if let Err(error) = removed {
+            let missing = error.class() == Class::NotFound;
+            if !missing && !force {
+                return Err(error.into());
+            }
+        }
+        fs::remove_file(self.volume_path(name)).map_err(Error::io(format!("remove record of volume {name}")))
+    }
+
+    fn volume_users(&self, name: &str) -> Result<Vec<String>> {
+        let ids = gantry_store::containers::ids(&self.layout)?;
+        let uses = |id: &String| self.mounts(id).is_ok_and(|m| m.iter().any(|m| m.name == name));
+        Ok(ids.into_iter().filter(uses).collect())
+    }
+
+    /// Removes the anonymous volumes of a removed container that nobody else mounts.
+    pub(crate) fn remove_anonymous_volumes(&self, mounts: &[MountRecord]) -> Result<()> {
+        let anonymous = mounts.iter().filter(|m| m.anonymous && m.r#type == "volume");
+        for mount in anonymous {
+            if self.volume_users(&mount.name)?.is_empty() {
+                self.volume_remove(&mount.name, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory that holds a volume's data, mounting it when it is a file system of its own and noting the
+    /// container as one of its users.
+    pub(crate) fn open_volume(&self, container: &str, mount: &MountRecord) -> Result<String> {
+        let driver = self.plugins.volume(&mount.driver)?;
+        let dirs = self.driver_dirs("volume", &mount.driver);
+        match driver.mount(&mount.name, &dirs)? {
+            VolumeMount::Directory(path) => Ok(path),
+            VolumeMount::FileSystem(plan) => self.mount_volume(container, &mount.name, &plan),
+        }
+    }
+
+    fn mount_volume(&self, container: &str, name: &str, plan: &Mount) -> Result<String> {
+        let base = self.layout.state().join("volumes").join(name);
+        let (refs, target) = (base.join("refs"), base.join("data"));
+        atomic::make_dir(&refs)?;
+        atomic::make_dir(&target)?;
+        let _lock = lock::exclusive(&base.join("lock"))?;
+        fs::write(refs.join(container), b"").map_err(Error::io(format!("note user of volume {name}")))?;
+        if !is_mount_point(&target) {
+            mount_file_system(plan, &target).map_err(Error::io(format!("failed to mount local volume {name}: mount {}", plan.source)))?;
+        }
+        Ok(target.to_string_lossy().into_owned())
+    }
+
+    /// Ends a container's use of its volumes; the last user's end unmounts.
+    pub(crate) fn close_volumes(&self, container: &str) -> Result<()> {
+        let Ok(entries) = fs::read_dir(self.layout.state().join("volumes")) else { return Ok(()) };
+        for base in entries.flatten().map(|e| e.path()) {
+            if fs::remove_file(base.join("refs").join(container)).is_ok() {
+                self.unmount_unused(&base)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unmount_unused(&self, base: &Path) -> Result<()> {
+        let _lock = lock::exclusive(&base.join("lock"))?;
+        let used = fs::read_dir(base.join("refs")).is_ok_and(|mut e| e.next().is_some());
+        let target = base.join("data");
+        if used || !is_mount_point(&target) {
+            return Ok(());
+        }
+        let unmounted = nix::mount::umount2(&target, nix::mount::MntFlags::MNT_DETACH);
+        unmounted.map_err(|e| Error::io(format!("unmount volume {}", base.display()))(e.into()))
+    }
+
+    /// All volumes in Docker's words.
+    pub fn volumes(&self) -> Result<Vec<Value>> {
+        let names = fs::read_dir(self.layout.volumes()).into_iter().flatten().flatten();
+        let names = names.filter_map(|e| Some(e.file_name().to_str()?.strip_suffix(".json")?.to_owned()));
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names.iter().map(|n| self.volume_inspect(n)).collect()
+    }
+
+    /// One volume in Docker's words.
+    pub fn volume_inspect(&self, name: &str) -> Result<Value> {
+        let record = self.volume_record_of(name)?.ok_or_else(|| no_such_volume(name))?;
+        let driver = self.plugins.volume(&record.driver)?;
+        let info = driver.get(name, &self.driver_dirs("volume", &record.driver))?;
+        Ok(json!({
+            "CreatedAt": crate::rfc3339(record.created_ns),
+            "Driver": record.driver,
+            "Labels": record.labels,
+            "Mountpoint": info.mountpoint,
+            "Name": record.name,
+            "Options": record.options,
+            "Scope": if driver.capabilities()?.global_scope { "global" } else { "local" },
+        }))
+    }
+}
+
+fn record_for(mount: &MountRecord) -> VolumeRecord {
+    let labels = if mount.anonymous { BTreeMap::from([(ANONYMOUS.to_owned(), String::new())]) } else { BTreeMap::new() };
+    VolumeRecord {
+        name: mount.name.clone(),
+        driver: mount.driver.clone(),
+        options: mount.driver_options.clone(),
+        labels,
+        created_ns: crate::now_ns(),
+    }
+}
+
+fn check_volume_name(name: &str) -> Result<()> {
+    if name.len() < 2 {
+        return Err(Error::invalid("volume name is too short, names should be at least two alphanumeric characters"));
+    }
+    if gantry_model::ids::is_valid_name(name) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "create {name}: \"{name}\" includes invalid characters for a local volume name, only \
+         \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
+    )))
+}
+
+fn same_volume(existing: &VolumeRecord, wanted: &VolumeRecord) -> Result<()> {
+    let name = &existing.name;
+    if existing.driver != wanted.driver {
+        let message = format!("volume {name} already exists with driver {}, not {}", existing.driver, wanted.driver);
+        return Err(Error::request(Class::Exists, message));
+    }
+    if existing.options == wanted.options {
+        return Ok(());
+    }
+    let (old, new) = (pairs(&existing.options), pairs(&wanted.options));
+    let message = format!("volume {name} already exists with other options: has [{old}], asked for [{new}]");
+    Err(Error::request(Class::Exists, message).with_hint("choose another name, or remove the volume first"))
+}
+
+fn pairs(options: &BTreeMap<String, String>) -> String {
+    options.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
+}
+
+fn no_such_volume(name: &str) -> Error {
+    Error::request(Class::NotFound, format!("get {name}: no such volume"))
+}
+
+/// True when `path` lies on another file system than its parent, or is a bind within one.
+fn is_mount_point(path: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let path = path.to_string_lossy().replace(' ', "\\040");
+    mounts.lines().any(|line| line.split(' ').nth(4) == Some(path.as_str()))
+}
+
+fn mount_file_system(plan: &Mount, target: &Path) -> std::io::Result<()> {
+    use nix::mount::{MsFlags, mount};
+    let flags = MsFlags::from_bits_truncate(plan.flags);
+    let data: Vec<String> = plan.options.iter().map(option_text).collect();
+    let data = data.join(",");
+    if plan.fstype == "bind" {
+        mount(Some(plan.source.as_str()), target, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC | flags, None::<&str>)?;
+    } else {
+        mount(Some(plan.source.as_str()), target, Some(plan.fstype.as_str()), flags, Some(data.as_str()))?;
+    }
+    mount(None::<&str>, target, None::<&str>, MsFlags::MS_PRIVATE, None::<&str>)?;
+    Ok(())
+}
+
+fn option_text((key, value): &(String, Option<String>)) -> String {
+    value.as_ref().map_or_else(|| key.clone(), |v| format!("{key}={v}"))
+}
