@@ -1,1 +1,32 @@
-//! Namespaces, mounts, cgroups, capabilities, seccomp and exec: one OCI spec becomes one process.
+//! The runtime: one OCI spec becomes one process.
+//!
+//! Two halves. [`plan`] runs in the command line and turns a spec into a [`Plan`], plain data that
+//! goes over a pipe. [`launch`] runs in the small keeper and carries it out: cgroup, clone, a flat
+//! list of set-up steps in the child, a gate, exec. [`plan_exec`] and [`exec`](exec::exec) do the
+//! same for a further process. Nothing here knows a driver, starts a thread, or runs a program to do
+//! a system call's work.
+
+#![forbid(unsafe_code)]
+
+mod build;
+mod caps;
+pub mod cgroup;
+mod error;
+mod exec;
+mod init;
+mod launch;
+mod plan;
+mod plan_text;
+mod request;
+mod seccomp;
+pub mod spec;
+
+pub use build::{plan, plan_exec, plan_on};
+pub use caps::all_names as all_capabilities;
+pub use error::{Error, Kind, ProgramFault, Warning};
+pub use exec::{Execed, exec, exec_at};
+pub use launch::{Launched, Released, Stdio, is_program_error, launch};
+pub use plan::{ExecPlan, Plan};
+pub use request::{ExecRequest, PlanRequest, RootMount};
+pub use seccomp::Seccomp;
+pub use spec::default_spec;

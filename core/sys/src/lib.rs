@@ -4,7 +4,9 @@
 //! it may be used between `clone` and `exec`. Policy lives elsewhere: nothing
 //! here retries, logs or decides. All of them answer `nix`'s `Errno`.
 
+pub mod bpf;
 pub mod cred;
+pub mod limits;
 pub mod memfd;
 pub mod memory;
 pub mod mount;

@@ -139,6 +139,21 @@ pub fn cloexec_from(first: u32) -> Result<()> {
     close_range(first, u32::MAX, CLOSE_RANGE_CLOEXEC)
 }
 
+/// Puts a duplicate of `fd` at number `to`, which stays open over exec; what was there is closed.
+///
+/// Meant for 0, 1 and 2 of a child that has just been made: nobody else's descriptor may be there.
+pub fn duplicate_onto(fd: BorrowedFd<'_>, to: RawFd) -> Result<()> {
+    // SAFETY: two integers; the caller says that `to` is its own to replace.
+    check_unit(unsafe { libc::dup2(fd.as_raw_fd(), to) as libc::c_long })
+}
+
+/// A close-on-exec duplicate of `fd`, numbered `least` or higher.
+pub fn duplicate_from(fd: BorrowedFd<'_>, least: RawFd) -> Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes an int.
+    let raw = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) };
+    crate::check_fd(raw as libc::c_long)
+}
+
 /// Leaves at once: no destructors, no `atexit`.
 pub fn exit(code: i32) -> ! {
     // SAFETY: _exit has no precondition.

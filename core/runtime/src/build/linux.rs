@@ -1,0 +1,238 @@
+//! The `linux` part of the spec: namespaces, devices, sysctls, hidden paths, names.
+
+use super::options;
+use crate::error::Error;
+use crate::init::steps::Step;
+use crate::init::steps::device::{Devices, Node};
+use crate::init::steps::hostname::{Domainname, Hostname};
+use crate::init::steps::link::Link;
+use crate::init::steps::mask::Mask;
+use crate::init::steps::namespace::JoinNamespace;
+use crate::init::steps::propagation::Propagation;
+use crate::init::steps::readonly::ReadOnly;
+use crate::init::steps::sysctl::Sysctl;
+use crate::plan_text::c_string;
+use nix::mount::MsFlags;
+use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, LinuxNamespaceType as Kind, Spec};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The namespaces a container makes or joins; what is not listed stays the host's.
+pub(super) struct Namespaces {
+    listed: Vec<(Kind, Option<PathBuf>)>,
+}
+
+impl Namespaces {
+    pub(super) fn of(linux: &Linux) -> Result<Namespaces, Error> {
+        let mut listed = Vec::new();
+        for namespace in linux.namespaces().iter().flatten() {
+            let kind = namespace.typ();
+            if matches!(kind, Kind::User | Kind::Time) {
+                return Err(Error::invalid("spec", format!("the {kind} namespace is not supported yet")));
+            }
+            if listed.iter().any(|(known, _)| *known == kind) {
+                return Err(Error::invalid("spec", format!("the {kind} namespace is listed twice")));
+            }
+            let path = namespace.path().clone().filter(|path| !path.as_os_str().is_empty());
+            listed.push((kind, path));
+        }
+        Ok(Namespaces { listed })
+    }
+
+    /// The root is exchanged, which must not happen to the host.
+    pub(super) fn require_mount(&self) -> Result<(), Error> {
+        if self.is_new(Kind::Mount) {
+            return Ok(());
+        }
+        Err(Error::invalid("spec", "a container needs a new mount namespace"))
+    }
+
+    pub(super) fn is_new(&self, kind: Kind) -> bool {
+        self.listed.contains(&(kind, None))
+    }
+
+    fn is_listed(&self, kind: Kind) -> bool {
+        self.listed.iter().any(|(known, _)| *known == kind)
+    }
+
+    /// The flags of clone3; the cgroup namespace comes later, when the cgroup has been joined.
+    pub(super) fn at_clone(&self) -> u64 {
+        let new = self.listed.iter().filter(|(kind, path)| path.is_none() && *kind != Kind::Cgroup);
+        new.fold(0, |flags, (kind, _)| flags | *kind as u64)
+    }
+
+    /// A pid namespace can only be entered by being born in it.
+    pub(super) fn join_pid(&self) -> Result<Option<CString>, Error> {
+        let path = self.listed.iter().find_map(|(kind, path)| path.as_ref().filter(|_| *kind == Kind::Pid));
+        path.map(|path| c_string("pid namespace", path.as_os_str().as_bytes())).transpose()
+    }
+
+    pub(super) fn join_steps(&self) -> Result<Vec<Step>, Error> {
+        let joined = self.listed.iter().filter(|(kind, _)| *kind != Kind::Pid);
+        let joined = joined.filter_map(|(kind, path)| Some((*kind, path.as_ref()?)));
+        joined.map(|(kind, path)| join_step(kind, path)).collect()
+    }
+}
+
+fn join_step(kind: Kind, path: &Path) -> Result<Step, Error> {
+    let path = c_string("namespace", path.as_os_str().as_bytes())?;
+    Ok(Step::JoinNamespace(JoinNamespace { kind: kind as u64, path }))
+}
+
+/// Docker's default is "rslave": the container sees new mounts of the host, never the reverse.
+pub(super) fn propagation_step(linux: &Linux) -> Result<Step, Error> {
+    let word = linux.rootfs_propagation().as_deref().filter(|word| !word.is_empty());
+    let (flag, recursive) = match word {
+        None => (MsFlags::MS_SLAVE.bits() as u64, true),
+        Some(word) => options::propagation(word)
+            .ok_or_else(|| Error::invalid("rootfsPropagation", format!("unknown word {word}")))?,
+    };
+    let recursive = if recursive { MsFlags::MS_REC.bits() as u64 } else { 0 };
+    Ok(Step::Propagation(Propagation { flags: flag | recursive }))
+}
+
+/// Every container has these.
+const STANDARD: [(&str, u64, u64); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+const LINKS: [(&str, &str); 6] = [
+    ("/dev/ptmx", "pts/ptmx"),
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/core", "/proc/kcore"),
+];
+
+/// Device nodes and links of /dev, unless the host's own /dev is bound there.
+pub(super) fn device_steps(linux: &Linux, spec: &Spec) -> Result<Vec<Step>, Error> {
+    if binds_dev(spec) {
+        return Ok(Vec::new());
+    }
+    let standard =
+        STANDARD.map(|(name, major, minor)| (PathBuf::from("/dev").join(name), standard_node(name, major, minor)));
+    let mut all: Vec<(PathBuf, Node)> = Vec::from(standard);
+    for device in linux.devices().iter().flatten() {
+        let node = node(device)?;
+        all.retain(|(path, _)| path != device.path());
+        all.push((device.path().clone(), node));
+    }
+    let mut groups: Vec<Devices> = Vec::new();
+    for (path, node) in all {
+        let parent = c_string("device", path.parent().unwrap_or(Path::new("/")).as_os_str().as_bytes())?;
+        match groups.iter_mut().find(|group| group.directory == parent) {
+            Some(group) => group.nodes.push(node),
+            None => groups.push(Devices { directory: parent, nodes: vec![node] }),
+        }
+    }
+    let links = LINKS.map(|(path, to)| Ok(Step::Link(Link { path: c_string(path, path)?, to: c_string(to, to)? })));
+    let nodes = groups.into_iter().map(|group| Ok(Step::Devices(group)));
+    nodes.chain(links).collect()
+}
+
+fn binds_dev(spec: &Spec) -> bool {
+    let mounts = spec.mounts().iter().flatten();
+    let mut on_dev = mounts.filter(|mount| mount.destination() == Path::new("/dev"));
+    on_dev.any(|mount| mount.typ().as_deref().is_none_or(|fstype| fstype == "bind"))
+}
+
+fn standard_node(name: &str, major: u64, minor: u64) -> Node {
+    Node {
+        name: CString::new(name).unwrap_or_default(),
+        kind: libc::S_IFCHR,
+        mode: 0o666,
+        device: libc::makedev(major as u32, minor as u32),
+        uid: 0,
+        gid: 0,
+    }
+}
+
+fn node(device: &LinuxDevice) -> Result<Node, Error> {
+    let shown = device.path().display().to_string();
+    let name = device.path().file_name().ok_or_else(|| Error::invalid("device", format!("{shown} has no name")))?;
+    let kind = match device.typ() {
+        LinuxDeviceType::B => libc::S_IFBLK,
+        LinuxDeviceType::C | LinuxDeviceType::U => libc::S_IFCHR,
+        LinuxDeviceType::P => libc::S_IFIFO,
+        LinuxDeviceType::A => return Err(Error::invalid(format!("device {shown}"), "its type cannot be \"all\"")),
+    };
+    Ok(Node {
+        name: c_string(&shown, name.as_bytes())?,
+        kind,
+        mode: device.file_mode().unwrap_or(0o666) & 0o7777,
+        device: libc::makedev(device.major() as u32, device.minor() as u32),
+        uid: device.uid().unwrap_or(0),
+        gid: device.gid().unwrap_or(0),
+    })
+}
+
+/// In the order of their names, so that a plan is the same every time.
+pub(super) fn sysctl_steps(linux: &Linux) -> Result<Vec<Step>, Error> {
+    let mut all: Vec<_> = linux.sysctl().iter().flatten().collect();
+    all.sort();
+    let step = |(key, value): (&String, &String)| {
+        let path = c_string(key, format!("proc/sys/{}", sysctl_path(key)))?;
+        Ok(Step::Sysctl(Sysctl { path, value: value.as_bytes().to_vec() }))
+    };
+    all.into_iter().map(step).collect()
+}
+
+/// Dots separate; a name that holds a dot (an interface) is written with slashes and keeps its dots.
+fn sysctl_path(key: &str) -> String {
+    let slash_first = key.find(['.', '/']).is_some_and(|at| key.as_bytes()[at] == b'/');
+    if slash_first {
+        return key.to_owned();
+    }
+    key.chars()
+        .map(|c| {
+            if c == '.' {
+                '/'
+            } else if c == '/' {
+                '.'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+pub(super) fn hidden_path_steps(linux: &Linux) -> Result<Vec<Step>, Error> {
+    let read_only = linux.readonly_paths().iter().flatten();
+    let read_only = read_only.map(|path| Ok(Step::ReadOnly(ReadOnly { path: c_string(path, path.as_str())? })));
+    let masked = linux.masked_paths().iter().flatten();
+    let masked = masked.map(|path| Ok(Step::Mask(Mask { path: c_string(path, path.as_str())? })));
+    read_only.chain(masked).collect()
+}
+
+/// Setting a name in the host's UTS namespace would rename the host.
+pub(super) fn name_steps(spec: &Spec, namespaces: &Namespaces) -> Result<Vec<Step>, Error> {
+    let mut steps = Vec::new();
+    if let Some(name) = spec.hostname().clone().filter(|name| !name.is_empty()) {
+        steps.push(Step::Hostname(Hostname { name }));
+    }
+    if let Some(name) = spec.domainname().clone().filter(|name| !name.is_empty()) {
+        steps.push(Step::Domainname(Domainname { name }));
+    }
+    if !steps.is_empty() && !namespaces.is_listed(Kind::Uts) {
+        return Err(Error::invalid("spec", "a hostname needs a UTS namespace of the container's own"));
+    }
+    Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sysctl_names_become_paths() {
+        let cases = [
+            ("net.ipv4.ip_forward", "net/ipv4/ip_forward"),
+            ("net/ipv4/conf/eth0.1/forwarding", "net/ipv4/conf/eth0.1/forwarding"),
+            ("net.ipv4.conf.eth0/1.forwarding", "net/ipv4/conf/eth0.1/forwarding"),
+        ];
+        for (key, path) in cases {
+            assert_eq!(sysctl_path(key), path);
+        }
+    }
+}

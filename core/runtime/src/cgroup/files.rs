@@ -1,0 +1,111 @@
+//! Reading and writing the small files of a cgroup.
+
+use crate::error::Error;
+use gantry_sys::Errno;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+pub(crate) fn errno(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+pub(crate) fn fault(act: &'static str, path: &Path, error: &io::Error) -> Error {
+    Error::Cgroup { act, path: path.into(), errno: errno(error) }
+}
+
+pub(crate) fn read(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|error| fault("read", path, &error))
+}
+
+pub(crate) fn write(path: &Path, value: &str) -> Result<(), Error> {
+    fs::write(path, value).map_err(|error| fault("write", path, &error))
+}
+
+/// The only number in a file; "max" and a file that is not there are `None`.
+pub(crate) fn number(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// The number after `key` in a file of `key value` lines.
+pub(crate) fn keyed(path: &Path, key: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))?;
+    line.trim().parse().ok()
+}
+
+/// The processes of a cgroup and of those below it.
+pub(crate) fn procs_below(directory: &Path, found: &mut Vec<i32>) -> Result<(), Error> {
+    match fs::read_to_string(directory.join("cgroup.procs")) {
+        Ok(text) => found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok())),
+        Err(error) if is_gone(&error) => return Ok(()),
+        // A threaded cgroup of version 2 lists its processes at the threaded root.
+        Err(error) if errno(&error) == Errno::EOPNOTSUPP => {}
+        Err(error) => return Err(fault("read", directory, &error)),
+    }
+    for child in children(directory) {
+        procs_below(&child, found)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn children(directory: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    directories.map(|entry| entry.path()).collect()
+}
+
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(errno(error), Errno::ENOENT | Errno::ENODEV)
+}
+
+/// Removes a cgroup and those below it. The kernel answers EBUSY while processes are still on their
+/// way out, so it is tried again for a moment.
+pub(crate) fn remove_tree(directory: &Path) -> Result<(), Error> {
+    let mut pause = std::time::Duration::from_micros(200);
+    for _ in 0..10 {
+        match remove_once(directory) {
+            Ok(()) => return Ok(()),
+            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) if errno(&error) != Errno::EBUSY => {
+                return Err(fault("remove", directory, &error));
+            }
+            Err(_) => std::thread::sleep(pause),
+        }
+        pause *= 2;
+    }
+    remove_once(directory).or_else(|error| match is_gone(&error) {
+        true => Ok(()),
+        false => Err(fault("remove", directory, &error)),
+    })
+}
+
+/// A leaf, the usual case, costs one call.
+fn remove_once(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir(directory) {
+        Err(error) if errno(&error) == Errno::EBUSY => {
+            for child in children(directory) {
+                remove_once(&child)?;
+            }
+            fs::remove_dir(directory)
+        }
+        other => other,
+    }
+}
+
+/// SIGKILL to everything in the directory until nothing is left, for kernels without `cgroup.kill`.
+pub(crate) fn kill_below(directory: &Path) -> Result<(), Error> {
+    for _ in 0..100 {
+        let mut found = Vec::new();
+        procs_below(directory, &mut found)?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        for pid in found {
+            let target = nix::unistd::Pid::from_raw(pid);
+            let _ = nix::sys::signal::kill(target, nix::sys::signal::Signal::SIGKILL);
+        }
+        std::thread::sleep(std::time::Duration::from_micros(500));
+    }
+    Err(Error::Cgroup { act: "kill everything in", path: directory.into(), errno: Errno::EBUSY })
+}

@@ -1,0 +1,142 @@
+//! Which hierarchies this machine has mounted, and where.
+
+use crate::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// One hierarchy per controller.
+    V1,
+    /// One for all.
+    V2,
+    /// Version 1 for the controllers, with a version 2 tree beside it.
+    Hybrid,
+}
+
+/// One mounted hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hierarchy {
+    pub mount: PathBuf,
+    /// The controllers of version 1, or `name=...`; of version 2, what its root offers.
+    pub controllers: Vec<String>,
+    pub unified: bool,
+}
+
+impl Hierarchy {
+    pub fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|known| known == controller)
+    }
+}
+
+/// The cgroups of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    pub layout: Layout,
+    pub hierarchies: Vec<Hierarchy>,
+}
+
+impl Host {
+    pub(crate) fn with(&self, controller: &str) -> Option<&Hierarchy> {
+        self.hierarchies.iter().find(|hierarchy| hierarchy.has(controller))
+    }
+}
+
+/// Reads the mounts of this process.
+pub fn detect() -> Result<Host, Error> {
+    let path = Path::new("/proc/self/mountinfo");
+    let text = fs::read_to_string(path).map_err(|source| Error::File { act: "read", path: path.into(), source })?;
+    let mut host =
+        parse(&text).ok_or_else(|| Error::invalid("host", "no cgroup file system is mounted below /sys/fs/cgroup"))?;
+    for hierarchy in host.hierarchies.iter_mut().filter(|hierarchy| hierarchy.unified) {
+        let offered = fs::read_to_string(hierarchy.mount.join("cgroup.controllers"));
+        hierarchy.controllers = offered.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    }
+    Ok(host)
+}
+
+fn parse(mountinfo: &str) -> Option<Host> {
+    let mut hierarchies: Vec<Hierarchy> = Vec::new();
+    for found in mountinfo.lines().filter_map(parse_line) {
+        let known = |one: &Hierarchy| one.unified == found.unified && one.controllers == found.controllers;
+        if !hierarchies.iter().any(known) {
+            hierarchies.push(found);
+        }
+    }
+    let legacy = hierarchies.iter().any(|hierarchy| !hierarchy.unified);
+    let unified = hierarchies.iter().any(|hierarchy| hierarchy.unified);
+    let layout = match (legacy, unified) {
+        (true, true) => Layout::Hybrid,
+        (true, false) => Layout::V1,
+        (false, true) => Layout::V2,
+        (false, false) => return None,
+    };
+    Some(Host { layout, hierarchies })
+}
+
+/// `id parent major:minor root mountpoint options [tags] - type source superoptions`
+fn parse_line(line: &str) -> Option<Hierarchy> {
+    let (mount, kind) = line.split_once(" - ")?;
+    let mut kind = kind.split(' ');
+    let fstype = kind.next()?;
+    let options = kind.nth(1)?;
+    let mount = PathBuf::from(mount.split(' ').nth(4)?);
+    if !mount.starts_with("/sys/fs/cgroup") {
+        return None;
+    }
+    match fstype {
+        "cgroup2" => Some(Hierarchy { mount, controllers: Vec::new(), unified: true }),
+        "cgroup" => {
+            let controllers = options.split(',').filter(|word| is_controller(word));
+            let controllers = controllers.map(str::to_owned).collect();
+            Some(Hierarchy { mount, controllers, unified: false })
+        }
+        _ => None,
+    }
+}
+
+/// The other super options of a version 1 mount.
+fn is_controller(option: &str) -> bool {
+    const OTHER: [&str; 8] =
+        ["rw", "ro", "xattr", "noprefix", "clone_children", "none", "cpuset_v2_mode", "favordynmods"];
+    !OTHER.contains(&option) && !option.starts_with("release_agent=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEGACY: &str = "\
+30 24 0:26 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs ro,mode=755
+31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+32 30 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,release_agent=/lib/x,name=systemd
+33 30 0:28 / /mnt/elsewhere rw - cgroup cgroup rw,memory
+";
+
+    #[test]
+    fn version_1_lists_controllers() {
+        let host = parse(LEGACY).unwrap();
+        assert_eq!(host.layout, Layout::V1);
+        assert_eq!(host.hierarchies.len(), 2);
+        assert_eq!(host.with("cpuacct").unwrap().mount, Path::new("/sys/fs/cgroup/cpu,cpuacct"));
+        assert!(host.hierarchies[1].has("name=systemd"));
+        assert!(host.with("memory").is_none());
+    }
+
+    #[test]
+    fn version_2_and_both() {
+        let line = "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n";
+        assert_eq!(parse(line).unwrap().layout, Layout::V2);
+        let both = format!("{LEGACY}{}", line.replace("cgroup rw", "cgroup/unified rw"));
+        assert_eq!(parse(&both).unwrap().layout, Layout::Hybrid);
+        assert!(parse("30 24 0:26 / / rw - ext4 /dev/x rw\n").is_none());
+    }
+
+    #[test]
+    fn this_machine_has_cgroups() {
+        match detect() {
+            Ok(host) => assert!(!host.hierarchies.is_empty()),
+            Err(error) => eprintln!("skipped: {error}"),
+        }
+    }
+}

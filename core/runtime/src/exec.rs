@@ -1,0 +1,80 @@
+//! A further process in a running container.
+
+use crate::cgroup::make;
+use crate::error::{Error, Warning};
+use crate::init::fault::Message;
+use crate::init::{self, Prepared};
+use crate::launch::report::{self, Report};
+use crate::launch::{Standard, Stdio, argv, clone, envp, failed, in_pid_namespace, kill_and_reap, pipe};
+use crate::plan::ExecPlan;
+use gantry_sys::pidfd::{pidfd_open, pidfd_send_signal};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// A process that has been executed in the container; a child of the caller.
+#[derive(Debug)]
+pub struct Execed {
+    /// In the caller's pid namespace.
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+    pub warnings: Vec<Warning>,
+}
+
+/// Starts the planned process beside `target_pid`, the container's init: in its cgroup, in all of
+/// its namespaces. Returns when the program runs, or with the reason why it does not.
+///
+/// The caller's own namespaces do not change. It should run from a protected copy of its binary
+/// (`gantry_sys::protect`), since its child is visible in the container for a moment.
+pub fn exec(plan: &ExecPlan, target_pid: i32, stdio: Stdio) -> Result<Execed, Error> {
+    let target = pidfd_open(target_pid).map_err(failed("find the container's process"))?;
+    exec_at(plan, target.as_fd(), stdio)
+}
+
+/// [`exec`] by pidfd, which cannot name another process by mistake.
+pub fn exec_at(plan: &ExecPlan, target: BorrowedFd<'_>, stdio: Stdio) -> Result<Execed, Error> {
+    pidfd_send_signal(target, 0).map_err(failed("find the container's process"))?;
+    let made = make::open_existing(&plan.cgroup)?;
+    let stdio = Standard::new(stdio)?;
+    let (report, init_report) = pipe("make the report pipe")?;
+    let prepared = Prepared {
+        steps: &plan.steps,
+        program: &plan.program,
+        argv: argv(&plan.program),
+        stdio: stdio.borrow(),
+        report: init_report.as_fd(),
+        gate: None,
+        cgroups: &made.procs,
+        console: None,
+        target: Some(target),
+        terminal: plan.terminal,
+    };
+    let envp = envp(&plan.program);
+    let (pid, pidfd) = in_pid_namespace(target, || clone(0, &made, || init::run(&prepared, envp)))?;
+    drop(init_report);
+    let report = Report::new(report);
+    match listen(plan, &report, pidfd.as_fd()) {
+        Ok(warnings) => Ok(Execed { pid, pidfd, warnings }),
+        Err(error) => {
+            kill_and_reap(pidfd.as_fd());
+            Err(error)
+        }
+    }
+}
+
+/// Listens until the pipe closes on exec. Without "ready" before, init died on its way.
+fn listen(plan: &ExecPlan, report: &Report, pidfd: BorrowedFd<'_>) -> Result<Vec<Warning>, Error> {
+    let mut warnings = Vec::new();
+    let mut ready = false;
+    loop {
+        match report.next(pidfd)? {
+            Some(Message::Warning { step, fault }) => {
+                warnings.push(report::warning(&plan.steps, step, &fault));
+            }
+            Some(Message::Failed { step, fault }) => {
+                return Err(report::error(&plan.steps, &plan.program, step, &fault));
+            }
+            Some(Message::Ready) => ready = true,
+            None if ready => return Ok(warnings),
+            None => return Err(report::died(pidfd)),
+        }
+    }
+}

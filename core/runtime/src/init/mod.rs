@@ -1,0 +1,169 @@
+//! The container's first process, from clone to exec.
+//!
+//! It walks the steps of the plan, reports, waits at the gate, and becomes the program. It runs on
+//! a copy of its parent's memory: only data prepared before the clone and system calls are used,
+//! and it never returns into the caller's code.
+
+pub(crate) mod fault;
+pub(crate) mod path;
+pub(crate) mod steps;
+
+use crate::plan::Program;
+use fault::{Act, During, Fault, Message};
+use gantry_sys::process::{self, StringArray};
+use gantry_sys::{Errno, signal};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use steps::Step;
+
+/// Everything made before the clone.
+pub(crate) struct Prepared<'a> {
+    pub steps: &'a [Step],
+    pub program: &'a Program,
+    pub argv: StringArray<'a>,
+    /// stdin, stdout, stderr; all numbered 3 or more.
+    pub stdio: [BorrowedFd<'a>; 3],
+    /// Our side of the report pipe.
+    pub report: BorrowedFd<'a>,
+    /// Our side of the gate, and the parent's side, which we must not hold open.
+    pub gate: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
+    /// `cgroup.procs` of every hierarchy that is not joined by clone3.
+    pub cgroups: &'a [OwnedFd],
+    /// The host's name of the pseudo-terminal that becomes /dev/console.
+    pub console: Option<CString>,
+    /// The process whose namespaces are entered (`exec`).
+    pub target: Option<BorrowedFd<'a>>,
+    pub terminal: bool,
+}
+
+/// What the steps share while they run.
+pub(crate) struct Context<'a> {
+    pub prepared: &'a Prepared<'a>,
+    /// The root of the container, once there is one.
+    pub root: Option<OwnedFd>,
+    /// Which of the program's candidates was found.
+    pub candidate: usize,
+    /// `HOME=...` from the passwd file.
+    pub home: Home,
+    /// A detached empty read-only tmpfs that masked directories share.
+    pub mask: Option<OwnedFd>,
+    step: u16,
+}
+
+/// `HOME=` and a path, made in place.
+pub(crate) struct Home {
+    bytes: [u8; 512],
+}
+
+impl Home {
+    fn new() -> Home {
+        let mut home = Home { bytes: [0; 512] };
+        home.set(b"/");
+        home
+    }
+
+    /// A directory too long to fit, or empty, leaves `/`.
+    pub(crate) fn set(&mut self, directory: &[u8]) {
+        const KEY: &[u8] = b"HOME=";
+        let end = KEY.len() + directory.len();
+        if directory.is_empty() || end >= self.bytes.len() {
+            return;
+        }
+        self.bytes.fill(0);
+        self.bytes[..KEY.len()].copy_from_slice(KEY);
+        self.bytes[KEY.len()..end].copy_from_slice(directory);
+    }
+
+    fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"HOME=/")
+    }
+}
+
+impl<'a> Context<'a> {
+    fn new(prepared: &'a Prepared<'a>) -> Context<'a> {
+        Context { prepared, root: None, candidate: 0, home: Home::new(), mask: None, step: 0 }
+    }
+
+    /// The container's root; before it is mounted, and in `exec`, the process's own.
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_ref().map_or(path::here(), OwnedFd::as_fd)
+    }
+
+    /// Tells the parent of something that was not done as asked.
+    pub(crate) fn warn(&self, fault: Fault) {
+        send(self.prepared.report, &Message::Warning { step: self.step, fault });
+    }
+}
+
+/// Walks the steps and becomes the program; never returns.
+///
+/// `envp` has an empty slot at the end when HOME is to be filled.
+pub(crate) fn run(prepared: &Prepared<'_>, envp: StringArray<'_>) -> ! {
+    let mut context = Context::new(prepared);
+    if let Err(fault) = start(prepared).and_then(|()| walk(&mut context)) {
+        leave(&context, fault);
+    }
+    send(prepared.report, &Message::Ready);
+    wait_at_gate(prepared);
+    let fault = become_program(&context, envp);
+    leave(&context, fault)
+}
+
+fn leave(context: &Context<'_>, fault: Fault) -> ! {
+    send(context.prepared.report, &Message::Failed { step: context.step, fault });
+    process::exit(127)
+}
+
+/// What comes before any step: nothing of the parent's dealings may act on us.
+fn start(prepared: &Prepared<'_>) -> Result<(), Fault> {
+    signal::reset_dispositions();
+    if let Some((_, parents_side)) = prepared.gate {
+        let number = parents_side.as_raw_fd() as u32;
+        process::close_range(number, number, 0).during(Act::Close)?;
+    }
+    for (number, fd) in prepared.stdio.iter().enumerate() {
+        process::duplicate_onto(*fd, number as i32).during(Act::Duplicate)?;
+    }
+    process::cloexec_from(3).during(Act::Close)?;
+    signal::unblock_all().during(Act::Set)
+}
+
+fn walk(context: &mut Context<'_>) -> Result<(), Fault> {
+    let prepared = context.prepared;
+    for (index, step) in prepared.steps.iter().enumerate() {
+        context.step = index as u16;
+        step.perform(context)?;
+    }
+    Ok(())
+}
+
+/// One byte opens the gate; its end means that the keeper is gone, so nobody wants us.
+fn wait_at_gate(prepared: &Prepared<'_>) {
+    let Some((gate, _)) = prepared.gate else { return };
+    let mut byte = [0];
+    loop {
+        match nix::unistd::read(gate, &mut byte) {
+            Ok(1) => return,
+            Err(Errno::EINTR) => {}
+            _ => process::exit(125),
+        }
+    }
+}
+
+fn become_program<'e>(context: &'e Context<'_>, mut envp: StringArray<'e>) -> Fault {
+    let program = context.prepared.program;
+    let Some(path) = program.candidates.get(context.candidate) else {
+        return Fault::new(Act::ProgramNotInPath, Errno::ENOENT);
+    };
+    let home = &context.home;
+    if program.fill_home {
+        envp.set(program.env.len(), home.as_c_str());
+    }
+    let errno = process::execve(path, &context.prepared.argv, &envp);
+    steps::program::diagnose(path, errno)
+}
+
+/// A parent that is gone cannot be told; the gate will say so.
+fn send(report: BorrowedFd<'_>, message: &Message) {
+    let _ = nix::unistd::write(report, &message.encode());
+}

@@ -1,0 +1,91 @@
+//! The container's root file system, mounted in its own mount namespace.
+
+use super::Perform;
+use super::mount::{Source, make_file_system};
+use crate::init::Context;
+use crate::init::fault::{Act, During, Fault};
+use crate::init::path::here;
+use gantry_sys::Errno;
+use gantry_sys::mount::{self, MOVE_MOUNT_F_EMPTY_PATH, MountAttr};
+use nix::fcntl::{OFlag, openat};
+use nix::mount::MsFlags;
+use nix::sys::stat::Mode;
+use serde::{Deserialize, Serialize};
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Makes the root and puts it over the old one at "/".
+///
+/// Path lookups of this process still start at the old root below it, so bind sources stay
+/// reachable until `pivot_root`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Root {
+    pub source: Source,
+    /// `MOUNT_ATTR_*`
+    pub set: u64,
+    /// The same overlay for `mount(2)`, used where the kernel does not know `lowerdir+`.
+    pub classic: Option<Classic>,
+}
+
+/// The arguments of `mount(2)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Classic {
+    pub fstype: CString,
+    pub flags: u64,
+    pub data: CString,
+}
+
+impl Perform for Root {
+    const NAME: &'static str = "root file system";
+
+    fn perform(&self, context: &mut Context<'_>) -> Result<(), Fault> {
+        let root = match (self.detached(), &self.classic) {
+            (Err(fault), Some(classic)) if is_old_kernel(&fault) => classic.mount()?,
+            (made, _) => attach_over_root(made?)?,
+        };
+        context.root = Some(root);
+        Ok(())
+    }
+
+    fn subject(&self) -> String {
+        self.source.subject()
+    }
+}
+
+/// Before Linux 6.5 overlay refuses `lowerdir+`, before 5.2 there is no `fsopen`.
+fn is_old_kernel(fault: &Fault) -> bool {
+    matches!((fault.act, fault.errno), (Act::SetLowerDir, Errno::EINVAL) | (Act::OpenFileSystem, Errno::ENOSYS))
+}
+
+impl Root {
+    fn detached(&self) -> Result<OwnedFd, Fault> {
+        match &self.source {
+            Source::New { fstype, options } => make_file_system(fstype, options, self.set),
+            Source::Bind { path, recursive } => {
+                let recurse = if *recursive { mount::AT_RECURSIVE } else { 0 };
+                let tree = mount::open_tree(here(), path, mount::OPEN_TREE_CLONE | recurse).during(Act::CloneMount)?;
+                let attributes =
+                    MountAttr { set: self.set, propagation: MsFlags::MS_PRIVATE.bits() as u64, ..MountAttr::default() };
+                mount::set_attributes(&tree, *recursive, &attributes).during(Act::SetAttributes)?;
+                Ok(tree)
+            }
+        }
+    }
+}
+
+fn attach_over_root(tree: OwnedFd) -> Result<OwnedFd, Fault> {
+    mount::move_mount(tree.as_fd(), c"", here(), c"/", MOVE_MOUNT_F_EMPTY_PATH).during(Act::Attach)?;
+    Ok(tree)
+}
+
+impl Classic {
+    /// Mounts over "/" too; ".." of our root is then what lies on top of it.
+    fn mount(&self) -> Result<OwnedFd, Fault> {
+        let flags = MsFlags::from_bits_retain(self.flags as _);
+        let fstype = self.fstype.as_c_str();
+        nix::mount::mount(Some(fstype), c"/", Some(fstype), flags, Some(self.data.as_c_str()))
+            .during(Act::ClassicMount)?;
+        let how = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        openat(here(), c"/..", how, Mode::empty()).during(Act::Open)
+    }
+}

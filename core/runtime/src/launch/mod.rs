@@ -1,0 +1,245 @@
+//! Carrying out a plan: executed by the small single-threaded keeper.
+//!
+//! The parent makes the cgroup and the clone, then only listens: init sends warnings, one failure or
+//! "ready", and waits at the gate. If the parent ends before it opens the gate, init ends too.
+
+pub(crate) mod report;
+
+use crate::cgroup::make::{self, Made};
+use crate::error::{Error, Kind, Warning};
+use crate::init::fault::Message;
+use crate::init::{self, Prepared};
+use crate::plan::{Plan, Program};
+use gantry_sys::pidfd::{self, setns};
+use gantry_sys::process::{self, Forked, StringArray, namespace};
+use gantry_sys::{Errno, cred};
+use nix::fcntl::{OFlag, open, readlink};
+use nix::sys::stat::Mode;
+use nix::unistd::pipe2;
+use report::Report;
+use std::ffi::{CStr, CString};
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+
+/// What the container's first process has as 0, 1 and 2. For a terminal, all three and `console`
+/// are the slave side of it.
+#[derive(Debug)]
+pub struct Stdio {
+    pub stdin: OwnedFd,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+    pub console: Option<OwnedFd>,
+}
+
+impl Stdio {
+    /// All three, and the console, from the slave side of a pseudo-terminal.
+    pub fn terminal(slave: OwnedFd) -> std::io::Result<Stdio> {
+        Ok(Stdio {
+            stdin: slave.try_clone()?,
+            stdout: slave.try_clone()?,
+            stderr: slave.try_clone()?,
+            console: Some(slave),
+        })
+    }
+}
+
+/// A container whose init walks its steps or waits at the gate.
+///
+/// Dropped before [`Launched::release`], it closes the gate: init ends by itself and stays a zombie
+/// until somebody waits for it; [`Launched::abort`] is the orderly way.
+pub struct Launched<'a> {
+    plan: &'a Plan,
+    pid: i32,
+    pidfd: OwnedFd,
+    report: Report,
+    gate: OwnedFd,
+    ready: bool,
+}
+
+impl fmt::Debug for Launched<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launched").field("pid", &self.pid).field("ready", &self.ready).finish()
+    }
+}
+
+/// Makes the cgroup and the container's first process, which starts on its steps at once.
+pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched<'_>, Error> {
+    let made = make::create(&plan.cgroup)?;
+    let stdio = Standard::new(stdio)?;
+    let (report, init_report) = pipe("make the report pipe")?;
+    let (init_gate, gate) = pipe("make the gate")?;
+    let prepared = Prepared {
+        steps: &plan.steps,
+        program: &plan.program,
+        argv: argv(&plan.program),
+        stdio: stdio.borrow(),
+        report: init_report.as_fd(),
+        gate: Some((init_gate.as_fd(), gate.as_fd())),
+        cgroups: &made.procs,
+        console: stdio.console_path()?,
+        target: None,
+        terminal: plan.terminal,
+    };
+    let envp = envp(&plan.program);
+    let (pid, pidfd) = clone_in_pid_namespace(plan, &made, || init::run(&prepared, envp))?;
+    Ok(Launched { plan, pid, pidfd, report: Report::new(report), gate, ready: false })
+}
+
+fn clone_in_pid_namespace(plan: &Plan, made: &Made, child: impl FnOnce()) -> Result<(i32, OwnedFd), Error> {
+    let Some(path) = &plan.join_pid else { return clone(plan.namespaces, made, child) };
+    let namespace = open_namespace(path).map_err(failed("open the pid namespace"))?;
+    in_pid_namespace(namespace.as_fd(), || clone(plan.namespaces, made, child))
+}
+
+fn open_namespace(path: &CStr) -> Result<OwnedFd, Errno> {
+    open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// Children that `make` clones are born in the namespace; ours stays what it was.
+pub(crate) fn in_pid_namespace<T>(
+    namespace_fd: BorrowedFd<'_>,
+    make: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let own = open_namespace(c"/proc/self/ns/pid").map_err(failed("open our pid namespace"))?;
+    setns(namespace_fd, namespace::PID as i32).map_err(failed("join the pid namespace"))?;
+    let made = make();
+    setns(own.as_fd(), namespace::PID as i32).map_err(failed("leave the pid namespace"))?;
+    made
+}
+
+pub(crate) fn clone(namespaces: u64, made: &Made, child: impl FnOnce()) -> Result<(i32, OwnedFd), Error> {
+    // Nothing in the container may trace or read the process on its way in.
+    cred::set_dumpable(false).map_err(failed("hide our memory"))?;
+    let cgroup = made.unified.as_ref().map(AsFd::as_fd);
+    match process::clone3(namespaces, cgroup).map_err(failed("clone"))? {
+        Forked::Child => {
+            child();
+            process::exit(127)
+        }
+        Forked::Parent { pid, pidfd } => Ok((pid, pidfd)),
+    }
+}
+
+pub(crate) fn failed(act: &'static str) -> impl FnOnce(Errno) -> Error {
+    move |errno| Error::Launch { act, errno }
+}
+
+pub(crate) fn pipe(act: &'static str) -> Result<(OwnedFd, OwnedFd), Error> {
+    pipe2(OFlag::O_CLOEXEC).map_err(failed(act))
+}
+
+pub(crate) fn argv(program: &Program) -> StringArray<'_> {
+    StringArray::new(program.args.iter().map(CString::as_c_str))
+}
+
+/// With a spare entry for HOME where it has to be looked up.
+pub(crate) fn envp(program: &Program) -> StringArray<'_> {
+    let home = program.fill_home.then_some(c"HOME=/");
+    StringArray::new(program.env.iter().map(CString::as_c_str).chain(home))
+}
+
+/// The standard streams, moved out of the way of 0, 1 and 2.
+pub(crate) struct Standard {
+    streams: [OwnedFd; 3],
+    console: Option<OwnedFd>,
+}
+
+impl Standard {
+    pub(crate) fn new(stdio: Stdio) -> Result<Standard, Error> {
+        let streams = [above(stdio.stdin)?, above(stdio.stdout)?, above(stdio.stderr)?];
+        Ok(Standard { streams, console: stdio.console })
+    }
+
+    pub(crate) fn borrow(&self) -> [BorrowedFd<'_>; 3] {
+        let [stdin, stdout, stderr] = &self.streams;
+        [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]
+    }
+
+    /// The terminal's name on the host, by which init can bind it.
+    fn console_path(&self) -> Result<Option<CString>, Error> {
+        let Some(console) = &self.console else { return Ok(None) };
+        let link = format!("/proc/self/fd/{}", console.as_raw_fd());
+        let path = readlink(link.as_str()).map_err(failed("find the terminal's name"))?;
+        Ok(CString::new(path.into_vec()).ok())
+    }
+}
+
+fn above(fd: OwnedFd) -> Result<OwnedFd, Error> {
+    if fd.as_raw_fd() > 2 {
+        return Ok(fd);
+    }
+    process::duplicate_from(fd.as_fd(), 3).map_err(failed("duplicate a standard stream"))
+}
+
+impl Launched<'_> {
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Waits until init has done every step and stands at the gate.
+    pub fn wait_ready(&mut self) -> Result<Vec<Warning>, Error> {
+        let mut warnings = Vec::new();
+        while !self.ready {
+            match self.report.next(self.report_pidfd())? {
+                Some(Message::Warning { step, fault }) => {
+                    warnings.push(report::warning(&self.plan.steps, step, &fault));
+                }
+                Some(Message::Failed { step, fault }) => {
+                    return Err(report::error(&self.plan.steps, &self.plan.program, step, &fault));
+                }
+                Some(Message::Ready) => self.ready = true,
+                None => return Err(report::died(self.pidfd.as_fd())),
+            }
+        }
+        Ok(warnings)
+    }
+
+    fn report_pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Opens the gate and waits until init has become the program. Returns its pid and pidfd.
+    pub fn release(mut self) -> Result<Released, Error> {
+        if !self.ready {
+            self.wait_ready()?;
+        }
+        nix::unistd::write(&self.gate, b"!").map_err(failed("open the gate"))?;
+        match self.report.next(self.pidfd.as_fd())? {
+            Some(Message::Failed { step, fault } | Message::Warning { step, fault }) => {
+                let error = report::error(&self.plan.steps, &self.plan.program, step, &fault);
+                self.abort();
+                Err(error)
+            }
+            // The pipe closed on exec. A program that has ended meanwhile did start.
+            _ => Ok(Released { pid: self.pid, pidfd: self.pidfd }),
+        }
+    }
+
+    /// Kills init and reaps it.
+    pub fn abort(self) {
+        kill_and_reap(self.pidfd.as_fd());
+    }
+}
+
+/// A container whose program runs.
+#[derive(Debug)]
+pub struct Released {
+    pub pid: i32,
+    pub pidfd: OwnedFd,
+}
+
+/// Errors mean that it is gone already, which is what we want.
+pub(crate) fn kill_and_reap(pidfd: BorrowedFd<'_>) {
+    let _ = pidfd::pidfd_send_signal(pidfd, libc::SIGKILL);
+    let _ = pidfd::wait(pidfd, 0);
+}
+
+/// Whether an error is about the program rather than about the container around it.
+pub fn is_program_error(error: &Error) -> bool {
+    matches!(error.kind(), Kind::NotFound | Kind::NotExecutable)
+}

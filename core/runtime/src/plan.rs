@@ -1,0 +1,111 @@
+//! The plan: everything a container start needs, as plain data.
+//!
+//! The command line makes it (it may parse, read files and allocate), encodes it, and hands it to
+//! the keeper, which walks it with prepared memory and system calls only. A plan is valid for one
+//! version of this crate; it never outlives the start it was made for, except to restart.
+
+use crate::cgroup::plan::CgroupPlan;
+use crate::error::Error;
+use crate::init::steps::Step;
+use serde::{Deserialize, Serialize};
+use std::ffi::CString;
+
+/// Raised whenever the encoding changes.
+const VERSION: u16 = 1;
+
+/// One container start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub(crate) version: u16,
+    pub(crate) id: String,
+    /// `CLONE_NEW*` flags for clone3; the cgroup namespace is made later, by a step.
+    pub(crate) namespaces: u64,
+    /// A pid namespace to be born in, by path.
+    pub(crate) join_pid: Option<CString>,
+    pub(crate) cgroup: CgroupPlan,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) program: Program,
+    pub(crate) terminal: bool,
+}
+
+/// One further process in a running container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExecPlan {
+    pub(crate) version: u16,
+    pub(crate) cgroup: CgroupPlan,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) program: Program,
+    pub(crate) terminal: bool,
+}
+
+/// What is executed in the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Program {
+    pub args: Vec<CString>,
+    pub env: Vec<CString>,
+    /// Whether HOME is missing in `env` and is to be filled from the image's passwd file.
+    pub fill_home: bool,
+    /// Where to look, in order: the path itself, or one path per directory of `$PATH`.
+    pub candidates: Vec<CString>,
+}
+
+impl Plan {
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether the container asked for a terminal.
+    pub fn terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// The cgroup, relative to each hierarchy.
+    pub fn cgroup(&self) -> &str {
+        &self.cgroup.path
+    }
+
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        encode(self)
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Result<Plan, Error> {
+        check_version(bytes)?;
+        decode(bytes)
+    }
+
+    pub(crate) fn current_version() -> u16 {
+        VERSION
+    }
+}
+
+impl ExecPlan {
+    pub fn terminal(&self) -> bool {
+        self.terminal
+    }
+
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        encode(self)
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Result<ExecPlan, Error> {
+        check_version(bytes)?;
+        decode(bytes)
+    }
+}
+
+fn encode(plan: &impl Serialize) -> Result<Vec<u8>, Error> {
+    postcard::to_allocvec(plan).map_err(|error| Error::Decode(error.to_string()))
+}
+
+fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
+    postcard::from_bytes(bytes).map_err(|error| Error::Decode(error.to_string()))
+}
+
+/// The version comes first in both plans, so it can be judged before the rest is understood.
+fn check_version(bytes: &[u8]) -> Result<(), Error> {
+    let (version, _): (u16, _) = postcard::take_from_bytes(bytes).map_err(|error| Error::Decode(error.to_string()))?;
+    if version == VERSION {
+        return Ok(());
+    }
+    Err(Error::Decode(format!("it has version {version}, this program knows {VERSION}")))
+}

@@ -1,0 +1,49 @@
+//! What the engine asks for.
+
+use crate::seccomp::Seccomp;
+use oci_spec::runtime::{Process, Spec};
+use std::path::Path;
+
+/// Everything a container start is planned from.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanRequest<'a> {
+    pub id: &'a str,
+    /// Process, mounts, linux (namespaces, resources, masked and read-only paths, devices, sysctl),
+    /// hostname, root.readonly. `process.user.username`, when present, is `user[:group]` to be looked
+    /// up in the image and wins over the numeric ids; empty means root.
+    pub spec: &'a Spec,
+    /// How to make the root file system inside the container's own mount namespace; the first is "/".
+    pub root: &'a [RootMount],
+    /// Relative to every hierarchy, such as "gantry/<id>".
+    pub cgroup: &'a str,
+    /// Where compiled filters are kept.
+    pub cache_dir: Option<&'a Path>,
+    pub seccomp: Seccomp<'a>,
+    pub terminal: bool,
+}
+
+/// One mount of the root file system, as the storage driver says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RootMount {
+    /// "overlay", "bind", "tmpfs", ...
+    pub fstype: String,
+    pub source: String,
+    /// Relative to the root; "" is the root itself.
+    pub target: String,
+    /// `MS_*`
+    pub flags: u64,
+    /// Keys may repeat (`lowerdir+`).
+    pub options: Vec<(String, Option<String>)>,
+}
+
+/// Everything a further process in a running container is planned from.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecRequest<'a> {
+    /// Arguments, environment, user, working directory, capabilities, limits; as in the spec.
+    pub process: &'a Process,
+    /// The container's cgroup.
+    pub cgroup: &'a str,
+    pub cache_dir: Option<&'a Path>,
+    pub seccomp: Seccomp<'a>,
+    pub terminal: bool,
+}
