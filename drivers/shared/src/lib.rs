@@ -5,4 +5,5 @@ pub mod layers;
 pub mod link;
 pub mod netlink;
 pub mod netns;
+pub mod nft;
 pub mod tree;

@@ -1,0 +1,288 @@
+//! One container's link: a veth pair, made by one message with both ends in place, named and up; then the container's
+//! side by one batch through a socket that was opened in its namespace.
+//!
+//! Both ends come up in the message that makes them, so that the bridge forwards at once: a port whose carrier comes
+//! later waits for the kernel's link watcher.
+
+use crate::error::{Error, Result};
+use crate::{bridge, fault};
+use gantry_driver_shared::netlink::{Batch, Protocol, Socket};
+use gantry_driver_shared::{link, netns};
+use gantry_plugin_api::prelude::*;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use netlink_packet_route::link::{
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
+    LinkMessage,
+};
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use std::fs;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+const LOOPBACK: u32 = 1;
+const MAKE: i32 = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+const REPLACE: i32 = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
+
+/// What to make.
+pub struct Plan {
+    /// Name of the host's end.
+    pub host_name: String,
+    /// The bridge's index.
+    pub bridge: u32,
+    /// Name of the container's end.
+    pub name: String,
+    /// Its hardware address.
+    pub mac: [u8; 6],
+    /// Largest packet, if it was chosen.
+    pub mtu: Option<u32>,
+    /// Its addresses.
+    pub addresses: Vec<Cidr>,
+    /// Default gateways.
+    pub gateways: Vec<IpAddr>,
+    /// It must not reach other ports of the bridge.
+    pub isolated: bool,
+}
+
+/// The name of the host's end: the same for every call about this endpoint.
+pub fn host_name(endpoint: &str) -> String {
+    format!("{}{}", bridge::LINK_PREFIX, endpoint.get(..7).unwrap_or(endpoint))
+}
+
+/// Makes the link, or completes it. On error nothing of it is left.
+pub fn connect(host: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>) -> Result<()> {
+    let mut inside = enter(netns, plan)?;
+    let made = make_pair(host, plan, netns, &inside)?;
+    let finished =
+        fault::step("veth").and_then(|()| configure(&mut inside, plan)).and_then(|()| fault::step("address"));
+    if finished.is_err() && made {
+        // The error that led here is the one to tell.
+        let _ = remove(host, &plan.host_name);
+    }
+    finished
+}
+
+/// Deletes the pair, which costs the kernel 10 to 40 ms. Nothing there is no error.
+pub fn remove(host: &mut Socket, host_name: &str) -> Result<()> {
+    if index(host, host_name)?.is_none() {
+        return Ok(());
+    }
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(host_name.to_owned()));
+    let mut batch = Batch::default();
+    batch.route(format!("delete interface {host_name}"), &RouteNetlinkMessage::DelLink(message), 0);
+    batch.tolerate(libc::ENODEV);
+    Ok(host.send(batch)?)
+}
+
+/// Puts links that are there back onto the bridge.
+pub fn enslave(host: &mut Socket, bridge: u32, names: &[String]) -> Result<()> {
+    let mut batch = Batch::default();
+    for name in names {
+        if index(host, name)?.is_some() {
+            let mut message = up(name);
+            message.attributes.push(LinkAttribute::Controller(bridge));
+            batch.route(format!("put interface {name} onto the bridge"), &RouteNetlinkMessage::SetLink(message), 0);
+        }
+    }
+    Ok(host.send(batch)?)
+}
+
+/// A socket in the container's namespace; on the way, defaults for the interface to come: no IPv6 unless it gets an
+/// address, and word to the neighbours when an address appears.
+fn enter(netns: BorrowedFd<'_>, plan: &Plan) -> Result<Socket> {
+    let ipv6 = plan.addresses.iter().any(|c| c.addr.is_ipv6());
+    let entered = netns::within(netns, move || {
+        // Kernels without IPv6 have no such file, and need none.
+        let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", if ipv6 { "0" } else { "1" });
+        let _ = fs::write("/proc/sys/net/ipv4/conf/default/arp_notify", "1");
+        Socket::open(Protocol::Route)
+    });
+    Ok(entered.map_err(Error::Namespace)??)
+}
+
+/// True when the pair was made now, false when it was there.
+fn make_pair(host: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>, inside: &Socket) -> Result<bool> {
+    match host.send(pair(plan, netns)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.errno() == Some(libc::EEXIST) => resolve(host, plan, netns, inside),
+        Err(error) => {
+            let _ = remove(host, &plan.host_name);
+            Err(error.into())
+        }
+    }
+}
+
+/// Some name is taken. Our own pair from an earlier call is kept; a dying one from an earlier start makes place.
+fn resolve(host: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>, inside: &Socket) -> Result<bool> {
+    let there = index(inside, &plan.name)?;
+    if index(host, &plan.host_name)?.is_none() {
+        return Err(Error::Occupied(plan.name.clone()));
+    }
+    if there.is_some() && peer_name_matches(host, inside, plan)? {
+        return Ok(false);
+    }
+    remove(host, &plan.host_name)?;
+    if there.is_some() {
+        return Err(Error::Occupied(plan.name.clone()));
+    }
+    host.send(pair(plan, netns))?;
+    Ok(true)
+}
+
+/// True when the container's interface is the other end of the host's.
+fn peer_name_matches(host: &mut Socket, inside: &Socket, plan: &Plan) -> Result<bool> {
+    const GET_LINK: u16 = 18;
+    const PEER: u16 = 5;
+    let answer = host.ask("look up the other end of a link", GET_LINK, 0, |b| {
+        b.raw(&[0; 16]);
+        b.text(3, &plan.host_name);
+    })?;
+    let attributes = answer.body.get(16..).unwrap_or_default();
+    let peer = gantry_driver_shared::attributes::find(attributes, PEER).and_then(|v| v.try_into().ok());
+    Ok(peer.map(u32::from_ne_bytes) == index(inside, &plan.name)?)
+}
+
+fn index(socket: &Socket, name: &str) -> Result<Option<u32>> {
+    link::index(socket, name).map_err(|source| Error::LookUp { name: name.to_owned(), source })
+}
+
+/// Everything on the host's side.
+fn pair(plan: &Plan, netns: BorrowedFd<'_>) -> Batch {
+    let mut batch = Batch::default();
+    batch.route(format!("create interface {} on the bridge", plan.host_name), &veth(plan, netns), MAKE);
+    if plan.isolated {
+        batch.route(format!("isolate interface {}", plan.host_name), &isolation(plan), 0);
+    }
+    for address in &plan.addresses {
+        batch.route(format!("note {} as neighbour", address.addr), &neighbour(plan, address.addr), REPLACE);
+    }
+    batch
+}
+
+fn veth(plan: &Plan, netns: BorrowedFd<'_>) -> RouteNetlinkMessage {
+    let mut peer = up(&plan.name);
+    peer.attributes.push(LinkAttribute::Address(plan.mac.to_vec()));
+    peer.attributes.push(LinkAttribute::NetNsFd(netns.as_raw_fd()));
+    let mut host = up(&plan.host_name);
+    host.attributes.push(LinkAttribute::Controller(plan.bridge));
+    for message in [&mut peer, &mut host] {
+        message.attributes.extend(plan.mtu.map(LinkAttribute::Mtu));
+    }
+    let data = LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer)));
+    host.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth), data]));
+    RouteNetlinkMessage::NewLink(host)
+}
+
+/// An interface of that name, up.
+fn up(name: &str) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.flags = LinkFlags::Up;
+    message.header.change_mask = LinkFlags::Up;
+    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    message
+}
+
+fn isolation(plan: &Plan) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(plan.host_name.clone()));
+    let port = LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::Isolated(true)]));
+    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::PortKind(InfoPortKind::Bridge), port]));
+    RouteNetlinkMessage::NewLink(message)
+}
+
+/// The host may remember another container's hardware address under this IP address; it would miss this one until that
+/// memory fades.
+fn neighbour(plan: &Plan, address: IpAddr) -> RouteNetlinkMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = family(address);
+    message.header.ifindex = plan.bridge;
+    message.header.state = NeighbourState::Reachable;
+    let destination = match address {
+        IpAddr::V4(v4) => NeighbourAddress::Inet(v4),
+        IpAddr::V6(v6) => NeighbourAddress::Inet6(v6),
+    };
+    message.attributes.push(NeighbourAttribute::Destination(destination));
+    message.attributes.push(NeighbourAttribute::LinkLayerAddress(plan.mac.to_vec()));
+    RouteNetlinkMessage::NewNeighbour(message)
+}
+
+/// Everything on the container's side, in one batch.
+fn configure(inside: &mut Socket, plan: &Plan) -> Result<()> {
+    let index = index(inside, &plan.name)?.ok_or_else(|| Error::LookUp {
+        name: plan.name.clone(),
+        source: std::io::Error::from_raw_os_error(libc::ENODEV),
+    })?;
+    let mut batch = Batch::default();
+    batch.route("bring up the loopback interface", &loopback(), 0);
+    for address in &plan.addresses {
+        let act = format!("give the container the address {}/{}", address.addr, address.prefix);
+        batch.route(act, &new_address(index, address), REPLACE);
+    }
+    if !plan.addresses.is_empty() {
+        batch.route("announce the container's address", &announcement(index, plan), 0);
+    }
+    for gateway in &plan.gateways {
+        batch.route(format!("set the default route via {gateway}"), &default_route(index, *gateway), REPLACE);
+    }
+    Ok(inside.send(batch)?)
+}
+
+fn loopback() -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = LOOPBACK;
+    message.header.flags = LinkFlags::Up;
+    message.header.change_mask = LinkFlags::Up;
+    RouteNetlinkMessage::SetLink(message)
+}
+
+/// IPv6 duplicate-address detection is off: the engine gave the address to nobody else, and it would cost a second.
+fn new_address(index: u32, cidr: &Cidr) -> RouteNetlinkMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = family(cidr.addr);
+    message.header.prefix_len = cidr.prefix;
+    message.header.scope = AddressScope::Universe;
+    message.header.index = index;
+    message.attributes.push(AddressAttribute::Address(cidr.addr));
+    message.attributes.push(AddressAttribute::Local(cidr.addr));
+    match cidr.addr {
+        IpAddr::V4(v4) => {
+            let host = u32::MAX.checked_shr(cidr.prefix.into()).unwrap_or(0);
+            message.attributes.push(AddressAttribute::Broadcast((u32::from(v4) | host).into()));
+        }
+        IpAddr::V6(_) => message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad)),
+    }
+    RouteNetlinkMessage::NewAddress(message)
+}
+
+/// Setting the hardware address it has already makes the kernel announce the IP address (`arp_notify`): neighbours that
+/// remember its former owner learn the new one.
+fn announcement(index: u32, plan: &Plan) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes.push(LinkAttribute::Address(plan.mac.to_vec()));
+    RouteNetlinkMessage::SetLink(message)
+}
+
+fn default_route(index: u32, gateway: IpAddr) -> RouteNetlinkMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(gateway);
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.protocol = RouteProtocol::Boot;
+    message.header.scope = RouteScope::Universe;
+    message.header.kind = RouteType::Unicast;
+    let via = match gateway {
+        IpAddr::V4(v4) => RouteAddress::Inet(v4),
+        IpAddr::V6(v6) => RouteAddress::Inet6(v6),
+    };
+    message.attributes.push(RouteAttribute::Gateway(via));
+    message.attributes.push(RouteAttribute::Oif(index));
+    RouteNetlinkMessage::NewRoute(message)
+}
+
+fn family(address: IpAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}

@@ -1,0 +1,144 @@
+//! What can fail in this driver, and how it is told to the engine.
+
+use gantry_driver_shared::netlink;
+use gantry_plugin_api as api;
+use std::error::Error as _;
+use std::io;
+use std::path::PathBuf;
+
+/// A failure of one operation.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A request to the kernel failed.
+    #[error(transparent)]
+    Netlink(#[from] netlink::Error),
+    /// A request by rtnetlink failed.
+    #[error("cannot {act}")]
+    Link {
+        /// The act and the interface.
+        act: String,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// The asynchronous side did not start.
+    #[error("cannot start the runtime for netlink")]
+    Runtime(#[source] io::Error),
+    /// The interface of that name is something else.
+    #[error("interface {0} exists and is not a bridge")]
+    NotABridge(String),
+    /// Another network has the bridge.
+    #[error("networks have same bridge name: {bridge} belongs to network {network}")]
+    SameBridge {
+        /// The bridge.
+        bridge: String,
+        /// The other network's id.
+        network: String,
+    },
+    /// A question about an interface failed.
+    #[error("cannot look up interface {name}")]
+    LookUp {
+        /// The interface.
+        name: String,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// The container has an interface of that name.
+    #[error("the container already has an interface {0}")]
+    Occupied(String),
+    /// The container's namespace was not entered.
+    #[error("cannot enter the container's network namespace")]
+    Namespace(#[source] io::Error),
+    /// A kernel setting was not changed.
+    #[error("cannot set {path} to {value}")]
+    Setting {
+        /// The file below /proc/sys.
+        path: String,
+        /// What it should have been.
+        value: &'static str,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A note in the state directory failed.
+    #[error("cannot {act} {}", .path.display())]
+    Record {
+        /// Read, write, delete, lock.
+        act: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Another process keeps the lock.
+    #[error("another process holds {} for too long", .0.display())]
+    Locked(PathBuf),
+    /// The endpoint got no IPv4 address to which a port could lead.
+    #[error("no port can be published: the endpoint has no IPv4 address")]
+    NoAddress,
+    /// Published on one IPv6 address.
+    #[error("publishing on the IPv6 address {0} is not supported yet")]
+    Ipv6Port(std::net::Ipv6Addr),
+    /// A test wanted this step to fail.
+    #[cfg(test)]
+    #[error("step {0} fails because a test wants it")]
+    Injected(&'static str),
+}
+
+/// A result of this driver.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// The kernel's error number, when there is one.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Error::Netlink(error) => error.errno(),
+            Error::Link { source, .. } | Error::LookUp { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
+
+    /// The error as the engine gets it: what was to be done, then why not.
+    pub fn during(self, act: impl Into<String>) -> api::Error {
+        let class = self.class();
+        let mut error = api::Error::new(class, act).because(self.to_string());
+        let mut cause = self.source();
+        while let Some(next) = cause {
+            error = error.because(next.to_string());
+            cause = next.source();
+        }
+        error.hint(self.hint())
+    }
+
+    fn class(&self) -> api::Class {
+        match self {
+            Error::NotABridge(_) | Error::SameBridge { .. } | Error::Occupied(_) => api::Class::EXISTS,
+            Error::NoAddress => api::Class::INVALID,
+            Error::Ipv6Port(_) => api::Class::UNSUPPORTED,
+            Error::Locked(_) => api::Class::UNAVAILABLE,
+            Error::Netlink(error) => {
+                error.errno().map_or(api::Class::DRIVER, |n| class_of(&io::Error::from_raw_os_error(n)))
+            }
+            other => {
+                let source = other.source().and_then(|s| s.downcast_ref::<io::Error>());
+                source.map_or(api::Class::DRIVER, class_of)
+            }
+        }
+    }
+
+    fn hint(&self) -> String {
+        let text = match (self, self.class()) {
+            (Error::NotABridge(_) | Error::SameBridge { .. }, _) => "choose another bridge with -o name=NAME",
+            (_, api::Class::NOT_PERMITTED) => "networks need root, or CAP_NET_ADMIN in the host's network namespace",
+            (_, api::Class::UNSUPPORTED) => "the kernel needs bridge, veth and nf_tables (with nat)",
+            _ => "",
+        };
+        text.to_owned()
+    }
+}
+
+fn class_of(cause: &io::Error) -> api::Class {
+    let kernel_lacks_it = [libc::EPROTONOSUPPORT, libc::EOPNOTSUPP, libc::EAFNOSUPPORT];
+    if cause.raw_os_error().is_some_and(|n| kernel_lacks_it.contains(&n)) {
+        return api::Class::UNSUPPORTED;
+    }
+    api::Error::io("", cause).class
+}

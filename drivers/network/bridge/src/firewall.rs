@@ -1,0 +1,282 @@
+//! Keeps the table in the kernel equal to the notes in the state directory.
+//!
+//! On the way of a start this costs two questions: is the rule set's generation the one we noted, and does the set of
+//! bridges hold ours? Then nothing was touched since. Otherwise the rules are compared, and restored with all networks
+//! and ports from the notes if they are not ours. Changes are made under a lock, each in one transaction.
+
+mod table;
+
+use crate::error::Result;
+use crate::records::{Entry, Published, Records, Zone};
+use gantry_driver_shared::netlink::{Protocol, Socket};
+use gantry_driver_shared::nft::{self, Element, Key, Set, Transaction};
+use gantry_plugin_api::host::Host;
+use std::path::Path;
+use table::{BRIDGES, TABLE};
+
+/// The firewall of this host, as far as it is ours.
+pub struct Firewall<'a> {
+    records: Records<'a>,
+    socket: Socket,
+}
+
+impl<'a> Firewall<'a> {
+    /// Opens the way to the kernel; `state` is the driver's state directory.
+    pub fn open(state: &'a Path) -> Result<Firewall<'a>> {
+        Ok(Firewall { records: Records::new(state), socket: Socket::open(Protocol::Netfilter)? })
+    }
+
+    /// Makes sure that the table is whole and knows the network. True when it did not know it.
+    pub fn ensure(&mut self, zone: &Zone, host: &Host) -> Result<bool> {
+        let generation = nft::generation(&mut self.socket)?;
+        if self.records.generation() == Some(generation) && self.knows(zone)? {
+            return Ok(false);
+        }
+        let _lock = self.records.lock()?;
+        let known = self.records.zone(&zone.network).as_ref() == Some(zone) && self.knows(zone)?;
+        if known && self.is_whole()? {
+            self.note(generation)?;
+            return Ok(false);
+        }
+        self.records.put_zone(zone)?;
+        self.admit(zone, host).inspect_err(|_| {
+            // The error that led here is the one to tell.
+            let _ = self.records.remove_zone(&zone.network);
+        })?;
+        Ok(!known)
+    }
+
+    fn admit(&mut self, zone: &Zone, host: &Host) -> Result<()> {
+        if !self.is_whole()? {
+            return self.restore(host);
+        }
+        let mut change = Transaction::new(TABLE);
+        for (set, elements) in table::zone_elements(zone) {
+            change.add_elements(set, &elements);
+        }
+        // Leftovers of a network on the same bridge or subnet are in the way: begin anew from the notes.
+        if change.commit(&mut self.socket).is_err() {
+            return self.rebuild();
+        }
+        self.note_present()
+    }
+
+    fn knows(&mut self, zone: &Zone) -> Result<bool> {
+        Ok(nft::has_element(&mut self.socket, TABLE, &BRIDGES, Key::default().name(&zone.bridge))?)
+    }
+
+    fn is_whole(&mut self) -> Result<bool> {
+        let mut found = nft::rules(&mut self.socket, TABLE)?;
+        found.retain(|(chain, _)| table::is_ours(chain));
+        // The kernel lists chain by chain, but in an order of its own.
+        let mut expected = table::expected();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        expected.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(found == expected)
+    }
+
+    fn restore(&mut self, host: &Host) -> Result<()> {
+        if self.records.generation().is_some() {
+            host.warn("the firewall table inet gantry was changed or flushed by others; restoring it");
+        }
+        self.rebuild()
+    }
+
+    /// Makes the table and everything in it from the notes, in one transaction.
+    fn rebuild(&mut self) -> Result<()> {
+        let (zones, ports) = (self.records.all_zones()?, self.records.all_ports()?);
+        let gentle = self.rebuild_with(&zones, &ports, false);
+        // A chain or set of ours with another shape, from an older version, cannot be changed, only replaced.
+        if gentle.is_err() {
+            self.rebuild_with(&zones, &ports, true).or(gentle)?;
+        }
+        self.note_present()
+    }
+
+    fn rebuild_with(&mut self, zones: &[Zone], ports: &[Published], replace: bool) -> Result<()> {
+        let mut change = Transaction::new(TABLE);
+        if replace {
+            change.add_table();
+            change.delete_table();
+        }
+        table::build(&mut change);
+        for (set, elements) in zones.iter().flat_map(table::zone_elements) {
+            change.add_elements(set, &elements);
+        }
+        for (set, elements) in table::port_elements(ports.iter().flat_map(|p| &p.entries)) {
+            change.add_elements(set, &elements);
+        }
+        Ok(change.commit(&mut self.socket)?)
+    }
+
+    /// Removes a network.
+    pub fn forget(&mut self, network: &str) -> Result<()> {
+        let _lock = self.records.lock()?;
+        let Some(zone) = self.records.zone(network) else { return Ok(()) };
+        for published in self.records.all_ports()?.iter().filter(|p| p.network == network) {
+            self.remove(published, &published.entries)?;
+        }
+        self.records.remove_zone(network)?;
+        if self.records.all_zones()?.is_empty() {
+            return self.dismantle();
+        }
+        let mut change = Transaction::new(TABLE);
+        for (set, elements) in table::zone_elements(&zone) {
+            change.delete_elements(set, &elements);
+        }
+        // Something of it is missing already, or the table is: begin anew from the notes.
+        if change.commit(&mut self.socket).is_err() {
+            return self.rebuild();
+        }
+        self.note_present()
+    }
+
+    /// The last network is gone: so is the table, unless the user has rules in it.
+    fn dismantle(&mut self) -> Result<()> {
+        let found = nft::rules(&mut self.socket, TABLE)?;
+        if found.iter().any(|(chain, _)| !table::is_ours(chain)) {
+            return self.rebuild();
+        }
+        let mut change = Transaction::new(TABLE);
+        change.add_table();
+        change.delete_table();
+        Ok(change.commit(&mut self.socket)?)
+    }
+
+    /// Publishes ports of an endpoint, beside those it has. All or none.
+    pub fn publish(&mut self, network: &str, endpoint: &str, entries: &[Entry]) -> Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let _lock = self.records.lock()?;
+        let before = self.records.ports_of(endpoint);
+        let mut after = before.clone().unwrap_or_else(|| nothing(network, endpoint));
+        after.entries.retain(|old| !entries.iter().any(|new| new.same_door(old)));
+        after.entries.extend_from_slice(entries);
+        self.records.put_ports(&after)?;
+        self.open_doors(endpoint, entries).inspect_err(|_| {
+            let _ = self.records.put_ports(&before.unwrap_or_else(|| nothing(network, endpoint)));
+        })
+    }
+
+    fn open_doors(&mut self, endpoint: &str, entries: &[Entry]) -> Result<()> {
+        let generation = nft::generation(&mut self.socket)?;
+        let mut change = Transaction::new(TABLE);
+        for (set, elements) in table::port_elements(entries) {
+            change.add_elements(set, &elements);
+        }
+        match change.commit(&mut self.socket) {
+            Ok(()) => self.note_next(generation),
+            Err(error) if matches!(error.errno(), Some(libc::EBUSY | libc::EEXIST)) => {
+                self.take_over(endpoint, entries)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The engine gave these ports to this endpoint, so whoever else holds them is gone: their notes lose them.
+    fn take_over(&mut self, endpoint: &str, entries: &[Entry]) -> Result<()> {
+        for mut other in self.records.all_ports()?.into_iter().filter(|p| p.endpoint != endpoint) {
+            let held = other.entries.len();
+            other.entries.retain(|old| !entries.iter().any(|new| new.same_door(old)));
+            if other.entries.len() < held {
+                self.records.put_ports(&other)?;
+            }
+        }
+        self.repair_doors()
+    }
+
+    /// Makes the maps of ports equal to the notes.
+    fn repair_doors(&mut self) -> Result<()> {
+        let all = self.records.all_ports()?;
+        let mut change = Transaction::new(TABLE);
+        for (set, elements) in table::port_elements(all.iter().flat_map(|p| &p.entries)) {
+            change.flush_set(set);
+            change.add_elements(set, &elements);
+        }
+        change.commit(&mut self.socket)?;
+        self.note_present()
+    }
+
+    /// Takes back ports of an endpoint: those given, or all.
+    pub fn withdraw(&mut self, endpoint: &str, entries: Option<&[Entry]>) -> Result<()> {
+        if self.records.ports_of(endpoint).is_none() {
+            return Ok(());
+        }
+        let _lock = self.records.lock()?;
+        let Some(published) = self.records.ports_of(endpoint) else { return Ok(()) };
+        let wanted = |e: &Entry| entries.is_none_or(|list| list.iter().any(|w| w.same_door(e)));
+        let (going, staying): (Vec<Entry>, Vec<Entry>) = published.entries.iter().partition(|e| wanted(e));
+        self.remove(&published, &going)?;
+        self.records.put_ports(&Published { entries: staying, ..published })
+    }
+
+    /// Removes entries from the maps and the note; entries that are not there are no error.
+    fn remove(&mut self, published: &Published, going: &[Entry]) -> Result<()> {
+        let mut staying = published.clone();
+        staying.entries.retain(|e| !going.contains(e));
+        let generation = nft::generation(&mut self.socket)?;
+        match self.delete(table::port_elements(going)) {
+            Ok(()) => self.note_next(generation)?,
+            Err(error) if error.errno() == Some(libc::ENOENT) => self.delete_present(going)?,
+            Err(error) => return Err(error),
+        }
+        self.records.put_ports(&staying)
+    }
+
+    fn delete(&mut self, lists: [(&'static Set, Vec<Element>); 2]) -> Result<()> {
+        let mut change = Transaction::new(TABLE);
+        for (set, elements) in lists {
+            change.delete_elements(set, &elements);
+        }
+        Ok(change.commit(&mut self.socket)?)
+    }
+
+    fn delete_present(&mut self, going: &[Entry]) -> Result<()> {
+        let mut lists = table::port_elements(going);
+        for (set, elements) in &mut lists {
+            let present = nft::elements(&mut self.socket, TABLE, set)?;
+            elements.retain(|e| present.contains(e));
+        }
+        if lists.iter().all(|(_, elements)| elements.is_empty()) { Ok(()) } else { self.delete(lists) }
+    }
+
+    /// Makes table, network and ports equal to what lives: ports of the network's other endpoints go, missing ones come
+    /// back, and so does everything else the notes know.
+    pub fn reconcile(&mut self, zone: &Zone, live: &[Published]) -> Result<()> {
+        let _lock = self.records.lock()?;
+        self.records.put_zone(zone)?;
+        for published in self.records.all_ports()?.iter().filter(|p| p.network == zone.network) {
+            if !live.iter().any(|l| l.endpoint == published.endpoint) {
+                self.records.remove_ports(&published.endpoint)?;
+            }
+        }
+        for published in live {
+            self.records.put_ports(published)?;
+        }
+        self.rebuild()
+    }
+
+    /// The change just made is the only one since `before`, or else the next start checks again.
+    fn note_next(&mut self, before: u32) -> Result<()> {
+        let now = nft::generation(&mut self.socket)?;
+        if self.records.generation() == Some(before) && now == before.wrapping_add(1) {
+            self.note(now)?;
+        }
+        Ok(())
+    }
+
+    fn note_present(&mut self) -> Result<()> {
+        let now = nft::generation(&mut self.socket)?;
+        self.note(now)
+    }
+
+    fn note(&self, generation: u32) -> Result<()> {
+        self.records.set_generation(generation);
+        Ok(())
+    }
+}
+
+fn nothing(network: &str, endpoint: &str) -> Published {
+    Published { network: network.to_owned(), endpoint: endpoint.to_owned(), entries: Vec::new() }
+}
