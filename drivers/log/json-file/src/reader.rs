@@ -158,8 +158,7 @@ impl Reader {
     fn end_of_source(&mut self, emit: &mut Emit<'_>) -> Option<usize> {
         let last = self.sources.len() == 1;
         if last && self.follow {
-            self.stay();
-            return Some(0);
+            return if self.stay() { Some(0) } else { None };
         }
         let records = self.deliver_rest(last, emit);
         self.sources.pop_front();
@@ -179,15 +178,16 @@ impl Reader {
     }
 
     /// At the end of the file that is written to. The start of a record is read again with its rest: until then the writer
-    /// may still take it back.
-    fn stay(&mut self) {
-        let Some(source) = self.sources.front() else { return };
+    /// may still take it back. Answers false when there is more to read all the same.
+    fn stay(&mut self) -> bool {
+        let Some(source) = self.sources.front() else { return true };
         let offset = self.window.offset();
-        if source.size() < offset {
+        let emptied = source.size() < offset;
+        if emptied {
             self.host.warn(&format!("log file {} was emptied; reading it from its start", source.path.display()));
-            return self.window.move_to(0);
         }
-        self.window.move_to(offset);
+        self.window.move_to(if emptied { 0 } else { offset });
+        !emptied
     }
 
     /// Opens every file that is newer than those known.

@@ -95,7 +95,7 @@ impl Window {
             self.consume(self.end);
             (self.start, self.end, self.skipping) = (0, 0, true);
         }
-        let wanted = if self.end * 2 > self.bytes.len() { (self.bytes.len() * 2).max(SIZE) } else { self.bytes.len() };
+        let wanted = if self.end * 2 >= self.bytes.len() { (self.bytes.len() * 2).max(SIZE) } else { self.bytes.len() };
         self.bytes.resize(wanted, 0);
     }
 

@@ -1,0 +1,9 @@
+//! The driver through its trait, on real files.
+
+mod common;
+mod damage;
+mod follow;
+mod read;
+mod resume;
+mod rotation;
+mod write;
