@@ -1,1 +1,22 @@
-//! Conformance suites for drivers, one per kind.
+//! Conformance suites for drivers, one per kind. A driver passes its suite before it has tests of its own:
+//!
+//! ```ignore
+//! #[test]
+//! fn conforms() {
+//!     gantry_plugin_testkit::log::suite(MyDriver::default);
+//! }
+//! ```
+//!
+//! Each suite is a list of named checks against the rules in the trait's documentation. All of them run, each with a
+//! directory of its own; at the end the suite panics with the names of those that failed and why. Checks that need root
+//! or something a driver does not claim in its capabilities are skipped and say so on stderr.
+
+pub mod log;
+pub mod network;
+pub mod storage;
+pub mod volume;
+
+mod namespaces;
+mod support;
+
+pub use support::Report;

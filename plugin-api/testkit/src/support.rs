@@ -1,0 +1,92 @@
+//! What the suites share: running named checks, options with their defaults, directories.
+
+use gantry_plugin_api::options::{OptionSpec, Options, Scope};
+use gantry_plugin_api::types::Dirs;
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tempfile::TempDir;
+
+/// What a check answers.
+pub(crate) type Outcome = Result<(), Box<dyn Error>>;
+
+/// What a suite did.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// Names of the checks that passed.
+    pub passed: Vec<String>,
+    /// Names of the checks that could not run, with the reason.
+    pub skipped: Vec<String>,
+    /// Names of the checks that failed, with the reason.
+    pub failed: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn check(&mut self, name: &str, act: impl FnOnce() -> Outcome) {
+        match catch_unwind(AssertUnwindSafe(act)) {
+            Ok(Ok(())) => self.passed.push(name.to_owned()),
+            Ok(Err(reason)) => self.failed.push(format!("{name}: {reason}")),
+            Err(_) => self.failed.push(format!("{name}: panicked (see above)")),
+        }
+    }
+
+    pub(crate) fn check_if(&mut self, possible: bool, why_not: &str, name: &str, act: impl FnOnce() -> Outcome) {
+        if possible {
+            return self.check(name, act);
+        }
+        eprintln!("skipped: {name}: {why_not}");
+        self.skipped.push(format!("{name}: {why_not}"));
+    }
+
+    /// Panics when a check failed.
+    pub(crate) fn finish(self, kind: &str) -> Report {
+        if self.failed.is_empty() {
+            return self;
+        }
+        let (failed, all) = (self.failed.len(), self.failed.len() + self.passed.len());
+        panic!("{failed} of {all} {kind} checks failed:\n  {}", self.failed.join("\n  "));
+    }
+}
+
+/// An error with the text unless `holds`.
+pub(crate) fn ensure(holds: bool, text: impl FnOnce() -> String) -> Outcome {
+    if holds { Ok(()) } else { Err(text().into()) }
+}
+
+/// An error unless both are equal.
+pub(crate) fn equal<T: PartialEq + std::fmt::Debug>(what: &str, got: T, want: T) -> Outcome {
+    ensure(got == want, || format!("{what}: got {got:?}, expected {want:?}"))
+}
+
+/// The schema's defaults with what was given on top, as the engine would hand it over.
+pub(crate) fn complete(specs: &[OptionSpec], scope: Scope, given: &Options) -> Options {
+    let defaults = specs.iter().filter(|s| s.scope == scope && !s.default.is_empty());
+    let defaults: Vec<(&str, &str)> = defaults.map(|s| (s.key, s.default)).collect();
+    Options::from_pairs(defaults.into_iter().chain(given.iter()))
+}
+
+/// The directories of a driver in a temporary place.
+pub(crate) fn dirs(temp: &TempDir) -> Result<Dirs, Box<dyn Error>> {
+    let dirs = Dirs { root: temp.path().join("root"), state: temp.path().join("state") };
+    std::fs::create_dir_all(&dirs.root)?;
+    std::fs::create_dir_all(&dirs.state)?;
+    Ok(dirs)
+}
+
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Checks a schema for what the engine relies on.
+pub(crate) fn schema(specs: &[OptionSpec]) -> Outcome {
+    for (i, spec) in specs.iter().enumerate() {
+        let key = spec.key;
+        ensure(!key.is_empty() && !key.contains(['=', ' ', ',']), || format!("bad key {key:?}"))?;
+        let twice = specs[..i].iter().any(|s| s.key == key && s.scope == spec.scope);
+        ensure(!twice, || format!("key {key:?} is listed twice"))?;
+        ensure(!spec.help.is_empty(), || format!("{key:?} has no help"))?;
+        ensure(!(spec.required && !spec.default.is_empty()), || format!("{key:?} is required and has a default"))?;
+        let listed = spec.choices.is_empty() || spec.choices.split(',').any(|c| c == spec.default);
+        ensure(listed || spec.default.is_empty(), || format!("{key:?}: the default is not among the choices"))?;
+    }
+    Ok(())
+}
