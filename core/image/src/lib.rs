@@ -25,6 +25,8 @@ pub mod records;
 mod remove;
 mod store;
 pub mod tar;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use apply::{LayerTarget, Whiteouts};
 pub use change::apply_changes;
@@ -41,3 +43,6 @@ pub use load::Loaded;
 pub use records::{Image, Layer};
 pub use remove::{DeadLayer, DeleteLayer, Removal, Removed, User, Users};
 pub use store::{ImageStore, ImageSummary};
+
+#[cfg(test)]
+mod tests;

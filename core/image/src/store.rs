@@ -59,9 +59,8 @@ impl ImageStore {
         &self.content
     }
 
-    /// Makes the directories and holds off the collection of garbage. For whoever brings content, or is about
-    /// to record the use of an image: hold it from `resolve` until the use is on record.
-    pub fn begin_writing(&self) -> Result<Lock> {
+    /// Makes the directories and holds off the deletion of content while content is brought in.
+    pub(crate) fn begin_writing(&self) -> Result<Lock> {
         self.content.prepare()?;
         self.records.prepare()?;
         Lock::shared(&self.content_lock_path())
@@ -205,7 +204,8 @@ impl ImageStore {
         Ok(records.map(|record| record.tagged).max())
     }
 
-    /// Holds changes of names and records off while an image's use is being recorded.
+    /// Holds off removals and changes of names. For whoever makes a container: take it before `resolve`, and
+    /// drop it when the container's record says which image it uses.
     pub fn hold(&self) -> Result<Lock> {
         files::create_dir(&self.content_dir.with_file_name("images"))?;
         Lock::shared(&self.records.lock_path())

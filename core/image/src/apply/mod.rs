@@ -305,3 +305,6 @@ fn write_sparse<R: Input>(
     })?;
     rustix::fs::ftruncate(file, entry.size).map_err(ApplyError::io("extend", path))
 }
+
+#[cfg(test)]
+mod tests;
