@@ -1,1 +1,25 @@
-//! The processes that own one container: keeper and pump.
+//! The two processes that own one container, and the engine's way to talk to them.
+//!
+//! The **keeper** is the container's parent: tiny, no plugins. It makes the streams, clones init, records the end. The
+//! **pump** opens the log drivers, moves the output, serves those who follow it. Both hold the same descriptors, and
+//! either restarts the other. They know nothing of other containers; what needs the engine is done by executing it.
+//!
+//! [`client`] is what the engine uses. [`keeper::main`] and [`pump::main`] are the two programs; the keeper's modules
+//! never reach the pump's, so that the linker leaves the plugin host out of its binary.
+
+pub mod client;
+mod clock;
+mod error;
+mod estate;
+pub mod frame;
+pub mod keeper;
+pub mod launch;
+mod note;
+pub mod pump;
+mod state;
+pub mod wire;
+
+pub use client::{Action, AttachOptions, Client, End, Session, SessionIo, Status, Supervisor, connect, keys};
+pub use error::{Error, Result};
+pub use launch::{Launch, LogData, PluginSearch, Policy, SinkSpec};
+pub use wire::{Exit, SinkCounters, Started};

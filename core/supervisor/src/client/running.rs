@@ -1,0 +1,136 @@
+//! Talking to the supervisor of a running container, of this or any other 1.x version.
+
+use super::session::Session;
+use crate::wire::{self, Ask, Exit, SinkCounters, Tell};
+use crate::{Error, Result};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+pub(crate) const KEEPER_DOOR: &str = "keeper.sock";
+pub(crate) const PUMP_DOOR: &str = "pump.sock";
+const PATIENCE: Duration = Duration::from_millis(20);
+const TRIES: u32 = 50;
+
+/// Which streams a session follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AttachOptions {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+}
+
+/// What a supervisor says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    pub keeper: i32,
+    pub pump: i32,
+    pub init: i32,
+    pub running: bool,
+}
+
+/// A connection to the keeper of one container.
+pub struct Client {
+    state_dir: PathBuf,
+    keeper: OwnedFd,
+}
+
+/// Connects to the supervisor whose container's runtime directory is `state_dir`.
+pub fn connect(state_dir: &Path) -> Result<Client> {
+    let keeper = wire::connect(state_dir, KEEPER_DOOR)?;
+    Ok(Client { state_dir: state_dir.to_owned(), keeper })
+}
+
+impl Client {
+    /// Follows the streams from now on.
+    pub fn attach(&self, options: AttachOptions) -> Result<Session> {
+        Session::attach(&self.state_dir, options)
+    }
+
+    /// Sends a signal to the container's init.
+    pub fn signal(&mut self, number: i32) -> Result<()> {
+        done(self.ask(&Ask::Signal { number }, &[])?)
+    }
+
+    /// The terminal's new size.
+    pub fn resize(&self, rows: u16, columns: u16) -> Result<()> {
+        done(self.ask_pump(&Ask::Resize { rows, columns })?)
+    }
+
+    /// Waits for the container's end, through restarts of the keeper.
+    pub fn wait(&mut self) -> Result<Exit> {
+        loop {
+            match self.ask(&Ask::Wait {}, &[]) {
+                Ok(Tell::Exit(exit)) => return Ok(exit),
+                Ok(other) => return Err(Error::protocol(format!("it said {other:?} instead of the end"))),
+                Err(Error::Gone { .. } | Error::Talk { .. }) => self.reconnect()?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Which processes there are.
+    pub fn status(&mut self) -> Result<Status> {
+        match self.ask(&Ask::Status {}, &[])? {
+            Tell::Status { keeper, pump, init, running } => Ok(Status { keeper, pump, init, running }),
+            other => Err(Error::protocol(format!("it said {other:?} instead of its status"))),
+        }
+    }
+
+    /// What the log drivers have taken and lost.
+    pub fn counters(&self) -> Result<Vec<SinkCounters>> {
+        match self.ask_pump(&Ask::Counters {})? {
+            Tell::Counters { sinks } => Ok(sinks),
+            other => Err(Error::protocol(format!("it said {other:?} instead of counters"))),
+        }
+    }
+
+    /// Starts new log files.
+    pub fn rotate_logs(&self) -> Result<()> {
+        done(self.ask_pump(&Ask::RotateLogs {})?)
+    }
+
+    /// Runs `argv` as a child of the keeper, with these as its streams, and answers its pid. The keeper reaps it.
+    pub fn spawn(&mut self, argv: &[String], stdio: [BorrowedFd<'_>; 3]) -> Result<i32> {
+        let numbers = stdio.map(|fd| fd.as_raw_fd());
+        match self.ask(&Ask::Exec { argv: argv.to_vec() }, &numbers)? {
+            Tell::Spawned { pid } => Ok(pid),
+            other => Err(Error::protocol(format!("it said {other:?} instead of a pid"))),
+        }
+    }
+
+    fn ask(&mut self, question: &Ask, fds: &[i32]) -> Result<Tell> {
+        wire::ask(self.keeper.as_fd(), question, fds, "an answer")
+    }
+
+    fn ask_pump(&self, question: &Ask) -> Result<Tell> {
+        let pump = wire::connect(&self.state_dir, PUMP_DOOR)?;
+        wire::ask(pump.as_fd(), question, &[], "an answer")
+    }
+
+    fn reconnect(&mut self) -> Result<()> {
+        self.keeper = patiently(&self.state_dir, KEEPER_DOOR)?;
+        Ok(())
+    }
+}
+
+/// Connects again after a process was killed: its successor is there within 100 ms.
+pub(crate) fn patiently(state_dir: &Path, door: &str) -> Result<OwnedFd> {
+    let mut last = wire::connect(state_dir, door);
+    for _ in 0..TRIES {
+        if last.is_ok() {
+            break;
+        }
+        thread::sleep(PATIENCE);
+        last = wire::connect(state_dir, door);
+    }
+    last
+}
+
+fn done(told: Tell) -> Result<()> {
+    match told {
+        Tell::Done {} => Ok(()),
+        other => Err(Error::protocol(format!("it said {other:?} instead of \"done\""))),
+    }
+}

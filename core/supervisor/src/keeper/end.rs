@@ -1,0 +1,187 @@
+//! The end of a container: its status, the last of its output, the record, those who wait, the cleaning up.
+
+use super::Keeper;
+use crate::client::{KEEPER_DOOR, PUMP_DOOR};
+use crate::clock;
+use crate::estate::Link;
+use crate::note::note;
+use crate::state::Phase;
+use crate::wire::{self, Exit, Tell};
+use gantry_sys::pidfd::{self, Exit as Status};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The pump has its own limits; this one is for a pump that lost its way.
+const DRAIN_LIMIT: Duration = Duration::from_secs(8);
+/// How long the pump may take to note the status of an init that it had to reap.
+const STATUS_LIMIT: Duration = Duration::from_millis(500);
+/// One try of the finish command.
+const FINISH_LIMIT: Duration = Duration::from_secs(60);
+/// Pauses between tries; after the last one the next command that writes does it.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25)];
+const STATUS_LOST: &str = "exit status lost";
+
+impl Keeper {
+    /// True when init is gone; its status is noted before it is reaped.
+    pub(super) fn init_ended(&mut self) -> bool {
+        let Some(init) = &self.estate.init else { return true };
+        let mut fds = [PollFd::new(init.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
+    /// From init's death to our own.
+    pub(super) fn conclude(&mut self) -> io::Result<()> {
+        if self.life.phase == Phase::Running {
+            self.note_status()?;
+            self.await_drained()?;
+            self.record_exit();
+            self.life.phase = Phase::Ended;
+            self.estate.state.set_life(&self.life)?;
+        }
+        self.tell_end();
+        self.leave()
+    }
+
+    fn note_status(&mut self) -> io::Result<()> {
+        if self.life.exit.finished_ns == 0 {
+            let (code, error) = match self.init_status() {
+                Some(status) => (status.shell_code(), String::new()),
+                None => (255, STATUS_LOST.to_owned()),
+            };
+            self.life.exit = Exit { code, oom: self.oom_killed(), error, finished_ns: clock::realtime_ns() };
+            self.estate.state.set_life(&self.life)?;
+        }
+        if let Some(init) = &self.estate.init {
+            let _ = pidfd::wait(init.as_fd(), libc::WNOHANG);
+        }
+        Ok(())
+    }
+
+    /// As its parent; or from the pump, which inherited it from a killed predecessor; or from the kernel, which remembers
+    /// since Linux 6.15.
+    fn init_status(&self) -> Option<Status> {
+        let init = self.estate.init.as_ref()?.as_fd();
+        if let Ok(Some(status)) = pidfd::wait(init, libc::WNOHANG | libc::WNOWAIT) {
+            return Some(status);
+        }
+        let until = Instant::now() + STATUS_LIMIT;
+        loop {
+            let noted = self.estate.state.reaped().map(Status::from_wait_status);
+            let status = noted.or_else(|| pidfd::exit_info(init).ok().flatten());
+            if status.is_some() || Instant::now() >= until {
+                return status;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn oom_killed(&self) -> bool {
+        let count = |text: String| text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok());
+        let files = self.estate.launch.oom_files.iter();
+        files.filter_map(|file| std::fs::read_to_string(file).ok()).filter_map(count).any(|kills: u64| kills > 0)
+    }
+
+    fn await_drained(&mut self) -> io::Result<()> {
+        let until = Instant::now() + DRAIN_LIMIT;
+        while !self.drained && Instant::now() < until {
+            let ready = self.wait(false, Some(until))?;
+            self.serve(&ready)?;
+        }
+        if !self.drained {
+            note(&self.estate.launch.state_dir, "the pump did not finish in time");
+            self.drained = true;
+        }
+        Ok(())
+    }
+
+    fn tell_end(&mut self) {
+        let exit = self.life.exit.clone();
+        let _ = wire::send(self.link.as_fd(), &Link::Exited(exit.clone()), &[]);
+        let told = Tell::Exit(exit);
+        let _ = self.tell_caller(&told);
+        for waiter in self.waiters.drain(..) {
+            let _ = wire::send(waiter.as_fd(), &told, &[]);
+        }
+    }
+
+    /// Has the engine clean up, unless the caller does; then goes. The doors close first: a restarted container has its
+    /// own.
+    pub(super) fn leave(&mut self) -> io::Result<()> {
+        for door in [KEEPER_DOOR, PUMP_DOOR] {
+            let _ = std::fs::remove_file(self.estate.launch.state_dir.join(door));
+        }
+        let pending: Vec<_> = std::iter::from_fn(|| wire::accept(self.estate.keeper_door.as_fd()).ok()).collect();
+        self.clients.extend(pending);
+        self.answer_late_clients();
+        // Locks are for the container's life; cleaning up wants them.
+        self.estate.held.clear();
+        let _ = wire::send(self.link.as_fd(), &Link::LetGo {}, &[]);
+        if !self.caller_cleans_up()? {
+            self.finish();
+        }
+        let _ = wire::send(self.link.as_fd(), &Link::Bye {}, &[]);
+        Ok(())
+    }
+
+    fn answer_late_clients(&mut self) {
+        let told = Tell::Exit(self.life.exit.clone());
+        for client in std::mem::take(&mut self.clients) {
+            let mut fds = [PollFd::new(client.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut fds, PollTimeout::from(20u8)).is_ok_and(|ready| ready > 0) {
+                let asked = wire::try_receive::<wire::Ask>(client.as_fd());
+                if asked.is_ok_and(|asked| asked.is_some_and(|packet| packet.message == wire::Ask::Wait {})) {
+                    let _ = wire::send(client.as_fd(), &told, &[]);
+                }
+            }
+        }
+    }
+
+    /// True when a caller that said so, or whose start failed, has done it; false when it died or never promised.
+    fn caller_cleans_up(&mut self) -> io::Result<bool> {
+        let failed_start = self.life.started_ns == 0;
+        if !self.life.caller_finishes && !failed_start {
+            return Ok(false);
+        }
+        while !self.caller_finished {
+            let Some(control) = &self.estate.control else { return Ok(false) };
+            match wire::receive::<wire::Ask>(control.as_fd())? {
+                Some(packet) => self.caller_finished = packet.message == wire::Ask::Finished {},
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn finish(&self) {
+        let Some((program, arguments)) = self.estate.launch.finish.split_first() else { return };
+        for pause in PAUSES.into_iter().map(Some).chain([None]) {
+            match try_finish(program, arguments) {
+                Ok(()) => return,
+                Err(reason) => note(&self.estate.launch.state_dir, &format!("{program} does not finish: {reason}")),
+            }
+            pause.into_iter().for_each(thread::sleep);
+        }
+    }
+}
+
+fn try_finish(program: &str, arguments: &[String]) -> Result<(), String> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let pidfd = pidfd::pidfd_open(child.id().cast_signed()).map_err(|errno| errno.to_string())?;
+    let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+    let limit = PollTimeout::try_from(FINISH_LIMIT).unwrap_or(PollTimeout::MAX);
+    if !poll(&mut fds, limit).is_ok_and(|ready| ready > 0) {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(format!("it took longer than {} s", FINISH_LIMIT.as_secs()));
+    }
+    let status = child.wait().map_err(|error| error.to_string())?;
+    if status.success() { Ok(()) } else { Err(status.to_string()) }
+}

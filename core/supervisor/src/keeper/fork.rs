@@ -1,0 +1,87 @@
+//! How the processes come to be: the caller starts one, which forks and leaves; the one it forked becomes the pump and
+//! forks the keeper. So the pump is the keeper's ancestor and, as a subreaper, inherits the container from a killed
+//! keeper; and neither is the caller's child.
+
+use super::{Keeper, Launcher, PumpProcess};
+use crate::client::CONTROL;
+use crate::estate::{Estate, Programs};
+use crate::wire;
+use gantry_sys::passing;
+use gantry_sys::process::{self, Forked, StringArray};
+use nix::sys::prctl;
+use std::ffi::{CString, OsString};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// The only variables the pump gets: where plugins are, and what a driver's libraries cannot do without.
+const PUMP_ENVIRONMENT: [&str; 4] = ["GANTRY_PLUGIN_PATH", "PATH", "HOME", "TZ"];
+
+/// The program: `start KEEPER PUMP` or `resume KEEPER`, with its socket as descriptor 3.
+pub fn main(arguments: impl Iterator<Item = OsString>, launcher: &dyn Launcher) -> io::Result<()> {
+    gantry_sys::memory::stay_small();
+    let arguments: Vec<_> = arguments.skip(1).collect();
+    let socket = passing::inherited(CONTROL)?;
+    match arguments.as_slice() {
+        [word, keeper, pump] if word == "start" => {
+            let programs = Programs { keeper: PathBuf::from(keeper), pump: PathBuf::from(pump) };
+            start(socket, programs, launcher)
+        }
+        [word, ..] if word == "resume" => resume(socket),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "this program is started by gantry, not by hand")),
+    }
+}
+
+fn start(control: OwnedFd, programs: Programs, launcher: &dyn Launcher) -> io::Result<()> {
+    if let Forked::Parent { .. } = process::clone3(0, None)? {
+        process::exit(0);
+    }
+    prctl::set_child_subreaper(true)?;
+    let (to_pump, to_keeper) = wire::pair()?;
+    let pump_pid = std::process::id().cast_signed();
+    let pump = gantry_sys::pidfd::pidfd_open(pump_pid)?;
+    match process::clone3(0, None)? {
+        Forked::Parent { pidfd, .. } => Err(become_pump(&programs, &to_keeper, &pidfd)),
+        Forked::Child => {
+            drop(to_keeper);
+            let pump = PumpProcess::new(pump_pid, Some(pump));
+            super::start::run(control, to_pump, pump, programs, launcher)
+        }
+    }
+}
+
+fn become_pump(programs: &Programs, link: &OwnedFd, keeper: &OwnedFd) -> io::Error {
+    let prepare = || -> io::Result<(CString, CString, CString)> {
+        use std::os::fd::AsFd;
+        let number = |fd: &OwnedFd| -> io::Result<CString> {
+            passing::keep_over_exec(fd.as_fd())?;
+            Ok(CString::new(fd.as_raw_fd().to_string())?)
+        };
+        Ok((CString::new(programs.pump.as_os_str().as_bytes())?, number(link)?, number(keeper)?))
+    };
+    let (program, link, keeper) = match prepare() {
+        Ok(prepared) => prepared,
+        Err(error) => return error,
+    };
+    let environment: Vec<CString> = PUMP_ENVIRONMENT.iter().filter_map(|name| variable(name)).collect();
+    let envp = StringArray::new(environment.iter().map(CString::as_c_str));
+    let argv = StringArray::new([c"gantry-pump", &link, &keeper]);
+    process::execve(&program, &argv, &envp).into()
+}
+
+fn variable(name: &str) -> Option<CString> {
+    let value = std::env::var_os(name)?;
+    CString::new([name.as_bytes(), b"=", &value.into_vec()].concat()).ok()
+}
+
+/// The predecessor was killed; the pump hands everything over.
+fn resume(link: OwnedFd) -> io::Result<()> {
+    use std::os::fd::AsFd;
+    let Some(estate) = Estate::receive(link.as_fd())? else { return Ok(()) };
+    let pid = nix::unistd::getppid().as_raw();
+    let pump = PumpProcess::new(pid, gantry_sys::pidfd::pidfd_open(pid).ok());
+    let mut keeper = Keeper::new(estate, link, pump);
+    keeper.record_running();
+    keeper.run()
+}

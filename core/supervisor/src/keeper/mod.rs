@@ -1,0 +1,69 @@
+//! The keeper: the container's parent. Small, single-threaded, without plugins; makes the streams, clones init, restarts
+//! the pump, records the end, has the rest cleaned up.
+
+mod end;
+mod fork;
+mod make;
+mod pump;
+mod record;
+mod serve;
+mod start;
+
+pub use fork::main;
+
+use crate::estate::Estate;
+use crate::launch::Launch;
+use crate::state::Life;
+use crate::wire::Refusal;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+/// What the container's first process has as 0, 1, 2, and the slave side of its terminal.
+pub struct Stdio {
+    pub stdin: OwnedFd,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+    pub console: Option<OwnedFd>,
+}
+
+/// How a container is made. The program passes the runtime's way; tests have simpler ones.
+pub trait Launcher {
+    /// Clones init, reports on the way, opens the gate when told to. On an error nothing is left.
+    fn launch(&self, launch: &Launch, stdio: Stdio, steps: &mut dyn Steps) -> Result<(), Refusal>;
+}
+
+/// What a [`Launcher`] reports.
+pub trait Steps {
+    /// Init exists; it is our child.
+    fn cloned(&mut self, pid: i32, pidfd: BorrowedFd<'_>) -> Result<(), Refusal>;
+    /// Init stands at its gate. Returns when the gate is to be opened; an error: give up.
+    fn ready(&mut self, warnings: Vec<String>) -> Result<(), Refusal>;
+}
+
+struct Keeper {
+    estate: Estate,
+    life: Life,
+    link: OwnedFd,
+    pump: PumpProcess,
+    /// Connections to the door.
+    clients: Vec<OwnedFd>,
+    /// Those that wait for the end.
+    waiters: Vec<OwnedFd>,
+    /// Programs started for `exec`.
+    programs: Vec<OwnedFd>,
+    pump_ready: Option<(Vec<String>, Option<Refusal>)>,
+    drained: bool,
+    caller_finished: bool,
+}
+
+struct PumpProcess {
+    pid: i32,
+    pidfd: Option<OwnedFd>,
+    crashes: Vec<(Option<usize>, Instant)>,
+    retry_at: Option<Instant>,
+}
+
+fn refuse(error: &io::Error, act: &str) -> Refusal {
+    Refusal::new(gantry_model::class::Class::Internal, format!("cannot {act}: {error}"))
+}

@@ -1,0 +1,133 @@
+//! Watching the pump: it is restarted at once when it was killed. When a driver crashes it again and again, that driver is
+//! taken out of service.
+
+use super::{Keeper, PumpProcess};
+use crate::client::CONTROL;
+use crate::estate::Link;
+use crate::note::note;
+use crate::wire;
+use gantry_sys::pidfd::{self, Exit};
+use gantry_sys::protect;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// So many crashes inside one sink …
+const STRIKES: usize = 3;
+/// … within so long put it in quarantine.
+const MEMORY: Duration = Duration::from_secs(60);
+/// A pump that crashes outside any driver is restarted more slowly after [`STRIKES`].
+const PAUSE: Duration = Duration::from_secs(1);
+const KEEPER: i32 = CONTROL + 1;
+
+impl PumpProcess {
+    pub fn new(pid: i32, pidfd: Option<OwnedFd>) -> PumpProcess {
+        PumpProcess { pid, pidfd, crashes: Vec::new(), retry_at: None }
+    }
+
+    /// How it ended, if that can be known: the first pump is not our child.
+    fn status(&self) -> Option<Exit> {
+        let pidfd = self.pidfd.as_ref()?.as_fd();
+        match pidfd::wait(pidfd, libc::WNOHANG) {
+            Ok(exit) => exit,
+            Err(_) => pidfd::exit_info(pidfd).ok().flatten(),
+        }
+    }
+}
+
+impl Keeper {
+    /// The pump is gone.
+    pub(super) fn pump_died(&mut self) -> io::Result<()> {
+        let status = self.pump.status();
+        self.pump.pidfd = None;
+        if self.drained {
+            return Ok(());
+        }
+        self.judge(status)?;
+        if self.pump.crashes.len() >= STRIKES {
+            self.pump.retry_at = Some(Instant::now() + PAUSE);
+            return Ok(());
+        }
+        self.start_pump()
+    }
+
+    /// Notes a crash, and in whose code it was. A pump that was killed from outside did not crash.
+    fn judge(&mut self, status: Option<Exit>) -> io::Result<()> {
+        let state = &self.estate.state;
+        let busy = state.busy(self.estate.launch.sinks.len());
+        busy.iter().try_for_each(|sink| state.set_busy(*sink, false))?;
+        let crashed = match status {
+            Some(Exit::Signal { number, .. }) => !matches!(number, libc::SIGKILL | libc::SIGTERM),
+            Some(Exit::Code(code)) => code != 0,
+            None => false,
+        };
+        let now = Instant::now();
+        self.pump.crashes.retain(|(_, at)| now.duration_since(*at) < MEMORY);
+        if !crashed {
+            return Ok(());
+        }
+        note(&self.estate.launch.state_dir, &format!("the pump crashed ({status:?}) inside sinks {busy:?}"));
+        match busy.as_slice() {
+            [] => self.pump.crashes.push((None, now)),
+            sinks => self.pump.crashes.extend(sinks.iter().map(|sink| (Some(*sink), now))),
+        }
+        self.quarantine()
+    }
+
+    fn quarantine(&mut self) -> io::Result<()> {
+        for sink in 0..self.estate.launch.sinks.len() {
+            let strikes = self.pump.crashes.iter().filter(|(inside, _)| *inside == Some(sink)).count();
+            if strikes >= STRIKES {
+                self.pump.crashes.retain(|(inside, _)| *inside != Some(sink));
+                self.life.quarantined.push(sink);
+                self.estate.state.set_life(&self.life)?;
+                let driver = &self.estate.launch.sinks[sink].driver;
+                note(
+                    &self.estate.launch.state_dir,
+                    &format!("log driver {driver} crashed {STRIKES} times: out of service"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a pump, which goes on where the last one was.
+    pub(super) fn start_pump(&mut self) -> io::Result<()> {
+        self.pump.retry_at = None;
+        let (ours, theirs) = wire::pair()?;
+        let own = pidfd::pidfd_open(std::process::id().cast_signed())?;
+        let args = [c"gantry-pump", c"3", c"4"];
+        let fds = [(theirs.as_fd(), CONTROL), (own.as_fd(), KEEPER)];
+        match protect::spawn_protected(&self.estate.programs.pump, &args, &fds, false) {
+            Ok(spawned) => {
+                self.pump.pid = spawned.pid;
+                self.pump.pidfd = Some(spawned.pidfd);
+            }
+            Err(errno) => {
+                note(&self.estate.launch.state_dir, &format!("the pump cannot be started: {errno}"));
+                self.pump.retry_at = Some(Instant::now() + PAUSE);
+                return Ok(());
+            }
+        }
+        drop(theirs);
+        self.estate.send(ours.as_fd())?;
+        self.link = ours;
+        if self.life.phase == crate::state::Phase::Running {
+            self.record_pump();
+        }
+        Ok(())
+    }
+
+    /// What the pump said.
+    pub(super) fn take_link_messages(&mut self) -> io::Result<()> {
+        while let Some(packet) = wire::try_receive::<Link>(self.link.as_fd())? {
+            match packet.message {
+                Link::Ready { warnings, refusal } => self.pump_ready = Some((warnings, refusal)),
+                Link::StdinClosed {} => self.estate.stdin = None,
+                Link::Drained {} => self.drained = true,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

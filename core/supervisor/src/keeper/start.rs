@@ -1,0 +1,169 @@
+//! Leading one container to life, step by step with the caller. Until the caller says "release", its death undoes.
+
+use super::{Keeper, Launcher, PumpProcess, Steps, make, refuse};
+use crate::clock;
+use crate::estate::{Link, Programs};
+use crate::launch::Launch;
+use crate::state::{Life, Phase};
+use crate::wire::{self, Ask, Refusal, Started, Tell};
+use gantry_model::class::Class;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+pub fn run(
+    control: OwnedFd,
+    link: OwnedFd,
+    pump: PumpProcess,
+    programs: Programs,
+    launcher: &dyn Launcher,
+) -> io::Result<()> {
+    let Some((order, session)) = order(control.as_fd())? else { return Ok(()) };
+    let launch = Launch::from_memfd(order.as_fd())?;
+    let caller = control.try_clone()?;
+    let (estate, stdio) = match make::make(launch, order, programs, control, session) {
+        Ok(made) => made,
+        Err(error) => {
+            let refusal = refuse(&error, "make the container's streams");
+            return wire::send(caller.as_fd(), &Tell::Refused(refusal), &[]);
+        }
+    };
+    drop(caller);
+    estate.send(link.as_fd())?;
+    let mut keeper = Keeper::new(estate, link, pump);
+    let mut launch = std::mem::take(&mut keeper.estate.launch);
+    let launched = launcher.launch(&launch, stdio, &mut keeper);
+    launch.plan = Vec::new();
+    keeper.estate.launch = launch;
+    match launched {
+        Ok(()) => keeper.released()?,
+        Err(refusal) => return keeper.give_up(refusal),
+    }
+    gantry_sys::memory::trim();
+    keeper.run()
+}
+
+fn order(control: BorrowedFd<'_>) -> io::Result<Option<(OwnedFd, Option<OwnedFd>)>> {
+    while let Some(packet) = wire::receive::<Ask>(control)? {
+        let mut fds = packet.fds.into_iter();
+        if let (Ask::Launch {}, Some(order)) = (packet.message, fds.next()) {
+            return Ok(Some((order, fds.next())));
+        }
+    }
+    Ok(None)
+}
+
+impl Steps for Keeper {
+    fn cloned(&mut self, pid: i32, pidfd: BorrowedFd<'_>) -> Result<(), Refusal> {
+        let failed = |error: io::Error| refuse(&error, "tell of the container's init");
+        self.estate.init = Some(pidfd.try_clone_to_owned().map_err(failed)?);
+        self.life = Life { init: pid, ..std::mem::take(&mut self.life) };
+        self.estate.state.set_life(&self.life).map_err(failed)?;
+        // A pump that has died meanwhile gets it with the estate.
+        let _ = wire::send(self.link.as_fd(), &Link::Init {}, &[pidfd.as_raw_fd()]);
+        self.tell_caller(&Tell::Cloned { pid }).map_err(failed)?;
+        self.join_cgroups();
+        Ok(())
+    }
+
+    fn ready(&mut self, mut warnings: Vec<String>) -> Result<(), Refusal> {
+        while self.pump_ready.is_none() {
+            self.wait_for_start(false)?;
+        }
+        let (more, refusal) = self.pump_ready.take().unwrap_or_default();
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        warnings.extend(more);
+        let failed = |error: io::Error| refuse(&error, "tell that the container is ready");
+        self.tell_caller(&Tell::Ready { warnings }).map_err(failed)?;
+        while !self.wait_for_start(true)? {}
+        Ok(())
+    }
+}
+
+impl Keeper {
+    /// Waits for the pump and the caller; true when the caller opened the gate.
+    fn wait_for_start(&mut self, may_release: bool) -> Result<bool, Refusal> {
+        let [caller, link, pump] = self.poll_start().map_err(|error| refuse(&error, "wait for the start"))?;
+        if link {
+            self.take_link_messages().map_err(|error| refuse(&error, "listen to the pump"))?;
+        }
+        if pump {
+            self.pump_died_early()?;
+        }
+        if !caller {
+            return Ok(false);
+        }
+        let Some(control) = &self.estate.control else { return Err(caller_gone()) };
+        // What is asked too early stays in the socket until we are ready for it: only "hold" comes before.
+        match wire::receive::<Ask>(control.as_fd()) {
+            Ok(Some(packet)) => match packet.message {
+                Ask::Hold {} => self.hold(packet.fds),
+                Ask::Release {} if may_release => return Ok(true),
+                Ask::Release {} => return Err(Refusal::new(Class::Internal, "released before it was ready")),
+                Ask::TakeFinish {} => self.life.caller_finishes = true,
+                _ => {}
+            },
+            _ => {
+                self.estate.control = None;
+                return Err(caller_gone());
+            }
+        }
+        Ok(false)
+    }
+
+    fn poll_start(&self) -> io::Result<[bool; 3]> {
+        let input = PollFlags::POLLIN;
+        let mut fds = vec![PollFd::new(self.link.as_fd(), input)];
+        fds.extend(self.pump.pidfd.as_ref().map(|fd| PollFd::new(fd.as_fd(), input)));
+        fds.extend(self.estate.control.as_ref().map(|fd| PollFd::new(fd.as_fd(), input)));
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(false));
+        let link = ready.next().unwrap_or(false);
+        let pump = self.pump.pidfd.is_some() && ready.next().unwrap_or(false);
+        Ok([self.estate.control.is_some() && ready.next().unwrap_or(false), link && !pump, pump])
+    }
+
+    fn pump_died_early(&mut self) -> Result<(), Refusal> {
+        self.pump_died().map_err(|error| refuse(&error, "restart the pump"))?;
+        if self.pump.pidfd.is_none() || self.pump.crashes.len() > 3 {
+            return Err(Refusal::new(Class::Driver, "the pump dies whenever it is started: see supervisor.log"));
+        }
+        Ok(())
+    }
+
+    /// The gate is open and the program runs.
+    fn released(&mut self) -> io::Result<()> {
+        self.life.phase = Phase::Running;
+        self.life.started_ns = clock::realtime_ns();
+        self.estate.state.set_life(&self.life)?;
+        let _ = wire::send(self.link.as_fd(), &Link::Running {}, &[]);
+        self.record_running();
+        let started = Started { pid: self.life.init, started_ns: self.life.started_ns };
+        // The caller may be gone by now: from here on that is its own affair.
+        let _ = self.tell_caller(&Tell::Started(started));
+        Ok(())
+    }
+
+    /// The start did not succeed: the caller undoes; when it is dead, "finish" does.
+    fn give_up(&mut self, refusal: Refusal) -> io::Result<()> {
+        self.life.phase = Phase::Ended;
+        self.life.exit.error = refusal.message.clone();
+        self.estate.state.set_life(&self.life)?;
+        let _ = self.tell_caller(&Tell::Refused(refusal));
+        let _ = wire::send(self.link.as_fd(), &Link::Exited(self.life.exit.clone()), &[]);
+        self.leave()
+    }
+
+    pub(super) fn tell_caller(&self, message: &Tell) -> io::Result<()> {
+        self.estate.control.as_ref().map_or(Ok(()), |control| wire::send(control.as_fd(), message, &[]))
+    }
+}
+
+fn caller_gone() -> Refusal {
+    Refusal::new(Class::Unavailable, "the caller died before the container was started")
+}

@@ -1,0 +1,250 @@
+//! Reading, holding back, letting go.
+
+use super::chunk::Chunk;
+use super::sink::Health;
+use super::stream::{Fetched, MOST_READ};
+use super::{IDLE, MOST_IN_FLIGHT, Pump, Stage};
+use crate::clock;
+use crate::launch::Policy;
+use crate::state::{Base, Entry};
+use gantry_sys::Errno;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A driver's call that takes longer will not return.
+const CALL_LIMIT_MS: u64 = 10_000;
+/// Reads smaller than this, one right after another, are worth waiting for.
+const SMALL: usize = 16 * 1024;
+const SOON: Duration = Duration::from_micros(500);
+const GATHER: Duration = Duration::from_micros(250);
+
+impl Pump {
+    /// True while another chunk may be read.
+    pub(super) fn may_read(&self) -> bool {
+        let held = self.stage == Stage::Live && self.clients.iter().any(|client| client.alive && client.holds_back());
+        self.in_flight.len() < MOST_IN_FLIGHT && !self.queue_full && !held
+    }
+
+    /// Reads what is there, one chunk of each stream in turn.
+    pub(super) fn read_streams(&mut self) -> io::Result<()> {
+        if matches!(self.stage, Stage::Closing | Stage::Drained) {
+            return Ok(());
+        }
+        self.read_terminal()?;
+        let mut progress = true;
+        while progress {
+            progress = false;
+            for index in 0..self.streams.len() {
+                progress |= self.may_read() && self.read_stream(index)?;
+            }
+            self.release()?;
+        }
+        Ok(())
+    }
+
+    fn read_stream(&mut self, index: usize) -> io::Result<bool> {
+        let stream = &mut self.streams[index];
+        let fresh = stream.rest.len();
+        let (mut buffer, cuts) = self.spare.pop().unwrap_or_default();
+        let fetched = stream.fetch(&mut self.scratch, &mut buffer, fresh)?;
+        let Fetched::Bytes(length) = fetched else {
+            self.queue_full = fetched == Fetched::Full;
+            self.spare.push((buffer, cuts));
+            return Ok(false);
+        };
+        buffer[..fresh].copy_from_slice(&stream.rest);
+        let timestamp_ns = clock::realtime_ns();
+        let entry = Entry { timestamp_ns, length: length as u32, stream: index as u8 };
+        self.state.set_entry(self.next_entry, entry)?;
+        self.spare.push((Vec::new(), cuts));
+        self.admit(index, timestamp_ns, buffer, fresh, fresh + length);
+        self.gather(length);
+        Ok(length >= SMALL)
+    }
+
+    /// When small reads follow each other closely, waiting a moment makes one large read of many.
+    fn gather(&mut self, length: usize) {
+        let now = Instant::now();
+        let soon = now.duration_since(self.last_read) < SOON;
+        self.last_read = now;
+        if soon && length < SMALL && self.stage == Stage::Live {
+            thread::sleep(GATHER);
+        }
+    }
+
+    /// A terminal cannot be copied from without being read: its bytes go through a pipe that outlives us.
+    fn read_terminal(&mut self) -> io::Result<()> {
+        let Some(terminal) = &self.terminal else { return Ok(()) };
+        let feed = self.streams[0].fds.feed.as_fd();
+        let flags = libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE;
+        match gantry_sys::pipe::splice(terminal.as_fd(), feed, MOST_READ, flags) {
+            Ok(0) | Err(Errno::EIO) => self.terminal_quiet = true,
+            Ok(_) => self.terminal_quiet = false,
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Err(Errno::EINVAL) => return self.copy_terminal(),
+            Err(errno) => return Err(errno.into()),
+        }
+        Ok(())
+    }
+
+    /// The same on kernels that cannot splice from a terminal: killed right here, we lose these bytes.
+    fn copy_terminal(&mut self) -> io::Result<()> {
+        let Some(terminal) = &self.terminal else { return Ok(()) };
+        let mut bytes = [0; 4096];
+        match nix::unistd::read(terminal, &mut bytes) {
+            Ok(0) | Err(Errno::EIO) => self.terminal_quiet = true,
+            Ok(length) => {
+                self.terminal_quiet = false;
+                nix::unistd::write(self.streams[0].fds.feed.as_fd(), &bytes[..length])?;
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        Ok(())
+    }
+
+    /// Lets go of chunks that everyone has settled: moves the base, then empties the queues up to it.
+    pub(super) fn release(&mut self) -> io::Result<()> {
+        if self.in_flight.is_empty() {
+            return Ok(());
+        }
+        let pressed = self.pressed();
+        if pressed {
+            self.wake.want();
+        }
+        let settled = self.settled(pressed);
+        let waited_for = self.clients.iter().any(|c| c.first && c.alive && c.behind()) && self.stage == Stage::Live;
+        let mut gone = Vec::new();
+        while let Some(chunk) = self.in_flight.pop_front_if(|chunk| chunk.end() - 1 <= settled && !waited_for) {
+            gone.push(chunk);
+        }
+        if gone.is_empty() {
+            return self.hold_back(pressed);
+        }
+        self.pressed_since = None;
+        self.queue_full = false;
+        self.move_base(&gone)?;
+        gone.into_iter().for_each(|chunk| self.keep_memory(chunk));
+        Ok(())
+    }
+
+    fn pressed(&self) -> bool {
+        self.in_flight.len() >= MOST_IN_FLIGHT || self.queue_full || self.stage != Stage::Live
+    }
+
+    /// The last record nobody needs again. A sink that may lag is not waited for when room is short.
+    fn settled(&self, pressed: bool) -> u64 {
+        let counts = self.sinks.iter().filter(|sink| !(pressed && sink.may_lag()));
+        counts.map(|sink| sink.settled()).min().unwrap_or(u64::MAX)
+    }
+
+    fn move_base(&mut self, gone: &[Arc<Chunk>]) -> io::Result<()> {
+        let before = self.base.clone();
+        for chunk in gone {
+            let stream = &mut self.base.streams[usize::from(chunk.stream)];
+            stream.position = chunk.position + chunk.fresh().len() as u64;
+            stream.rest.clear();
+            stream.rest.extend_from_slice(chunk.rest());
+            stream.partial = chunk.after();
+            self.base.entry = if chunk.entry > 0 { chunk.entry + 1 } else { self.base.entry };
+            self.base.sequence = chunk.end();
+        }
+        for (index, stream) in self.streams.iter().enumerate() {
+            self.base.streams[index].queued = stream.queued;
+        }
+        self.state.set_base(self.base_generation, &self.base)?;
+        self.base_generation += 1;
+        self.consume(&before)
+    }
+
+    fn consume(&mut self, before: &Base) -> io::Result<()> {
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            let (from, to) = (before.streams[index].position, self.base.streams[index].position);
+            stream.consume(from, to, &self.state, &self.scratch)?;
+        }
+        Ok(())
+    }
+
+    fn keep_memory(&mut self, chunk: Arc<Chunk>) {
+        if let Some(chunk) = Arc::into_inner(chunk)
+            && self.spare.len() < MOST_IN_FLIGHT
+        {
+            self.spare.push(chunk.into_memory());
+        }
+    }
+
+    /// Nothing moves although it should: a sink that blocks has its time, then it drops.
+    fn hold_back(&mut self, pressed: bool) -> io::Result<()> {
+        let now = Instant::now();
+        if pressed && self.pressed_since.is_none() {
+            self.pressed_since = Some(now);
+        }
+        self.abandon_hung();
+        let Some(since) = self.pressed_since else { return Ok(()) };
+        let front = self.in_flight.front().map_or(0, |chunk| chunk.end() - 1);
+        for sink in self.sinks.iter().filter(|sink| !sink.may_lag() && sink.settled() < front) {
+            if now.duration_since(since) >= block_limit(sink.spec.block_timeout_ms) {
+                sink.give_way();
+            }
+        }
+        Ok(())
+    }
+
+    fn abandon_hung(&mut self) {
+        for sink in &self.sinks {
+            if !sink.health().is_final() && sink.busy_for().is_some_and(|ms| ms >= CALL_LIMIT_MS) {
+                sink.abandon("a call into the driver did not return within 10 s");
+                crate::note::note(self.state_dir(), &format!("log driver {} hangs; left alone", sink.spec.driver));
+            }
+        }
+    }
+
+    /// When to look again although nothing happens; `None`: never.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut times: Vec<Instant> = self.clients.iter().filter_map(|client| client.deadline()).collect();
+        times.extend(self.opening_until);
+        if let Some(since) = self.pressed_since {
+            let blocking = self.sinks.iter().filter(|sink| sink.spec.policy == Policy::Block);
+            times.extend(blocking.map(|sink| since + block_limit(sink.spec.block_timeout_ms)).filter(|at| *at > now));
+        }
+        if !self.in_flight.is_empty() {
+            let busy = self.sinks.iter().filter(|sink| sink.health() != Health::Hung).filter_map(|s| s.busy_for());
+            times.extend(busy.map(|ms| now + Duration::from_millis((CALL_LIMIT_MS + 1).saturating_sub(ms))));
+        }
+        if self.stage == Stage::Closing {
+            times.push(self.closing_tick(now));
+        }
+        if self.terminal_quiet && self.stage == Stage::Live {
+            times.push(now + Duration::from_millis(200));
+        }
+        if self.has_idle_memory() {
+            times.push(self.last_read + IDLE);
+        }
+        times.into_iter().min()
+    }
+
+    /// True while buffers are kept that an idle container does not need.
+    pub(super) fn has_idle_memory(&self) -> bool {
+        self.spare.iter().any(|spare| spare.0.capacity() > 0 || spare.1.capacity() > 0) || !self.in_flight.is_empty()
+    }
+
+    /// Gives them back when there was no output for a while.
+    pub(super) fn rest_when_idle(&mut self) -> io::Result<()> {
+        if self.last_read.elapsed() >= IDLE && self.has_idle_memory() {
+            self.release()?;
+            self.spare = Vec::new();
+            self.last_read = Instant::now();
+            gantry_sys::memory::trim();
+        }
+        Ok(())
+    }
+}
+
+/// 0 is the default.
+fn block_limit(milliseconds: u32) -> Duration {
+    Duration::from_millis(if milliseconds == 0 { 5000 } else { milliseconds.into() })
+}

@@ -1,0 +1,168 @@
+//! The pump: moves a container's output to its log drivers and to whoever follows it, and input the other way.
+//!
+//! One thread reads; one thread per sink writes. What was read stays in a queue that outlives the pump until every sink
+//! has settled it, so that a successor goes on without a byte lost or doubled (see [`stream`] and [`crate::state`]).
+
+mod chunk;
+mod client;
+mod drain;
+mod flow;
+mod input;
+pub mod record;
+mod serve;
+mod sink;
+pub mod split;
+mod stream;
+mod takeover;
+mod wake;
+mod watch;
+mod writer;
+
+pub use writer::{Drivers, LogSink, Opened};
+
+use crate::estate::{Estate, Link};
+use crate::launch::Launch;
+use crate::note::note;
+use crate::state::{Base, StateFile};
+use crate::wire::{self, Exit};
+use chunk::Chunk;
+use client::Client;
+use input::Input;
+use nix::sys::signalfd::SignalFd;
+use sink::Sink;
+use split::Cut;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use stream::{Scratch, Stream};
+use wake::Wake;
+
+/// Chunks that may be read and not settled; with the carried lines they fit into the queues.
+const MOST_IN_FLIGHT: usize = 4;
+/// How long sinks may take to open before the container starts without them.
+const OPEN_LIMIT: Duration = Duration::from_secs(2);
+/// After so long without output, big buffers go back to the kernel.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What the rest of the program needs of an [`Estate`] once its parts are in use.
+struct Rest {
+    programs: crate::estate::Programs,
+    launch_file: OwnedFd,
+    control: Option<OwnedFd>,
+    keeper_door: OwnedFd,
+    pump_door: OwnedFd,
+    held: Vec<OwnedFd>,
+    stdin: Option<OwnedFd>,
+    session: Option<OwnedFd>,
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The container lives.
+    Live,
+    /// It has ended; what it left is read.
+    Draining,
+    /// All is read; sinks are closing.
+    Closing,
+    /// The keeper knows that all is stored.
+    Drained,
+}
+
+struct Pump {
+    launch: Arc<Launch>,
+    rest: Rest,
+    state: StateFile,
+    base: Base,
+    base_generation: u64,
+    next_entry: u64,
+    next_sequence: u64,
+    streams: Vec<Stream>,
+    scratch: Scratch,
+    sinks: Vec<Sink>,
+    in_flight: VecDeque<Arc<Chunk>>,
+    spare: Vec<(Vec<u8>, Vec<Cut>)>,
+    queue_full: bool,
+    pressed_since: Option<Instant>,
+    last_read: Instant,
+    clients: Vec<Client>,
+    next_client: u64,
+    input: Input,
+    terminal: Option<OwnedFd>,
+    terminal_quiet: bool,
+    init: Option<OwnedFd>,
+    link: OwnedFd,
+    keeper: Option<OwnedFd>,
+    children: SignalFd,
+    wake: Arc<Wake>,
+    opening_until: Option<Instant>,
+    stage: Stage,
+    closing_since: Instant,
+    closing_until: Instant,
+    exit: Option<Exit>,
+    keeper_left: bool,
+}
+
+/// The program: `link` is the socket to the keeper, `keeper` its pidfd. Returns when the container's end is recorded and
+/// every session has got its bytes.
+pub fn main(link: OwnedFd, keeper: Option<OwnedFd>, drivers: Arc<dyn Drivers>) -> io::Result<()> {
+    let children = watch::child_signals()?;
+    let Some(estate) = Estate::receive(link.as_fd())? else { return Ok(()) };
+    let state_dir = estate.launch.state_dir.clone();
+    let result = Pump::take_over(estate, link, keeper, children, drivers).and_then(|mut pump| pump.run());
+    if let Err(error) = &result {
+        note(&state_dir, &format!("the pump fails: {error}"));
+    }
+    result
+}
+
+impl Pump {
+    fn run(&mut self) -> io::Result<()> {
+        while !self.is_over() {
+            self.release()?;
+            self.tell_ready()?;
+            self.advance_end()?;
+            let ready = self.wait()?;
+            self.serve(&ready)?;
+            self.read_streams()?;
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        let told = self.clients.iter().all(|client| !client.alive || !client.wants_room());
+        self.keeper_left && told
+    }
+
+    /// Tells the keeper once when every sink is open, or long enough overdue.
+    fn tell_ready(&mut self) -> io::Result<()> {
+        let Some(until) = self.opening_until else { return Ok(()) };
+        let opening = self.sinks.iter().any(|sink| sink.health() == sink::Health::Opening);
+        if opening && Instant::now() < until {
+            self.wake.want();
+            // One that came between the look and the wish would not wake us.
+            if self.sinks.iter().any(|sink| sink.health() == sink::Health::Opening) {
+                return Ok(());
+            }
+        }
+        self.opening_until = None;
+        let faults: Vec<_> = self.sinks.iter().filter(|sink| sink.health() != sink::Health::Open).collect();
+        let strict = faults.iter().find(|sink| sink.spec.strict);
+        let refusal = strict.map(|sink| wire::Refusal::new(gantry_model::class::Class::Driver, complaint(sink)));
+        let warnings = faults.iter().map(|sink| complaint(sink)).collect();
+        wire::send(self.link.as_fd(), &Link::Ready { warnings, refusal }, &[])
+    }
+
+    fn state_dir(&self) -> &PathBuf {
+        &self.launch.state_dir
+    }
+}
+
+fn complaint(sink: &Sink) -> String {
+    let counters = sink.counters();
+    let why = if counters.last_error.is_empty() { "it does not answer".to_owned() } else { counters.last_error };
+    format!("log driver {} is {}: {why}", counters.driver, counters.state)
+}

@@ -1,0 +1,3 @@
+//! The few types of the plugin interface that the pump handles.
+
+pub use gantry_plugin_api::log::{LogRecord, ResumeToken, Stream};

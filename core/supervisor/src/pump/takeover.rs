@@ -1,0 +1,205 @@
+//! Beginning: from nothing, or from where a killed predecessor was.
+
+use super::chunk::{Chunk, Source};
+use super::client::Client;
+use super::input::Input;
+use super::sink::Sink;
+use super::stream::{Scratch, Stream};
+use super::wake::Wake;
+use super::writer::{self, Drivers};
+use super::{OPEN_LIMIT, Pump, Rest, Stage};
+use crate::clock;
+use crate::estate::Estate;
+use crate::state::{Entry, Phase};
+use nix::sys::signalfd::SignalFd;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Pump {
+    pub(super) fn take_over(
+        estate: Estate,
+        link: OwnedFd,
+        keeper: Option<OwnedFd>,
+        children: SignalFd,
+        drivers: Arc<dyn Drivers>,
+    ) -> io::Result<Pump> {
+        let state = estate.state;
+        let (base, base_generation) = state.base();
+        let scratch = Scratch::new()?;
+        let mut streams = Vec::new();
+        for (index, fds) in estate.streams.into_iter().enumerate() {
+            streams.push(Stream::take_over(fds, index as u8, &base.streams[index], &state, &scratch)?);
+        }
+        let (wake, launch, life) = (Arc::new(Wake::new()?), Arc::new(estate.launch), state.life());
+        let make = |(index, spec): (usize, &crate::launch::SinkSpec)| {
+            Sink::new(spec.clone(), index, life.quarantined.contains(&index), &state, &wake)
+        };
+        let sinks: Vec<_> = launch.sinks.iter().take(crate::launch::MOST_SINKS).enumerate().map(make).collect();
+        for sink in sinks.iter().filter(|sink| !sink.health().is_final()) {
+            writer::start(sink, drivers.clone(), launch.clone(), state.clone())?;
+        }
+        let (stdin, session) = (estate.stdin, estate.session);
+        let feed = stdin.as_ref().or(estate.terminal.as_ref().filter(|_| launch.open_stdin));
+        let input = Input::new(feed.map(OwnedFd::try_clone).transpose()?);
+        let rest = Rest {
+            programs: estate.programs,
+            launch_file: estate.launch_file,
+            control: estate.control,
+            keeper_door: estate.keeper_door,
+            pump_door: estate.pump_door,
+            held: estate.held,
+            stdin,
+            session,
+        };
+        let now = Instant::now();
+        let mut pump = Pump {
+            next_entry: base.entry,
+            next_sequence: base.sequence,
+            launch,
+            rest,
+            state,
+            base,
+            base_generation,
+            streams,
+            scratch,
+            sinks,
+            in_flight: VecDeque::new(),
+            spare: Vec::new(),
+            queue_full: false,
+            pressed_since: None,
+            last_read: now,
+            clients: Vec::new(),
+            next_client: 1,
+            input,
+            terminal: estate.terminal,
+            terminal_quiet: false,
+            init: estate.init,
+            link,
+            keeper,
+            children,
+            wake,
+            opening_until: Some(now + OPEN_LIMIT),
+            stage: Stage::Live,
+            closing_since: now,
+            closing_until: now,
+            exit: (life.phase == Phase::Ended).then(|| life.exit.clone()),
+            keeper_left: false,
+        };
+        pump.greet_first()?;
+        pump.replay()?;
+        Ok(pump)
+    }
+
+    /// The caller's session was made before the start.
+    fn greet_first(&mut self) -> io::Result<()> {
+        if let Some(session) = &self.rest.session {
+            let socket = session.try_clone()?;
+            self.clients.push(Client::first(0, socket, self.launch.attach, self.launch.session_stall_ms));
+        }
+        Ok(())
+    }
+
+    /// What the predecessor had read goes to the sinks again, cut the same way; each skips what it has.
+    fn replay(&mut self) -> io::Result<()> {
+        let mut found = Vec::new();
+        for stream in &self.streams {
+            found.push(stream.read_queue(&mut self.scratch)?);
+        }
+        let mut done = vec![0; found.len()];
+        while let Some(entry) = self.state.entry(self.next_entry) {
+            let stream = usize::from(entry.stream);
+            let (Some(bytes), Some(done)) = (found.get(stream), done.get_mut(stream)) else { break };
+            let end = *done + entry.length as usize;
+            let Some(part) = bytes.get(*done..end) else { break };
+            *done = end;
+            self.replay_part(entry, part);
+        }
+        for (stream, bytes) in found.iter().enumerate() {
+            // Killed between the move into the queue and the note: no sink has seen it.
+            for part in bytes[done[stream]..].chunks(super::stream::MOST_READ) {
+                let (timestamp_ns, length) = (clock::realtime_ns(), part.len() as u32);
+                let entry = Entry { timestamp_ns, length, stream: stream as u8 };
+                self.state.set_entry(self.next_entry, entry)?;
+                self.replay_part(entry, part);
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_part(&mut self, entry: Entry, part: &[u8]) {
+        let stream = &self.streams[usize::from(entry.stream)];
+        let buffer = [stream.rest.as_slice(), part].concat();
+        let (fresh, length) = (stream.rest.len(), buffer.len());
+        self.admit(usize::from(entry.stream), entry.timestamp_ns, buffer, fresh, length);
+    }
+
+    /// Cuts what was read and offers it to everyone.
+    pub(super) fn admit(&mut self, stream: usize, timestamp_ns: u64, buffer: Vec<u8>, fresh: usize, length: usize) {
+        let cuts = self.spare.iter_mut().find(|spare| spare.1.capacity() > 0).map(|spare| std::mem::take(&mut spare.1));
+        let from = &self.streams[stream];
+        let source = Source {
+            stream: from.index,
+            entry: self.next_entry,
+            position: from.position,
+            first: self.next_sequence,
+            timestamp_ns,
+            id_base: self.state.id_base(),
+            before: from.partial,
+            buffer,
+            length,
+            fresh,
+        };
+        let chunk = Arc::new(Chunk::new(source, self.state.line_limit(), cuts.unwrap_or_default()));
+        let to = &mut self.streams[stream];
+        to.position += (length - fresh) as u64;
+        to.rest.clear();
+        to.rest.extend_from_slice(chunk.rest());
+        to.partial = chunk.after();
+        self.next_entry += 1;
+        self.dispatch(chunk);
+    }
+
+    /// Offers a chunk to all sinks and sessions.
+    pub(super) fn dispatch(&mut self, chunk: Arc<Chunk>) {
+        self.next_sequence = chunk.end();
+        self.sinks.iter().for_each(|sink| sink.offer(&chunk));
+        self.clients.iter_mut().for_each(|client| client.show(&chunk));
+        self.in_flight.push_back(chunk);
+    }
+
+    /// A descriptor of ours that a successor of the keeper needs.
+    pub(super) fn estate(&self) -> io::Result<Estate> {
+        let copy = |fd: &OwnedFd| fd.try_clone();
+        let copies = |fd: &Option<OwnedFd>| fd.as_ref().map(copy).transpose();
+        let mut streams = Vec::new();
+        for stream in &self.streams {
+            let fds = &stream.fds;
+            let (source, feed) = (copy(&fds.source)?, copy(&fds.feed)?);
+            let (queue_read, queue_write) = (copy(&fds.queue_read)?, copy(&fds.queue_write)?);
+            streams.push(crate::estate::StreamFds { source, feed, queue_read, queue_write });
+        }
+        Ok(Estate {
+            programs: self.rest.programs.clone(),
+            launch: self.launch.as_ref().clone(),
+            launch_file: copy(&self.rest.launch_file)?,
+            state: self.state.clone(),
+            streams,
+            stdin: copies(&self.rest.stdin)?,
+            terminal: copies(&self.terminal)?,
+            init: copies(&self.init)?,
+            control: copies(&self.rest.control)?,
+            session: copies(&self.rest.session)?,
+            keeper_door: copy(&self.rest.keeper_door)?,
+            pump_door: copy(&self.rest.pump_door)?,
+            held: self.rest.held.iter().map(copy).collect::<io::Result<_>>()?,
+        })
+    }
+
+    pub(super) fn tell_keeper(&self, message: &crate::estate::Link) {
+        // When it is gone its pidfd says so, and its successor is told everything.
+        let _ = crate::wire::send(self.link.as_fd(), message, &[]);
+    }
+}
