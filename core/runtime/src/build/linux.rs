@@ -126,7 +126,8 @@ pub(super) fn device_steps(linux: &Linux, spec: &Spec) -> Result<Vec<Step>, Erro
             None => groups.push(Devices { directory: parent, nodes: vec![node] }),
         }
     }
-    let links = LINKS.map(|(path, to)| Ok(Step::Link(Link { path: c_string(path, path)?, to: c_string(to, to)? })));
+    let links = LINKS.into_iter().filter(|(path, _)| *path != "/dev/core" || Path::new("/proc/kcore").exists());
+    let links = links.map(|(path, to)| Ok(Step::Link(Link { path: c_string(path, path)?, to: c_string(to, to)? })));
     let nodes = groups.into_iter().map(|group| Ok(Step::Devices(group)));
     nodes.chain(links).collect()
 }

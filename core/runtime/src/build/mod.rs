@@ -4,7 +4,7 @@ mod linux;
 mod mounts;
 mod options;
 mod process;
-mod root;
+pub(crate) mod root;
 
 use crate::cgroup::{self, Host};
 use crate::error::Error;

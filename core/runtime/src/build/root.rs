@@ -14,7 +14,7 @@ use oci_spec::runtime::Spec;
 /// One page, less the NUL: what `mount(2)` takes as data.
 const CLASSIC_DATA: usize = 4095;
 
-pub(super) fn steps(mounts: &[RootMount]) -> Result<Vec<Step>, Error> {
+pub(crate) fn steps(mounts: &[RootMount]) -> Result<Vec<Step>, Error> {
     let (first, rest) =
         mounts.split_first().ok_or_else(|| Error::invalid("root file system", "the storage driver gave no mount"))?;
     if !first.target.trim_matches('/').is_empty() {

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use gantry_sys::Errno;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -93,11 +94,14 @@ fn remove_once(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// SIGKILL to everything in the directory until nothing is left, for kernels without `cgroup.kill`.
+/// SIGKILL to everything in the directory, for kernels without `cgroup.kill`. It is read again until
+/// it shows no new process: one that has a SIGKILL pending can no longer fork.
 pub(crate) fn kill_below(directory: &Path) -> Result<(), Error> {
-    for _ in 0..100 {
+    let mut signalled = BTreeSet::new();
+    loop {
         let mut found = Vec::new();
         procs_below(directory, &mut found)?;
+        found.retain(|pid| signalled.insert(*pid));
         if found.is_empty() {
             return Ok(());
         }
@@ -105,7 +109,5 @@ pub(crate) fn kill_below(directory: &Path) -> Result<(), Error> {
             let target = nix::unistd::Pid::from_raw(pid);
             let _ = nix::sys::signal::kill(target, nix::sys::signal::Signal::SIGKILL);
         }
-        std::thread::sleep(std::time::Duration::from_micros(500));
     }
-    Err(Error::Cgroup { act: "kill everything in", path: directory.into(), errno: Errno::EBUSY })
 }

@@ -84,7 +84,7 @@ fn make_levels(hierarchy: &HierarchyPlan) -> Result<OwnedFd, Error> {
             for level in hierarchy.levels.iter().skip(1) {
                 make_directory(level).map_err(at("make", level))?;
                 if hierarchy.cpuset {
-                    inherit_cpuset(level, true)?;
+                    clone_children(level).map_err(at("set up the cpuset of", level))?;
                 }
             }
         }
@@ -93,10 +93,11 @@ fn make_levels(hierarchy: &HierarchyPlan) -> Result<OwnedFd, Error> {
     if !hierarchy.enable.is_empty() {
         hand_down(hierarchy)?;
     }
+    let directory = open_directory(leaf).map_err(at("open", leaf))?;
     if hierarchy.cpuset {
-        inherit_cpuset(leaf, false)?;
+        inherit_cpuset(hierarchy, directory.as_fd()).map_err(at("fill the cpuset of", leaf))?;
     }
-    open_directory(leaf).map_err(at("open", leaf))
+    Ok(directory)
 }
 
 fn make_directory(path: &CStr) -> Result<(), Errno> {
@@ -134,24 +135,34 @@ fn get<'a>(directory: BorrowedFd<'_>, file: &CStr, buffer: &'a mut [u8]) -> Resu
 }
 
 /// A new cpuset of version 1 is empty and takes no process, unless its parent clones it. So the
-/// levels we make are told to, and what is still empty is filled.
-fn inherit_cpuset(level: &CStr, clone_children: bool) -> Result<(), Error> {
-    let fill = || -> Result<(), Errno> {
-        let directory = open_directory(level)?;
-        let parent = openat(&directory, c"..", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
-        for file in [c"cpuset.cpus", c"cpuset.mems"] {
-            let mut buffer = [0; 4096];
-            if get(directory.as_fd(), file, &mut buffer)?.is_empty() {
-                let value = get(parent.as_fd(), file, &mut buffer)?;
-                put(directory.as_fd(), file, value)?;
-            }
+/// levels we make are told to, and what is still empty is filled, from the top: another start may
+/// have made a level and not filled it yet.
+fn inherit_cpuset(hierarchy: &HierarchyPlan, leaf: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mut buffer = [0; 4096];
+    if !get(leaf, c"cpuset.cpus", &mut buffer)?.is_empty() && !get(leaf, c"cpuset.mems", &mut buffer)?.is_empty() {
+        return Ok(());
+    }
+    for pair in hierarchy.levels.windows(2) {
+        fill_cpuset(&pair[0], &pair[1])?;
+    }
+    Ok(())
+}
+
+fn fill_cpuset(parent: &CStr, level: &CStr) -> Result<(), Errno> {
+    let (parent, level) = (open_directory(parent)?, open_directory(level)?);
+    for file in [c"cpuset.cpus", c"cpuset.mems"] {
+        let mut buffer = [0; 4096];
+        if get(level.as_fd(), file, &mut buffer)?.is_empty() {
+            let value = get(parent.as_fd(), file, &mut buffer)?;
+            put(level.as_fd(), file, value)?;
         }
-        if clone_children {
-            put(directory.as_fd(), c"cgroup.clone_children", b"1")?;
-        }
-        Ok(())
-    };
-    fill().map_err(at("fill the cpuset of", level))
+    }
+    Ok(())
+}
+
+/// Lets new cgroups below `level` start with its CPUs and memory nodes.
+fn clone_children(level: &CStr) -> Result<(), Errno> {
+    put(open_directory(level)?.as_fd(), c"cgroup.clone_children", b"1")
 }
 
 /// Version 2: a controller is usable in a level only if every level above enables it. One that

@@ -72,17 +72,10 @@ impl Manager for Legacy {
         self.directories().try_for_each(|directory| files::write(&directory.join("cgroup.procs"), &pid.to_string()))
     }
 
-    /// Frozen first where that is possible: nothing can fork away. Version 1 delivers SIGKILL only
-    /// after the thaw.
+    /// Version 1 delivers a SIGKILL only after the thaw.
     fn kill_all(&self) -> Result<(), Error> {
-        let frozen = self.set_freezer("FROZEN").is_ok();
-        let mut found = Vec::new();
-        files::procs_below(&self.reference(), &mut found)?;
-        for pid in found {
-            let target = nix::unistd::Pid::from_raw(pid);
-            let _ = nix::sys::signal::kill(target, nix::sys::signal::Signal::SIGKILL);
-        }
-        if frozen {
+        files::kill_below(&self.reference())?;
+        if self.directory("freezer").is_some_and(|directory| directory.is_dir()) {
             self.set_freezer("THAWED")?;
         }
         files::kill_below(&self.reference())

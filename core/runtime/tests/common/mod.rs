@@ -3,8 +3,8 @@
 #![allow(dead_code)]
 
 use gantry_runtime::{
-    Error, ExecRequest, PlanRequest, RootMount, Seccomp, Stdio, Warning, cgroup, default_spec, exec,
-    launch, plan, plan_exec,
+    Error, ExecRequest, PlanRequest, RootMount, Seccomp, Stdio, Warning, cgroup, default_spec, exec, launch, plan,
+    plan_exec,
 };
 use gantry_sys::pidfd;
 use oci_spec::runtime::{Mount, MountBuilder, Process, Spec};
@@ -217,8 +217,8 @@ fn make_rootfs(root: &Path) {
     }
     fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
     let applets = [
-        "sh", "cat", "ls", "id", "hostname", "mount", "touch", "sleep", "grep", "true", "stat", "mknod",
-        "readlink", "wc", "ps", "test", "dd", "dmesg", "unshare", "tty", "ulimit", "chroot", "echo", "umask", "mkdir",
+        "sh", "cat", "ls", "id", "hostname", "mount", "touch", "sleep", "grep", "true", "stat", "mknod", "readlink",
+        "wc", "ps", "test", "dd", "dmesg", "unshare", "tty", "ulimit", "chroot", "echo", "umask", "mkdir",
     ];
     for applet in applets {
         symlink("busybox", root.join("bin").join(applet)).unwrap();

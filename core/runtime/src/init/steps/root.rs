@@ -13,6 +13,7 @@ use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 /// Makes the root and puts it over the old one at "/".
 ///
@@ -53,12 +54,12 @@ impl Perform for Root {
 }
 
 /// Before Linux 6.5 overlay refuses `lowerdir+`, before 5.2 there is no `fsopen`.
-fn is_old_kernel(fault: &Fault) -> bool {
+pub(crate) fn is_old_kernel(fault: &Fault) -> bool {
     matches!((fault.act, fault.errno), (Act::SetLowerDir, Errno::EINVAL) | (Act::OpenFileSystem, Errno::ENOSYS))
 }
 
 impl Root {
-    fn detached(&self) -> Result<OwnedFd, Fault> {
+    pub(crate) fn detached(&self) -> Result<OwnedFd, Fault> {
         match &self.source {
             Source::New { fstype, options } => make_file_system(fstype, options, self.set),
             Source::Bind { path, recursive } => {
@@ -79,6 +80,13 @@ fn attach_over_root(tree: OwnedFd) -> Result<OwnedFd, Fault> {
 }
 
 impl Classic {
+    /// The same on a directory.
+    pub(crate) fn mount_at(&self, target: &Path) -> Result<(), Errno> {
+        let flags = MsFlags::from_bits_retain(self.flags as _);
+        let fstype = self.fstype.as_c_str();
+        nix::mount::mount(Some(fstype), target, Some(fstype), flags, Some(self.data.as_c_str()))
+    }
+
     /// Mounts over "/" too; ".." of our root is then what lies on top of it.
     fn mount(&self) -> Result<OwnedFd, Fault> {
         let flags = MsFlags::from_bits_retain(self.flags as _);

@@ -1,0 +1,48 @@
+//! Mounting a storage driver's root in the caller's own (private) mount namespace: for `cp`,
+//! `export` and `commit` of a stopped container, and for filling a new volume from the image.
+
+use crate::build::root;
+use crate::error::Error;
+use crate::init::fault::Fault;
+use crate::init::steps::Step;
+use crate::request::RootMount;
+use gantry_sys::mount;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// Mounts one of the driver's mounts below `directory`; the caller has seen to it that nobody else
+/// sees this mount namespace.
+pub fn mount_root(mount: &RootMount, directory: &Path) -> Result<(), Error> {
+    let target = directory.join(mount.target.trim_start_matches('/'));
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let shown = |act, errno| Error::Step {
+        step: "root file system",
+        path: target.display().to_string(),
+        act,
+        detail: String::new(),
+        errno,
+    };
+    let place = open(&target, flags, Mode::empty()).map_err(|errno| shown("open", errno))?;
+    let whole = RootMount { target: String::new(), ..mount.clone() };
+    let Some(Step::Root(step)) = root::steps(&[whole])?.into_iter().next() else { return Ok(()) };
+    let tree = match (step.detached(), &step.classic) {
+        (Ok(tree), _) => tree,
+        (Err(fault), Some(classic)) if crate::init::steps::root::is_old_kernel(&fault) => {
+            return classic.mount_at(&target).map_err(|errno| shown("mount(2)", errno));
+        }
+        (Err(fault), _) => return Err(failed(&target, &fault)),
+    };
+    mount::attach(tree.as_fd(), place.as_fd()).map_err(|errno| shown("attach mount", errno))
+}
+
+fn failed(target: &Path, fault: &Fault) -> Error {
+    Error::Step {
+        step: "root file system",
+        path: target.display().to_string(),
+        act: fault.act.text(),
+        detail: String::from_utf8_lossy(fault.detail.as_bytes()).into_owned(),
+        errno: fault.errno,
+    }
+}
