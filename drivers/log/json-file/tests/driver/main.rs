@@ -1,6 +1,7 @@
 //! The driver through its trait, on real files.
 
 mod common;
+mod conformance;
 mod damage;
 mod follow;
 mod read;
