@@ -83,8 +83,8 @@ impl Error {
         match self {
             Error::Request { class, .. } => *class,
             Error::Store(e) => e.class(),
-            Error::Image(e) => e.class(),
-            Error::Host(e) => e.class(),
+            Error::Image(e) => image_class(e.class()),
+            Error::Host(e) => driver_class(e.class()),
             Error::Runtime(e) => runtime_class(e),
             Error::Supervisor(e) => e.class(),
             Error::Io { source, .. } => io_class(source),
@@ -97,9 +97,9 @@ impl Error {
         match self {
             Error::Request { hint, .. } => hint.clone(),
             Error::Store(e) => e.hint().map(str::to_owned),
-            Error::Host(e) => e.hint().map(|h| h.to_string()),
+            Error::Host(e) => e.hint(),
             Error::Runtime(e) => e.hint().map(|h| h.to_string()),
-            Error::Supervisor(e) => e.hint().map(|h| h.to_string()),
+            Error::Supervisor(e) => Some(e.hint().to_owned()).filter(|h| !h.is_empty()),
             Error::Several { first, .. } => first.hint(),
             _ => None,
         }
@@ -111,8 +111,40 @@ impl Error {
     }
 }
 
+fn image_class(class: gantry_image::Class) -> Class {
+    use gantry_image::Class as I;
+    match class {
+        I::NotFound => Class::NotFound,
+        I::Exists => Class::Exists,
+        I::Invalid => Class::Invalid,
+        I::InUse => Class::InUse,
+        I::NotPermitted => Class::NotPermitted,
+        I::Unsupported => Class::Unsupported,
+        I::Driver => Class::Driver,
+        I::Internal => Class::Internal,
+    }
+}
+
+/// A driver's class in the engine's words; a number of a later version counts as the driver's own failure.
+pub(crate) fn driver_class(class: gantry_host::Class) -> Class {
+    use gantry_host::Class as D;
+    match class {
+        D::NOT_FOUND => Class::NotFound,
+        D::EXISTS => Class::Exists,
+        D::INVALID => Class::Invalid,
+        D::IN_USE => Class::InUse,
+        D::NOT_PERMITTED => Class::NotPermitted,
+        D::UNSUPPORTED => Class::Unsupported,
+        D::UNAVAILABLE => Class::Unavailable,
+        D::TIMED_OUT => Class::TimedOut,
+        D::INTERNAL => Class::Internal,
+        D::NO_SPACE => Class::NoSpace,
+        _ => Class::Driver,
+    }
+}
+
 fn runtime_class(error: &gantry_runtime::Error) -> Class {
-    use gantry_runtime::ErrorKind as K;
+    use gantry_runtime::Kind as K;
     match error.kind() {
         K::NotFound => Class::CommandNotFound,
         K::NotExecutable => Class::CommandNotExecutable,

@@ -44,7 +44,10 @@ impl Engine {
 
     fn image_fits(&self, summary: &ImageSummary, key: &str, value: &str) -> bool {
         let age = |i: &ImageSummary| i.created().map_or(0, jiff::Timestamp::as_second);
-        let other = || self.images().ok()?.resolve(value).and_then(|i| self.images.get()?.summary(i).ok().map_or(Err(gantry_image::Error::NoSuchImage(value.into())), Ok)).ok();
+        let other = || {
+            let images = self.images().ok()?;
+            images.summary(images.resolve(value).ok()?).ok()
+        };
         match key {
             "dangling" => matches!(value, "true" | "1") == summary.is_dangling(),
             "label" => crate::container::label_fits(&summary.image.labels, value),

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cgroups;
 pub mod container;
 mod error;
 mod image;
@@ -48,8 +49,8 @@ impl Engine {
             allow: config.plugin_allow.clone(),
             pins: config.plugin_pins.clone(),
             cache_dir: Some(layout.cache()),
+            quarantine: Some(layout.state().join("quarantine")),
             deadline: config.plugin_deadline,
-            ..Search::default()
         });
         Ok(Engine { settings, layout, plugins, images: OnceCell::new(), store: OnceCell::new() })
     }

@@ -16,6 +16,8 @@ pub struct Settings {
     pub plugin_dirs: Vec<PathBuf>,
     /// `--storage-driver`; else the configuration's.
     pub storage_driver: Option<String>,
+    /// `--config`.
+    pub config_file: Option<PathBuf>,
     /// The configuration after files and environment.
     pub config: gantry_config::Config,
 }

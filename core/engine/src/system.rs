@@ -2,6 +2,7 @@
 
 use crate::Engine;
 use crate::error::{Error, Result};
+use gantry_host::api::options::OptionKind;
 use gantry_host::{Kind, Listed};
 use gantry_model::class::Class;
 use gantry_model::record::Status;
@@ -11,7 +12,7 @@ use std::fs;
 impl Engine {
     /// What `info` shows.
     pub fn info(&self) -> Result<Value> {
-        let records = gantry_store::containers::list(self.layout())?;
+        let records = gantry_store::containers::list(&self.layout)?;
         let states = records.into_iter().map(|r| crate::container::corrected(r).state.status);
         let states: Vec<Status> = states.collect();
         let count = |status: Status| states.iter().filter(|s| **s == status).count();
@@ -127,7 +128,7 @@ impl Engine {
 
     fn network_members(&self, name: &str) -> Map<String, Value> {
         let mut members = Map::new();
-        for record in gantry_store::containers::list(self.layout()).unwrap_or_default() {
+        for record in gantry_store::containers::list(&self.layout).unwrap_or_default() {
             let endpoints = self.endpoints(&record.id).unwrap_or_default();
             for endpoint in endpoints.iter().filter(|e| e.network == name && e.attached) {
                 members.insert(record.id.clone(), json!({
@@ -179,13 +180,31 @@ fn option(option: &gantry_host::OptionInfo) -> Value {
     json!({
         "Key": option.key,
         "Aliases": option.aliases,
-        "Kind": option.kind_name(),
+        "Kind": kind_name(option.kind),
         "Default": option.default,
         "Choices": option.choices,
         "Help": option.help,
         "Secret": option.secret,
         "Required": option.required,
     })
+}
+
+fn kind_name(kind: OptionKind) -> &'static str {
+    match kind {
+        OptionKind::BOOL => "bool",
+        OptionKind::INT => "int",
+        OptionKind::SIZE_DECIMAL => "size",
+        OptionKind::SIZE_BINARY => "size (binary)",
+        OptionKind::DURATION => "duration",
+        OptionKind::CHOICE => "choice",
+        OptionKind::LIST => "list",
+        OptionKind::REGEX => "regex",
+        OptionKind::TEMPLATE => "template",
+        OptionKind::PATH => "path",
+        OptionKind::IP => "ip",
+        OptionKind::IFNAME => "interface",
+        _ => "string",
+    }
 }
 
 fn read(path: &str) -> String {

@@ -53,13 +53,13 @@ impl Engine {
 
     fn signal(&self, record: &Record, number: i32) -> Result<()> {
         let act = || format!("signal container {}", record.id);
-        let pidfd = gantry_sys::pidfd::open(record.state.init.pid).map_err(|e| Error::io(act())(e.into()))?;
+        let pidfd = gantry_sys::pidfd::pidfd_open(record.state.init.pid).map_err(|e| Error::io(act())(e.into()))?;
         // The number may have gone to another process between the look and the open.
         if !proc::init_alive(&record.state) {
             return Ok(());
         }
         use std::os::fd::AsFd;
-        match gantry_sys::pidfd::send_signal(pidfd.as_fd(), number) {
+        match gantry_sys::pidfd::pidfd_send_signal(pidfd.as_fd(), number) {
             Err(nix::errno::Errno::ESRCH) | Ok(()) => Ok(()),
             Err(errno) => Err(Error::io(act())(errno.into())),
         }
@@ -121,7 +121,7 @@ impl Engine {
     }
 
     fn await_death(&self, record: &Record, patience: Duration) -> bool {
-        let Ok(pidfd) = gantry_sys::pidfd::open(record.state.init.pid) else { return true };
+        let Ok(pidfd) = gantry_sys::pidfd::pidfd_open(record.state.init.pid) else { return true };
         if !proc::init_alive(&record.state) {
             return true;
         }

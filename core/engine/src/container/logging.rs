@@ -2,7 +2,6 @@
 //! is told.
 
 use super::file::{ContainerFile, SinkFile};
-use super::mounts::MountRecord;
 use super::tag;
 use crate::Engine;
 use crate::error::{Error, Result};
@@ -66,10 +65,10 @@ impl Engine {
         file: &ContainerFile,
         record: &Record,
         attach: AttachRequest,
-        plan: &gantry_runtime::Plan,
-        _mounts: &[MountRecord],
+        (plan, owner): (gantry_runtime::Plan, (u32, u32)),
     ) -> Result<Launch> {
         let log = self.log_container(file, &record.name)?;
+        let cgroups = gantry_runtime::cgroup::detect()?;
         let cgroup = super::start::cgroup_path(&file.host, &file.id);
         Ok(Launch {
             id: file.id.clone(),
@@ -82,15 +81,15 @@ impl Engine {
             stdin_once: file.config.stdin_once,
             attach: [attach.stdin, attach.stdout, attach.stderr],
             session_stall_ms: 0,
-            stdio_owner: self.stream_owner(file),
+            stdio_owner: owner,
             size: attach.size,
             sinks: file.sinks.iter().map(sink_spec).collect::<Result<_>>()?,
             log: log_data(log),
             line_limit: 0,
             finish: self.finish_command(&file.id)?,
-            supervisor_cgroups: gantry_runtime::cgroup::supervisor_procs_files("gantry/supervisors"),
+            supervisor_cgroups: crate::cgroups::supervisor_procs_files(&cgroups),
             plugins: self.plugin_search(),
-            oom_files: gantry_runtime::cgroup::oom_files(&cgroup),
+            oom_files: crate::cgroups::oom_files(&cgroups, &cgroup),
             ..Launch::default()
         })
     }
@@ -114,10 +113,27 @@ impl Engine {
     fn plugin_search(&self) -> PluginSearch {
         let config = &self.settings.config;
         PluginSearch {
-            dirs: self.settings.plugin_dirs.iter().chain(&config.plugin_path).cloned().collect(),
-            allow: config.plugin_allow.clone().unwrap_or_default(),
+            flag_dirs: self.settings.plugin_dirs.clone(),
+            config_dirs: config.plugin_path.clone(),
+            allow: config.plugin_allow.clone(),
             pins: config.plugin_pins.clone(),
-            cache: Some(self.layout.cache()),
+            cache_dir: Some(self.layout.cache()),
+            quarantine: Some(self.layout.state().join("quarantine")),
+        }
+    }
+
+    /// Lets the log drivers remove what they keep outside the container's directory. A driver that is gone or hangs
+    /// does not keep its container from being removed.
+    pub(crate) fn remove_log_data(&self, id: &str) {
+        let Ok(file) = self.container_file(id) else { return };
+        for sink in &file.sinks {
+            let removed = self.log_container(&file, "").and_then(|container| {
+                let options = Options::from_pairs(sink.options.clone());
+                Ok(self.plugins.log(&sink.driver)?.remove(&container, &options)?)
+            });
+            if let Err(error) = removed {
+                tracing::warn!(container = %id, driver = %sink.driver, "cannot remove log data: {error}");
+            }
         }
     }
 

@@ -45,7 +45,6 @@ impl Running {
 
 /// What a start needs beside the container's file.
 struct Prepared {
-    mounts: Vec<MountRecord>,
     netns: NetworkNamespace,
     planned: Vec<Planned>,
     launch: Launch,
@@ -159,8 +158,8 @@ impl Engine {
         let mounts = self.open_mounts(file)?;
         let etc = self.write_etc(file, &netns, &planned)?;
         let plan = self.plan_runtime(file, &mounts, &etc, netns.clone())?;
-        let launch = self.launch_order(file, record, attach, &plan, &mounts)?;
-        Ok(Prepared { mounts, netns, planned, launch })
+        let launch = self.launch_order(file, record, attach, plan)?;
+        Ok(Prepared { netns, planned, launch })
     }
 
     fn open_mounts(&self, file: &ContainerFile) -> Result<Vec<MountRecord>> {
@@ -188,7 +187,7 @@ impl Engine {
         let mut planned: Vec<Planned> = Vec::new();
         for (name, settings) in joined(&file.host, &file.networks) {
             let network = self.network(&name)?;
-            let capabilities: NetworkCapabilities = network.1.capabilities()?;
+            let capabilities: NetworkCapabilities = network.1.capabilities();
             if capabilities.host_namespace {
                 return Ok((NetworkNamespace::Host, Vec::new()));
             }
@@ -250,9 +249,9 @@ impl Engine {
         mounts: &[MountRecord],
         etc: &[(PathBuf, &'static str)],
         network: NetworkNamespace,
-    ) -> Result<gantry_runtime::Plan> {
+    ) -> Result<(gantry_runtime::Plan, (u32, u32))> {
         let join = |reference: &str| self.running_pid(reference);
-        let parts = Parts { id: &file.id, config: &file.config, host: &file.host, mounts, files: etc, network, join: &join };
+        let parts = Parts { config: &file.config, host: &file.host, mounts, files: etc, network, join: &join };
         let spec = spec::build(&parts)?;
         let root = self.with_storage(&file.storage_driver, |store| {
             Ok(root_mounts(store.mount_plan(&file.id, &file.layers, false)?))
@@ -264,7 +263,8 @@ impl Engine {
             SeccompChoice::Profile(profile) => Seccomp::Profile(profile),
         };
         let cache = self.layout.cache();
-        Ok(gantry_runtime::plan(&PlanRequest {
+        let owner = super::owner::stream_owner(file, &root);
+        let plan = gantry_runtime::plan(&PlanRequest {
             id: &file.id,
             spec: &spec,
             root: &root,
@@ -272,7 +272,8 @@ impl Engine {
             cache_dir: Some(&cache),
             seccomp,
             terminal: file.config.tty,
-        })?)
+        })?;
+        Ok((plan, owner))
     }
 
     /// The init of a running container.

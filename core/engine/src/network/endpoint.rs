@@ -125,7 +125,7 @@ impl Engine {
         wanted: &[Wanted],
         index: u32,
     ) -> Result<Planned> {
-        let capabilities = driver.capabilities()?;
+        let capabilities = driver.capabilities();
         let mut endpoint = previous.cloned().unwrap_or_default();
         if endpoint.id.is_empty() {
             endpoint.id = crate::random_id()?;

@@ -102,6 +102,20 @@ impl Engine {
         Ok((self.make_predefined(name, &driver)?, driver))
     }
 
+    /// Finds a network by name, id or unique id prefix.
+    pub(crate) fn network_by_reference(&self, reference: &str) -> Result<(NetworkRecord, NetworkDriver)> {
+        let by_name = self.network(reference);
+        if by_name.is_ok() || reference.len() < 2 {
+            return by_name;
+        }
+        let names = self.network_names();
+        let mut records = names.iter().filter_map(|n| self.read_network(n).ok().flatten());
+        match records.find(|r| r.id.starts_with(reference)) {
+            Some(record) => self.network(&record.name),
+            None => by_name,
+        }
+    }
+
     fn no_such_network(&self, name: &str) -> Error {
         let known = self.network_names().join(", ");
         Error::request(Class::NotFound, format!("network {name} not found")).with_hint(format!("known networks: {known}"))
@@ -112,8 +126,7 @@ impl Engine {
         let recorded = fs::read_dir(self.layout.networks()).into_iter().flatten().flatten();
         let recorded = recorded.filter(|e| e.path().join("network.json").is_file());
         let mut names: Vec<String> = recorded.filter_map(|e| e.file_name().into_string().ok()).collect();
-        let drivers = self.plugins.list().into_iter().filter(|p| p.kind == Kind::Network && p.refused.is_none());
-        names.extend(drivers.map(|p| p.name));
+        names.extend(self.plugins.names(Kind::Network));
         names.sort();
         names.dedup();
         names
@@ -135,7 +148,7 @@ impl Engine {
         }
         let given = self.settings.config.driver_options("network", name);
         let options = self.plugins.check_options(Kind::Network, name, Scope::OBJECT, given)?;
-        let subnet = if driver.capabilities()?.addresses { Some(self.free_subnet()?) } else { None };
+        let subnet = if driver.capabilities().addresses { Some(self.free_subnet()?) } else { None };
         let record = NetworkRecord {
             schema: 1,
             id: crate::random_id()?,

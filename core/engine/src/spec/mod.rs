@@ -9,7 +9,7 @@ mod security;
 use crate::container::mounts::MountRecord;
 use crate::error::{Error, Result};
 use gantry_model::container::{Config, HostConfig};
-use oci_spec::runtime::{Hooks, LinuxNamespace, LinuxNamespaceType, Spec};
+use oci_spec::runtime::{Hooks, LinuxNamespace, LinuxNamespaceType, Process, Spec};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -30,8 +30,6 @@ pub enum NetworkNamespace {
 
 /// What the spec is made from.
 pub struct Parts<'a> {
-    /// The container's id.
-    pub id: &'a str,
     /// After merging with the image.
     pub config: &'a Config,
     /// As asked.
@@ -64,6 +62,17 @@ pub fn build(parts: &Parts<'_>) -> Result<Spec> {
         root.set_readonly(Some(parts.host.readonly_rootfs));
     }
     Ok(spec)
+}
+
+/// The process of an `exec`: the container's, with another command.
+pub(crate) fn exec_process(config: &Config, host: &HostConfig) -> Result<Process> {
+    let mut spec = gantry_runtime::default_spec();
+    let join = |_: &str| Ok(0);
+    let network = NetworkNamespace::Host;
+    let parts = Parts { config, host, mounts: &[], files: &[], network, join: &join };
+    process::apply(&mut spec, &parts)?;
+    security::apply(&mut spec, &parts)?;
+    spec.process().clone().ok_or_else(|| Error::invalid("no process"))
 }
 
 fn namespaces(spec: &mut Spec, parts: &Parts<'_>) -> Result<()> {

@@ -8,7 +8,11 @@ use crate::container::mounts::MountRecord;
 use crate::error::{Error, Result};
 use gantry_host::api::volume::VolumeMount;
 use gantry_runtime::RootMount;
+use super::tree;
+use std::ffi::CString;
 use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Fills the volume if it is empty and the image has a directory in its place.
@@ -43,23 +47,23 @@ fn mount_and_copy(plan: &[RootMount], scratch: &Path, inside: &Path, target: &Pa
     unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS)?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
     for step in plan {
-        gantry_runtime::mount_root(step, scratch).map_err(std::io::Error::other)?;
+        super::mounting::mount_at(step, &scratch.join(&step.target))?;
     }
     let Some(source) = resolve_inside(scratch, inside)? else { return Ok(()) };
-    gantry_image::copy_tree(&source, target)
+    tree::copy_into(&source, target)
 }
 
 /// The directory the container would see at `inside`, symbolic links resolved within the image; `None` when there is
 /// none.
 fn resolve_inside(root: &Path, inside: &Path) -> std::io::Result<Option<PathBuf>> {
-    use gantry_sys::path::open_in_root;
-    match open_in_root(root, inside) {
+    let root = fs::File::open(root)?;
+    let inside = CString::new(inside.as_os_str().as_bytes())?;
+    match gantry_sys::path::open_in_root(root.as_fd(), &inside, nix::libc::O_PATH) {
         Ok(fd) => {
-            use std::os::fd::AsRawFd;
             let path = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
             Ok(path.is_dir().then_some(path))
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) => Ok(None),
+        Err(errno) => Err(errno.into()),
     }
 }

@@ -2,6 +2,8 @@
 //! their own once per host; the data is the driver's.
 
 pub(crate) mod copy;
+mod mounting;
+mod tree;
 
 use crate::Engine;
 use crate::container::mounts::MountRecord;
@@ -122,7 +124,7 @@ impl Engine {
         let driver = self.plugins.volume(&record.driver)?;
         let removed = driver.remove(name, &self.driver_dirs("volume", &record.driver));
         if let Err(error) = removed {
-            let missing = error.class() == Class::NotFound;
+            let missing = error.class() == gantry_host::Class::NOT_FOUND;
             if !missing && !force {
                 return Err(error.into());
             }
@@ -166,7 +168,7 @@ impl Engine {
         let _lock = lock::exclusive(&base.join("lock"))?;
         fs::write(refs.join(container), b"").map_err(Error::io(format!("note user of volume {name}")))?;
         if !is_mount_point(&target) {
-            mount_file_system(plan, &target).map_err(Error::io(format!("failed to mount local volume {name}: mount {}", plan.source)))?;
+            mounting::mount_private(&as_root_mount(plan), &target).map_err(Error::io(format!("failed to mount local volume {name}: mount {}", plan.source)))?;
         }
         Ok(target.to_string_lossy().into_owned())
     }
@@ -214,7 +216,7 @@ impl Engine {
             "Mountpoint": info.mountpoint,
             "Name": record.name,
             "Options": record.options,
-            "Scope": if driver.capabilities()?.global_scope { "global" } else { "local" },
+            "Scope": if driver.capabilities().global_scope { "global" } else { "local" },
         }))
     }
 }
@@ -272,20 +274,7 @@ fn is_mount_point(path: &Path) -> bool {
     mounts.lines().any(|line| line.split(' ').nth(4) == Some(path.as_str()))
 }
 
-fn mount_file_system(plan: &Mount, target: &Path) -> std::io::Result<()> {
-    use nix::mount::{MsFlags, mount};
-    let flags = MsFlags::from_bits_truncate(plan.flags);
-    let data: Vec<String> = plan.options.iter().map(option_text).collect();
-    let data = data.join(",");
-    if plan.fstype == "bind" {
-        mount(Some(plan.source.as_str()), target, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC | flags, None::<&str>)?;
-    } else {
-        mount(Some(plan.source.as_str()), target, Some(plan.fstype.as_str()), flags, Some(data.as_str()))?;
-    }
-    mount(None::<&str>, target, None::<&str>, MsFlags::MS_PRIVATE, None::<&str>)?;
-    Ok(())
-}
-
-fn option_text((key, value): &(String, Option<String>)) -> String {
-    value.as_ref().map_or_else(|| key.clone(), |v| format!("{key}={v}"))
+fn as_root_mount(plan: &Mount) -> gantry_runtime::RootMount {
+    let Mount { fstype, source, flags, options, .. } = plan.clone();
+    gantry_runtime::RootMount { fstype, source, target: String::new(), flags, options }
 }

@@ -1,0 +1,26 @@
+//! Where cgroups lie that the supervisor needs as plain paths: its own, and the container's out-of-memory counters.
+
+use gantry_runtime::cgroup::{Host, Layout};
+use std::fs;
+use std::path::PathBuf;
+
+const SUPERVISORS: &str = "gantry/supervisors";
+
+/// The `cgroup.procs` files that supervisors write themselves into, so that neither the end of a login session nor a
+/// frozen container touches them. The groups are made here.
+pub(crate) fn supervisor_procs_files(host: &Host) -> Vec<PathBuf> {
+    let groups = host.hierarchies.iter().filter(|h| h.unified == (host.layout == Layout::V2));
+    // A cpuset starts empty on version 1: nothing may join it before it is filled, and supervisors need none.
+    let groups = groups.filter(|h| h.unified || !h.has("cpuset"));
+    let groups: Vec<PathBuf> = groups.map(|h| h.mount.join(SUPERVISORS)).collect();
+    let made = groups.into_iter().filter(|g| g.is_dir() || fs::create_dir_all(g).is_ok());
+    made.map(|g| g.join("cgroup.procs")).collect()
+}
+
+/// The files whose content changes when the kernel kills for lack of memory.
+pub(crate) fn oom_files(host: &Host, cgroup: &str) -> Vec<PathBuf> {
+    let unified = host.layout == Layout::V2;
+    let file = if unified { "memory.events" } else { "memory.oom_control" };
+    let groups = host.hierarchies.iter().filter(|h| h.has("memory") && h.unified == unified);
+    groups.map(|h| h.mount.join(cgroup).join(file)).collect()
+}
