@@ -30,10 +30,11 @@ pub fn flags_of(socket: &impl AsFd, name: &str) -> io::Result<Option<u32>> {
     Ok(Some(unsafe { request.ifr_ifru.ifru_flags } as u16 as u32))
 }
 
-/// The first IPv4 address of an interface.
-pub fn ipv4_of(socket: &impl AsFd, name: &str) -> io::Result<Option<Ipv4Addr>> {
+/// The first IPv4 address of an interface of the calling thread's namespace.
+pub fn ipv4(name: &str) -> io::Result<Option<Ipv4Addr>> {
     let Some(mut request) = request(name) else { return Ok(None) };
-    if !ask(socket, libc::SIOCGIFADDR, &mut request)? {
+    // Only sockets of the address's own family answer this.
+    if !ask(&datagram_socket()?, libc::SIOCGIFADDR, &mut request)? {
         return Ok(None);
     }
     // SAFETY: SIOCGIFADDR filled this member with a sockaddr_in, whose address stands in bytes 2..6 of sa_data.
@@ -100,7 +101,7 @@ mod tests {
         assert!(flags("lo").expect("asked").is_some_and(|f| f & libc::IFF_LOOPBACK as u32 != 0));
         assert_eq!(index(&socket, "no-such-link").expect("asked"), None);
         assert_eq!(index(&socket, "a-name-beyond-fifteen-bytes").expect("asked"), None);
-        assert_eq!(ipv4_of(&socket, "no-such-link").expect("asked"), None);
+        assert_eq!(ipv4("no-such-link").expect("asked"), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::options::Settings;
 use futures_util::TryStreamExt;
 use gantry_driver_shared::link;
 use gantry_driver_shared::netlink::Socket;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 use rtnetlink::{Handle, LinkBridge, LinkUnspec};
 use std::io;
@@ -26,7 +27,7 @@ pub fn ready(socket: &Socket, settings: &Settings) -> Result<Option<u32>> {
     if flags & libc::IFF_UP as u32 == 0 {
         return Ok(None);
     }
-    if wanted.is_some() && link::ipv4_of(socket, &settings.bridge).map_err(failed)? != wanted {
+    if wanted.is_some() && link::ipv4(&settings.bridge).map_err(failed)? != wanted {
         return Ok(None);
     }
     link::index(socket, &settings.bridge).map_err(failed)
@@ -125,7 +126,12 @@ async fn finish(handle: &Handle, settings: &Settings, created: bool) -> Result<(
     let name = &settings.bridge;
     let index = find(handle, name).await?.map(|l| l.header.index).ok_or_else(|| vanished(name))?;
     for (address, prefix) in addresses(settings) {
-        let added = handle.address().add(index, address, prefix).replace().execute().await;
+        let mut request = handle.address().add(index, address, prefix).replace();
+        if address.is_ipv6() {
+            // Nobody else has it, and duplicate-address detection would make the first start wait.
+            request.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        }
+        let added = request.execute().await;
         added.map_err(|error| failed(format!("give bridge {name} the address {address}/{prefix}"), &error))?;
     }
     if created {

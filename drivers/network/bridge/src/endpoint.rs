@@ -1,8 +1,8 @@
 //! One container's link: a veth pair, made by one message with both ends in place, named and up; then the container's
 //! side by one batch through a socket that was opened in its namespace.
 //!
-//! Both ends come up in the message that makes them, so that the bridge forwards at once: a port whose carrier comes
-//! later waits for the kernel's link watcher.
+//! The host's end is on the bridge and up from the start. The container's cannot be (the kernel connects the two only
+//! after making both) and comes up with its batch.
 
 use crate::error::{Error, Result};
 use crate::{bridge, fault};
@@ -62,7 +62,18 @@ pub fn connect(host: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>) -> Result<
         // The error that led here is the one to tell.
         let _ = remove(host, &plan.host_name);
     }
-    finished
+    finished.and_then(|()| introduce(host, plan))
+}
+
+/// Tells the host who has the addresses now: it may remember another container's hardware address under them, and would
+/// miss this one until that memory fades.
+fn introduce(host: &mut Socket, plan: &Plan) -> Result<()> {
+    let mut batch = Batch::default();
+    for address in &plan.addresses {
+        let act = format!("note the container as neighbour {}", address.addr);
+        batch.route(act, &neighbour(plan, address.addr), REPLACE);
+    }
+    Ok(host.send(batch)?)
 }
 
 /// Deletes the pair, which costs the kernel 10 to 40 ms. Nothing there is no error.
@@ -157,14 +168,11 @@ fn pair(plan: &Plan, netns: BorrowedFd<'_>) -> Batch {
     if plan.isolated {
         batch.route(format!("isolate interface {}", plan.host_name), &isolation(plan), 0);
     }
-    for address in &plan.addresses {
-        batch.route(format!("note {} as neighbour", address.addr), &neighbour(plan, address.addr), REPLACE);
-    }
     batch
 }
 
 fn veth(plan: &Plan, netns: BorrowedFd<'_>) -> RouteNetlinkMessage {
-    let mut peer = up(&plan.name);
+    let mut peer = named(&plan.name);
     peer.attributes.push(LinkAttribute::Address(plan.mac.to_vec()));
     peer.attributes.push(LinkAttribute::NetNsFd(netns.as_raw_fd()));
     let mut host = up(&plan.host_name);
@@ -177,12 +185,18 @@ fn veth(plan: &Plan, netns: BorrowedFd<'_>) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(host)
 }
 
+/// An interface of that name.
+fn named(name: &str) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    message
+}
+
 /// An interface of that name, up.
 fn up(name: &str) -> LinkMessage {
-    let mut message = LinkMessage::default();
+    let mut message = named(name);
     message.header.flags = LinkFlags::Up;
     message.header.change_mask = LinkFlags::Up;
-    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
     message
 }
 
@@ -194,8 +208,6 @@ fn isolation(plan: &Plan) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(message)
 }
 
-/// The host may remember another container's hardware address under this IP address; it would miss this one until that
-/// memory fades.
 fn neighbour(plan: &Plan, address: IpAddr) -> RouteNetlinkMessage {
     let mut message = NeighbourMessage::default();
     message.header.family = family(address);
@@ -217,23 +229,22 @@ fn configure(inside: &mut Socket, plan: &Plan) -> Result<()> {
         source: std::io::Error::from_raw_os_error(libc::ENODEV),
     })?;
     let mut batch = Batch::default();
-    batch.route("bring up the loopback interface", &loopback(), 0);
+    batch.route("bring up the loopback interface", &bring_up(LOOPBACK), 0);
     for address in &plan.addresses {
         let act = format!("give the container the address {}/{}", address.addr, address.prefix);
         batch.route(act, &new_address(index, address), REPLACE);
     }
-    if !plan.addresses.is_empty() {
-        batch.route("announce the container's address", &announcement(index, plan), 0);
-    }
+    // With its addresses in place, so that coming up announces them (`arp_notify`).
+    batch.route(format!("bring up interface {}", plan.name), &bring_up(index), 0);
     for gateway in &plan.gateways {
         batch.route(format!("set the default route via {gateway}"), &default_route(index, *gateway), REPLACE);
     }
     Ok(inside.send(batch)?)
 }
 
-fn loopback() -> RouteNetlinkMessage {
+fn bring_up(index: u32) -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
-    message.header.index = LOOPBACK;
+    message.header.index = index;
     message.header.flags = LinkFlags::Up;
     message.header.change_mask = LinkFlags::Up;
     RouteNetlinkMessage::SetLink(message)
@@ -256,15 +267,6 @@ fn new_address(index: u32, cidr: &Cidr) -> RouteNetlinkMessage {
         IpAddr::V6(_) => message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad)),
     }
     RouteNetlinkMessage::NewAddress(message)
-}
-
-/// Setting the hardware address it has already makes the kernel announce the IP address (`arp_notify`): neighbours that
-/// remember its former owner learn the new one.
-fn announcement(index: u32, plan: &Plan) -> RouteNetlinkMessage {
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message.attributes.push(LinkAttribute::Address(plan.mac.to_vec()));
-    RouteNetlinkMessage::SetLink(message)
 }
 
 fn default_route(index: u32, gateway: IpAddr) -> RouteNetlinkMessage {

@@ -1,0 +1,257 @@
+//! A host for one test, containers on it, and an outside.
+
+use crate::Bridge;
+use gantry_driver_shared::{link, netns};
+use gantry_plugin_api::host::HostCalls;
+use gantry_plugin_api::prelude::*;
+use nix::sched::{CloneFlags, unshare};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Long enough for a loaded machine, short enough for the tests of what must not arrive.
+const ARRIVES: Duration = Duration::from_secs(3);
+const NEVER_ARRIVES: Duration = Duration::from_millis(300);
+
+/// Runs a test on a host of its own.
+pub fn on_a_host(test: impl FnOnce(&World) + Send + 'static) {
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("skipped: needs root to make network namespaces");
+        return;
+    }
+    let thread = std::thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a namespace for the host");
+        link::loopback_up().expect("loopback");
+        test(&World::new());
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// What the driver told operators.
+#[derive(Clone, Default)]
+pub struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().expect("told").clone()
+    }
+}
+
+impl HostCalls for Told {
+    fn log(&self, _: Level, message: &str) {
+        self.0.lock().expect("told").push(message.to_owned());
+    }
+    fn count(&self, _: &str, _: u64) {}
+    fn gauge(&self, _: &str, _: i64) {}
+}
+
+pub struct World {
+    pub dirs: Dirs,
+    pub host: Host,
+    pub told: Told,
+    _directory: tempfile::TempDir,
+}
+
+/// One attached container.
+pub struct Container {
+    pub netns: File,
+    pub endpoint: EndpointSpec,
+    pub attachment: Attachment,
+}
+
+/// A network 10.<number>.0.0/16 with the gateway .0.1.
+pub fn network(number: u8) -> NetworkSpec {
+    let address = |last| IpAddr::from([10, number, 0, last]);
+    NetworkSpec {
+        id: format!("{number:02x}").repeat(32),
+        name: format!("net{number}"),
+        subnets: vec![Subnet {
+            subnet: Cidr { addr: address(0), prefix: 16 },
+            gateway: Some(address(1)),
+            ip_range: None,
+        }],
+        ..NetworkSpec::default()
+    }
+}
+
+pub fn with_options(mut network: NetworkSpec, pairs: &[(&str, &str)]) -> NetworkSpec {
+    network.options = Options::from_pairs(pairs.iter().copied());
+    network
+}
+
+pub fn port(host_ip: [u8; 4], host_port: u16, container_port: u16, protocol: Protocol) -> PortMapping {
+    PortMapping { host_ip: IpAddr::from(host_ip), host_port, container_port, protocol }
+}
+
+/// The endpoint of container number `last` on 10.<number>.0.0/16.
+pub fn endpoint(number: u8, last: u8, ports: &[PortMapping]) -> EndpointSpec {
+    EndpointSpec {
+        id: format!("{last:02x}{number:02x}").repeat(16),
+        container_id: format!("{last:02x}").repeat(32),
+        container_name: format!("c{last}"),
+        addresses: vec![Cidr { addr: IpAddr::from([10, number, 0, last]), prefix: 16 }],
+        default_route: true,
+        ports: ports.to_vec(),
+        ..EndpointSpec::default()
+    }
+}
+
+pub fn namespace() -> File {
+    let made = std::thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a namespace");
+        File::open("/proc/thread-self/ns/net").expect("opened")
+    });
+    made.join().expect("the thread ends")
+}
+
+impl World {
+    fn new() -> World {
+        let directory = tempfile::tempdir().expect("a directory");
+        let dirs = Dirs { root: directory.path().join("root"), state: directory.path().join("state") };
+        let told = Told::default();
+        World { dirs, host: Host::new(told.clone()), told, _directory: directory }
+    }
+
+    pub fn try_attach(&self, network: &NetworkSpec, endpoint: &EndpointSpec, netns: &File) -> Result<Attachment> {
+        Bridge.attach(network, &[], endpoint, netns.as_fd(), &self.dirs, &self.host)
+    }
+
+    pub fn attach(&self, network: &NetworkSpec, endpoint: EndpointSpec) -> Container {
+        let netns = namespace();
+        let attachment = self.try_attach(network, &endpoint, &netns).expect("attaches");
+        Container { netns, endpoint, attachment }
+    }
+
+    pub fn detach(&self, network: &NetworkSpec, container: &Container, alive: bool) {
+        let (endpoint, state) = (&container.endpoint, &container.attachment.state);
+        let netns = alive.then(|| container.netns.as_fd());
+        Bridge.detach(network, &[], endpoint, state, netns, &self.dirs, &self.host).expect("detaches");
+    }
+
+    pub fn delete(&self, network: &NetworkSpec) {
+        Bridge.delete(network, &[], &self.dirs, &self.host).expect("deletes");
+    }
+
+    /// A machine outside: 192.0.2.2, the host being 192.0.2.1 on interface `out0`.
+    pub fn outside(&self) -> File {
+        let netns = namespace();
+        let path = format!("/proc/{}/fd/{}", std::process::id(), netns.as_raw_fd());
+        ip(&["link", "add", "out0", "type", "veth", "peer", "name", "eth0", "netns", &path]);
+        ip(&["addr", "add", "192.0.2.1/24", "dev", "out0"]);
+        ip(&["link", "set", "out0", "up"]);
+        inside(&netns, || {
+            ip(&["addr", "add", "192.0.2.2/24", "dev", "eth0"]);
+            ip(&["link", "set", "eth0", "up"]);
+            ip(&["link", "set", "lo", "up"]);
+        });
+        netns
+    }
+}
+
+impl Container {
+    pub fn address(&self) -> IpAddr {
+        self.endpoint.addresses[0].addr
+    }
+}
+
+pub fn inside<T: Send>(netns: &File, act: impl FnOnce() -> T + Send) -> T {
+    netns::within(netns.as_fd(), act).expect("entered")
+}
+
+pub fn ip(arguments: &[&str]) {
+    run("ip", arguments);
+}
+
+pub fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().expect("the program runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {error}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Links, addresses, routes and firewall of the calling thread's namespace, without what changes by itself.
+pub fn dump() -> String {
+    let links = run("ip", &["-o", "link"]);
+    let names: Vec<&str> = links.lines().filter_map(|l| l.split_whitespace().nth(1)).collect();
+    let addresses = run("ip", &["-o", "-4", "addr"]);
+    let (routes, neighbours) = (run("ip", &["route"]), run("ip", &["neigh", "show", "nud", "reachable"]));
+    format!("{names:?}\n{addresses}\n{}\n{neighbours}\n{}", routes.replace(" linkdown", ""), firewall())
+}
+
+/// The rule set without counters' values.
+pub fn firewall() -> String {
+    let text = run("nft", &["list", "ruleset"]);
+    let words = text.split(' ').collect::<Vec<_>>();
+    let mut kept = Vec::new();
+    let mut skip = 0;
+    for word in words {
+        if skip > 0 {
+            skip -= 1;
+        } else if word == "counter" {
+            kept.push(word);
+            skip = 4;
+        } else {
+            kept.push(word);
+        }
+    }
+    kept.join(" ")
+}
+
+/// Serves one port in a namespace: tells every caller its address, over TCP and UDP.
+pub fn serve(netns: &File, port: u16) {
+    let (tcp, udp) = inside(netns, || {
+        (TcpListener::bind(("0.0.0.0", port)).expect("tcp"), UdpSocket::bind(("0.0.0.0", port)).expect("udp"))
+    });
+    std::thread::spawn(move || {
+        for (mut stream, peer) in std::iter::from_fn(|| tcp.accept().ok()) {
+            let _ = stream.write_all(peer.ip().to_string().as_bytes());
+        }
+    });
+    std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        while let Ok((_, peer)) = udp.recv_from(&mut buffer) {
+            let _ = udp.send_to(peer.ip().to_string().as_bytes(), peer);
+        }
+    });
+}
+
+fn call_tcp(to: SocketAddr, patience: Duration) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&to, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    let mut seen = String::new();
+    stream.read_to_string(&mut seen)?;
+    Ok(seen)
+}
+
+fn call_udp(to: SocketAddr) -> std::io::Result<String> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.connect(to)?;
+    socket.set_read_timeout(Some(ARRIVES))?;
+    socket.send(b"?")?;
+    let mut buffer = [0; 64];
+    let length = socket.recv(&mut buffer)?;
+    Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+/// The address that the server sees when called over TCP from the calling thread's namespace.
+pub fn seen(to: impl Into<IpAddr>, port: u16) -> String {
+    let to = SocketAddr::new(to.into(), port);
+    call_tcp(to, ARRIVES).unwrap_or_else(|error| panic!("no answer from {to}: {error}"))
+}
+
+/// The same over UDP.
+pub fn seen_udp(to: impl Into<IpAddr>, port: u16) -> String {
+    let to = SocketAddr::new(to.into(), port);
+    call_udp(to).unwrap_or_else(|error| panic!("no answer from {to}: {error}"))
+}
+
+/// True when a TCP connection is not made.
+pub fn unreachable(to: impl Into<IpAddr>, port: u16) -> bool {
+    call_tcp(SocketAddr::new(to.into(), port), NEVER_ARRIVES).is_err()
+}
