@@ -7,7 +7,8 @@ use std::{fs::File, io::Write};
 struct Hello;
 
 impl LogDriver for Hello {
-    const OPTIONS: &'static [OptionSpec] = &[OptionSpec::string("greeting", "printed before each line").default("hello")];
+    const OPTIONS: &'static [OptionSpec] =
+        &[OptionSpec::string("greeting", "printed before each line").default("hello")];
 
     fn capabilities(&self) -> LogCapabilities {
         LogCapabilities::default()
