@@ -37,7 +37,8 @@ impl Engine {
     pub fn list_images(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Vec<ImageSummary>> {
         check_filters(filters)?;
         let mut images = self.images()?.list()?;
-        images.retain(|image| filters.iter().all(|(key, values)| values.iter().any(|v| self.image_fits(image, key, v))));
+        images
+            .retain(|image| filters.iter().all(|(key, values)| values.iter().any(|v| self.image_fits(image, key, v))));
         images.sort_by_key(|i| std::cmp::Reverse(i.created().map_or(0, jiff::Timestamp::as_second)));
         Ok(images)
     }
@@ -179,7 +180,10 @@ fn check_filters(filters: &BTreeMap<String, Vec<String>>) -> Result<()> {
     const KNOWN: [&str; 5] = ["before", "dangling", "label", "reference", "since"];
     match filters.keys().find(|k| !KNOWN.contains(&k.as_str())) {
         None => Ok(()),
-        Some(bad) => Err(Error::invalid(format!("invalid filter '{bad}'")).with_hint(format!("known filters: {}", KNOWN.join(", ")))),
+        Some(bad) => {
+            Err(Error::invalid(format!("invalid filter '{bad}'"))
+                .with_hint(format!("known filters: {}", KNOWN.join(", "))))
+        }
     }
 }
 

@@ -80,7 +80,10 @@ impl Engine {
         let dir = own.parent().map(PathBuf::from).unwrap_or_default();
         let candidates = [dir.join(name), dir.join("../lib/gantry").join(name), dir.join("..").join(name)];
         candidates.into_iter().find(|p| p.is_file()).ok_or_else(|| {
-            Error::request(model::class::Class::NotFound, format!("cannot find the program {name} beside {}", own.display()))
+            Error::request(
+                model::class::Class::NotFound,
+                format!("cannot find the program {name} beside {}", own.display()),
+            )
         })
     }
 }

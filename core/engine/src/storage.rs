@@ -42,11 +42,7 @@ impl Engine {
 
     /// Runs `act` with the store of `name`, the open one when it is the same.
     pub(crate) fn with_storage<T>(&self, name: &str, act: impl FnOnce(&Store) -> Result<T>) -> Result<T> {
-        if name == self.storage_driver() {
-            act(&self.storage()?.store)
-        } else {
-            act(&self.open_storage(name)?.store)
-        }
+        if name == self.storage_driver() { act(&self.storage()?.store) } else { act(&self.open_storage(name)?.store) }
     }
 
     /// Options of a container's writable layer.

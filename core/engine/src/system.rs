@@ -131,13 +131,16 @@ impl Engine {
         for record in gantry_store::containers::list(&self.layout).unwrap_or_default() {
             let endpoints = self.endpoints(&record.id).unwrap_or_default();
             for endpoint in endpoints.iter().filter(|e| e.network == name && e.attached) {
-                members.insert(record.id.clone(), json!({
-                    "Name": record.name,
-                    "EndpointID": endpoint.id,
-                    "MacAddress": endpoint.mac,
-                    "IPv4Address": format!("{}/{}", endpoint.address, endpoint.prefix),
-                    "IPv6Address": "",
-                }));
+                members.insert(
+                    record.id.clone(),
+                    json!({
+                        "Name": record.name,
+                        "EndpointID": endpoint.id,
+                        "MacAddress": endpoint.mac,
+                        "IPv4Address": format!("{}/{}", endpoint.address, endpoint.prefix),
+                        "IPv6Address": "",
+                    }),
+                );
             }
         }
         members

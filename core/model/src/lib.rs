@@ -1,19 +1,19 @@
 //! Ids, references, digests, sizes, ports, durations and records: parse and display, no I/O.
 
-pub mod digest;
-pub mod reference;
 pub mod class;
 pub mod container;
-pub mod ids;
-pub mod record;
 pub mod csv;
 pub mod device;
+pub mod digest;
 pub mod duration;
 pub mod env;
+pub mod ids;
 pub mod logopt;
 pub mod mount;
 pub mod network;
 pub mod port;
+pub mod record;
+pub mod reference;
 pub mod restart;
 pub mod size;
 pub mod time;

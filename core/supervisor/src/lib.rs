@@ -11,6 +11,7 @@ pub mod client;
 mod clock;
 mod error;
 mod estate;
+pub mod exec;
 pub mod frame;
 pub mod keeper;
 pub mod launch;
@@ -21,5 +22,6 @@ pub mod wire;
 
 pub use client::{Action, AttachOptions, Client, End, Session, SessionIo, Status, Supervisor, connect, keys};
 pub use error::{Error, Result};
+pub use exec::{exec, exec_detached, exec_terminal};
 pub use launch::{Launch, LogData, PluginSearch, Policy, SinkSpec};
 pub use wire::{Exit, SinkCounters, Started};

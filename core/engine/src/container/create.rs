@@ -52,7 +52,8 @@ impl Engine {
         self.storage_options(&host.storage_opt)?;
         let id = crate::random_id()?;
         if config.hostname.is_empty() {
-            config.hostname = if host.uts_mode == "host" || host.network_mode == "host" { host_name() } else { id[..12].to_owned() };
+            config.hostname =
+                if host.uts_mode == "host" || host.network_mode == "host" { host_name() } else { id[..12].to_owned() };
         }
         let file = ContainerFile {
             schema: 1,
@@ -67,7 +68,12 @@ impl Engine {
             sinks,
             platform: "linux".into(),
         };
-        Ok(Prepared { file, mounts, name: request.name.map(|n| n.trim_start_matches('/').to_owned()), warnings: Vec::new() })
+        Ok(Prepared {
+            file,
+            mounts,
+            name: request.name.map(|n| n.trim_start_matches('/').to_owned()),
+            warnings: Vec::new(),
+        })
     }
 
     fn check_network(
@@ -167,9 +173,7 @@ fn check_name(name: &str) -> Result<()> {
     if gantry_model::ids::is_valid_name(name) {
         return Ok(());
     }
-    Err(Error::invalid(format!(
-        "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
-    )))
+    Err(Error::invalid(format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")))
 }
 
 /// Options that exclude each other, in Docker's words.
@@ -190,7 +194,9 @@ fn check_host(config: &Config, host: &HostConfig) -> Result<()> {
     }
     if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
         let dir = &config.working_dir;
-        return Err(Error::invalid(format!("the working directory '{dir}' is invalid, it needs to be an absolute path")));
+        return Err(Error::invalid(format!(
+            "the working directory '{dir}' is invalid, it needs to be an absolute path"
+        )));
     }
     Ok(())
 }

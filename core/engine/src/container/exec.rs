@@ -11,6 +11,7 @@ use gantry_model::container::Config;
 use gantry_model::record::Status;
 use gantry_runtime::Seccomp;
 use gantry_store::containers;
+use gantry_supervisor::{Action, End, SessionIo};
 use std::os::fd::BorrowedFd;
 
 /// A process to be executed in a container: planned, not yet started.
@@ -19,6 +20,7 @@ pub struct Exec {
     pub id: String,
     plan: gantry_runtime::ExecPlan,
     pid: i32,
+    size: Option<(u16, u16)>,
     keeper: std::path::PathBuf,
     state_dir: std::path::PathBuf,
 }
@@ -62,6 +64,7 @@ impl Engine {
             id: crate::random_id()?,
             plan,
             pid: record.state.init.pid,
+            size: request.size,
             keeper: self.program("gantry-keeper")?,
             state_dir: self.layout.container_state(&id),
         })
@@ -69,15 +72,25 @@ impl Engine {
 }
 
 impl Exec {
-    /// Runs it on the caller's own descriptors and answers its exit code. With a terminal, `stdio` are the caller's
-    /// ends and the answer comes when the process has ended and its output was copied.
+    /// Runs it on the caller's own descriptors and answers its exit code.
     pub fn run(self, stdio: [BorrowedFd<'_>; 3]) -> Result<i32> {
         Ok(gantry_supervisor::exec(&self.keeper, &self.plan, self.pid, stdio)?)
     }
 
+    /// Runs it on a terminal of its own, relayed to the caller's descriptors.
+    pub fn run_on_terminal(
+        self,
+        io: &SessionIo<'_>,
+        keys: &[u8],
+        on_signal: &mut dyn FnMut() -> Vec<Action>,
+    ) -> Result<End> {
+        let Exec { keeper, plan, pid, size, .. } = self;
+        Ok(gantry_supervisor::exec_terminal(&keeper, &plan, pid, size, io, keys, on_signal)?)
+    }
+
     /// Runs it as a child of the container's keeper, on `/dev/null`.
     pub fn detach(self) -> Result<()> {
-        Ok(gantry_supervisor::exec_detached(&self.state_dir, &self.plan)?)
+        Ok(gantry_supervisor::exec_detached(&self.keeper, &self.state_dir, &self.id, &self.plan, self.pid)?)
     }
 }
 

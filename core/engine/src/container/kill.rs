@@ -188,7 +188,11 @@ impl Engine {
         }
         let file = self.container_file(&id)?;
         let manager = gantry_runtime::cgroup::manager(&super::start::cgroup_path(&file.host, &id))?;
-        if freeze { manager.freeze()? } else { manager.thaw()? }
+        if freeze {
+            manager.freeze()?
+        } else {
+            manager.thaw()?
+        }
         act.finish(|r| r.state.status = if freeze { Status::Paused } else { Status::Running })?;
         Ok(())
     }

@@ -106,15 +106,16 @@ impl Engine {
 }
 
 const FILTERS: [&str; 14] = [
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network", "publish", "since",
-    "status", "volume",
+    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network", "publish",
+    "since", "status", "volume",
 ];
 const STATUSES: [&str; 7] = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
 
 fn check_filters(filters: &BTreeMap<String, Vec<String>>) -> Result<()> {
     for (key, values) in filters {
         if !FILTERS.contains(&key.as_str()) {
-            return Err(Error::invalid(format!("invalid filter '{key}'")).with_hint(format!("known filters: {}", FILTERS.join(", "))));
+            return Err(Error::invalid(format!("invalid filter '{key}'"))
+                .with_hint(format!("known filters: {}", FILTERS.join(", "))));
         }
         if let Some(bad) = values.iter().find(|v| key == "status" && !STATUSES.contains(&v.as_str())) {
             return Err(Error::invalid(format!("invalid filter 'status={bad}'")));

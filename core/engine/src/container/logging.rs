@@ -18,8 +18,21 @@ use std::path::PathBuf;
 
 /// Options that the engine understands for every log driver.
 const ENGINE_KEYS: [&str; 15] = [
-    "labels", "labels-regex", "env", "env-regex", "tag", "mode", "max-buffer-size", "cache-disabled", "cache-max-size",
-    "cache-max-file", "cache-compress", "policy", "spool-size", "block-timeout", "strict",
+    "labels",
+    "labels-regex",
+    "env",
+    "env-regex",
+    "tag",
+    "mode",
+    "max-buffer-size",
+    "cache-disabled",
+    "cache-max-size",
+    "cache-max-file",
+    "cache-compress",
+    "policy",
+    "spool-size",
+    "block-timeout",
+    "strict",
 ];
 const DEFAULT_BUFFER: u64 = 1_000_000;
 const DEFAULT_BLOCK_MS: u32 = 5_000;
@@ -195,12 +208,13 @@ fn parse_policy(text: &str) -> Result<Policy> {
         "block" => Ok(Policy::Block),
         "drop-old" => Ok(Policy::DropOld),
         "drop-new" => Ok(Policy::DropNew),
-        "spill" => Err(Error::request(
-            gantry_model::class::Class::Unsupported,
-            "log policy spill is not supported yet",
-        )
-        .with_hint("choose block, drop-old or drop-new")),
-        other => Err(Error::invalid(format!("invalid log policy: {other}")).with_hint("choose block, drop-old or drop-new")),
+        "spill" => {
+            Err(Error::request(gantry_model::class::Class::Unsupported, "log policy spill is not supported yet")
+                .with_hint("choose block, drop-old or drop-new"))
+        }
+        other => {
+            Err(Error::invalid(format!("invalid log policy: {other}")).with_hint("choose block, drop-old or drop-new"))
+        }
     }
 }
 

@@ -24,6 +24,6 @@ pub use exec::Exec;
 pub use file::ContainerFile;
 pub use list::ContainerSummary;
 pub(crate) use list::label_fits;
-pub(crate) use truth::corrected;
 pub use start::Running;
 pub use top::{PublishedPort, Top};
+pub(crate) use truth::corrected;

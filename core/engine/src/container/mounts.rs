@@ -270,8 +270,22 @@ fn tmpfs(target: &str) -> MountRecord {
 fn is_tmpfs_option(option: &str) -> bool {
     const KEYS: [&str; 8] = ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "huge"];
     const FLAGS: [&str; 16] = [
-        "ro", "rw", "exec", "noexec", "suid", "nosuid", "dev", "nodev", "sync", "async", "atime", "noatime", "diratime",
-        "nodiratime", "relatime", "strictatime",
+        "ro",
+        "rw",
+        "exec",
+        "noexec",
+        "suid",
+        "nosuid",
+        "dev",
+        "nodev",
+        "sync",
+        "async",
+        "atime",
+        "noatime",
+        "diratime",
+        "nodiratime",
+        "relatime",
+        "strictatime",
     ];
     match option.split_once('=') {
         Some((key, value)) => KEYS.contains(&key) && !value.is_empty(),

@@ -203,7 +203,8 @@ impl Engine {
         if prepared.netns != NetworkNamespace::New || prepared.planned.is_empty() {
             return Ok(());
         }
-        let netns = File::open(format!("/proc/{pid}/ns/net")).map_err(Error::io("open the container's network namespace"))?;
+        let netns =
+            File::open(format!("/proc/{pid}/ns/net")).map_err(Error::io("open the container's network namespace"))?;
         for planned in &mut prepared.planned {
             self.attach_endpoint(&file.id, name, planned, netns.as_fd())?;
         }
@@ -231,11 +232,15 @@ impl Engine {
             let addresses: Vec<IpAddr> = planned.iter().filter_map(|p| p.endpoint.address.parse().ok()).collect();
             files::hosts(&extra, &addresses, &file.config.hostname, &file.config.domainname)
         };
-        let dns = files::Dns { servers: &file.host.dns, search: &file.host.dns_search, options: &file.host.dns_options };
+        let dns =
+            files::Dns { servers: &file.host.dns, search: &file.host.dns_search, options: &file.host.dns_options };
         let host_conf = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
         let untouched = *netns == NetworkNamespace::Host && file.host.dns.is_empty() && file.host.dns_search.is_empty();
-        let resolv =
-            if untouched { host_conf } else { files::resolv_conf(&host_conf, &dns, &self.settings.config.fallback_dns) };
+        let resolv = if untouched {
+            host_conf
+        } else {
+            files::resolv_conf(&host_conf, &dns, &self.settings.config.fallback_dns)
+        };
         let texts = [("hosts", hosts), ("hostname", format!("{}\n", file.config.hostname)), ("resolv.conf", resolv)];
         for (name, text) in &texts {
             write_public(&dir.join(name), text)?;
@@ -350,7 +355,11 @@ fn extra_hosts(host: &HostConfig, planned: &[Planned]) -> Result<Vec<(String, St
     for entry in host.extra_hosts.iter().flatten() {
         let pair = entry.split_once('=').or_else(|| entry.split_once(':'));
         let (name, address) = pair.ok_or_else(|| Error::invalid(format!("bad format for add-host: \"{entry}\"")))?;
-        let address = if address == "host-gateway" { gateway.clone().unwrap_or_else(|| "127.0.0.1".into()) } else { address.to_owned() };
+        let address = if address == "host-gateway" {
+            gateway.clone().unwrap_or_else(|| "127.0.0.1".into())
+        } else {
+            address.to_owned()
+        };
         if address.trim_matches(['[', ']']).parse::<IpAddr>().is_err() {
             return Err(Error::invalid(format!("invalid IP address in add-host: \"{address}\"")));
         }

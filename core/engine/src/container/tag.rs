@@ -30,7 +30,8 @@ pub(crate) fn fill(template: &str, facts: &Facts<'_>) -> Result<String> {
     let mut rest = template;
     while let Some(start) = rest.find("{{") {
         out.push_str(&rest[..start]);
-        let end = rest[start..].find("}}").ok_or_else(|| Error::invalid(format!("unclosed action in tag: {template}")))?;
+        let end =
+            rest[start..].find("}}").ok_or_else(|| Error::invalid(format!("unclosed action in tag: {template}")))?;
         let action = rest[start + 2..start + end].trim().trim_matches('-').trim();
         out.push_str(&field(action, facts)?);
         rest = &rest[start + end + 2..];

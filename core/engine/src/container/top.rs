@@ -42,7 +42,8 @@ impl Engine {
         let file: ContainerFile = self.container_file(&id)?;
         let manager = gantry_runtime::cgroup::manager(&super::start::cgroup_path(&file.host, &id))?;
         let pids = manager.procs()?;
-        let args: Vec<&str> = if ps_args.is_empty() { vec!["-ef"] } else { ps_args.iter().map(String::as_str).collect() };
+        let args: Vec<&str> =
+            if ps_args.is_empty() { vec!["-ef"] } else { ps_args.iter().map(String::as_str).collect() };
         // The only way to honour any option of ps is ps itself; nothing waits for this but a person.
         let output = Command::new("ps").args(&args).output().map_err(Error::io("execute ps"))?;
         if !output.status.success() {

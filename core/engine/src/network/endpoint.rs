@@ -4,10 +4,10 @@ use super::ports::{self, Wanted};
 use super::record::NetworkRecord;
 use crate::Engine;
 use crate::error::{Error, Result};
+use gantry_host::Kind;
 use gantry_host::NetworkDriver;
 use gantry_host::api::network::{Attachment, Cidr, EndpointSpec, PortMapping, Protocol};
 use gantry_host::api::options::{Options, Scope};
-use gantry_host::Kind;
 use gantry_model::container::{Config, EndpointSettings, HostConfig};
 use gantry_store::atomic::{self, Durability};
 use serde::{Deserialize, Serialize};
@@ -145,7 +145,11 @@ impl Engine {
         Ok(Planned { network, driver, endpoint })
     }
 
-    fn endpoint_options(&self, network: &NetworkRecord, settings: &EndpointSettings) -> Result<BTreeMap<String, String>> {
+    fn endpoint_options(
+        &self,
+        network: &NetworkRecord,
+        settings: &EndpointSettings,
+    ) -> Result<BTreeMap<String, String>> {
         let given: Vec<_> = settings.driver_opts.clone().unwrap_or_default().into_iter().collect();
         if given.is_empty() {
             return Ok(BTreeMap::new());
@@ -175,7 +179,13 @@ impl Engine {
     }
 
     /// Connects the namespace; the endpoint must be noted before.
-    pub(crate) fn attach_endpoint(&self, id: &str, name: &str, planned: &mut Planned, netns: BorrowedFd<'_>) -> Result<()> {
+    pub(crate) fn attach_endpoint(
+        &self,
+        id: &str,
+        name: &str,
+        planned: &mut Planned,
+        netns: BorrowedFd<'_>,
+    ) -> Result<()> {
         let spec = planned.endpoint.spec(id, name);
         let dirs = self.driver_dirs("network", &planned.network.driver);
         let attachment: Attachment =
@@ -248,7 +258,13 @@ pub(crate) fn wanted_ports(config: &Config, host: &HostConfig) -> Result<Vec<Wan
         for key in config.exposed_ports.iter().flat_map(|m| m.keys()) {
             let (container_port, protocol) = exposed_port(key)?;
             if !wanted.iter().any(|w| (w.container_port, w.protocol) == (container_port, protocol)) {
-                wanted.push(Wanted { host_ip: Ipv4Addr::UNSPECIFIED.into(), first: 0, last: 0, container_port, protocol });
+                wanted.push(Wanted {
+                    host_ip: Ipv4Addr::UNSPECIFIED.into(),
+                    first: 0,
+                    last: 0,
+                    container_port,
+                    protocol,
+                });
             }
         }
     }

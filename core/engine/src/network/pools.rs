@@ -18,8 +18,10 @@ pub fn choose(pools: &[AddressPool], taken: &[Cidr4]) -> Result<Cidr4> {
 }
 
 fn exhausted() -> Error {
-    let message = "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network";
-    Error::request(Class::Unavailable, message).with_hint("add pools under [engine.network] address-pools, or give --subnet")
+    let message =
+        "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network";
+    Error::request(Class::Unavailable, message)
+        .with_hint("add pools under [engine.network] address-pools, or give --subnet")
 }
 
 fn parsed(pool: &AddressPool) -> Option<(Cidr4, u8)> {

@@ -118,7 +118,8 @@ impl Engine {
 
     fn no_such_network(&self, name: &str) -> Error {
         let known = self.network_names().join(", ");
-        Error::request(Class::NotFound, format!("network {name} not found")).with_hint(format!("known networks: {known}"))
+        Error::request(Class::NotFound, format!("network {name} not found"))
+            .with_hint(format!("known networks: {known}"))
     }
 
     /// Names of all networks: recorded ones and drivers' predefined ones.

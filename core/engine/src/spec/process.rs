@@ -73,7 +73,8 @@ fn group_name(group: &str) -> Error {
 }
 
 fn rlimit(limit: &Ulimit) -> Result<PosixRlimit> {
-    let kind = rlimit_type(&limit.name).ok_or_else(|| Error::invalid(format!("invalid ulimit type: {}", limit.name)))?;
+    let kind =
+        rlimit_type(&limit.name).ok_or_else(|| Error::invalid(format!("invalid ulimit type: {}", limit.name)))?;
     let value = |v: i64| if v < 0 { u64::MAX } else { v as u64 };
     PosixRlimitBuilder::default()
         .typ(kind)

@@ -143,12 +143,47 @@ fn parse_capability(name: &str) -> Result<Capability> {
 fn all_capabilities() -> Capabilities {
     use Capability as C;
     [
-        C::AuditControl, C::AuditRead, C::AuditWrite, C::BlockSuspend, C::Bpf, C::CheckpointRestore, C::Chown,
-        C::DacOverride, C::DacReadSearch, C::Fowner, C::Fsetid, C::IpcLock, C::IpcOwner, C::Kill, C::Lease,
-        C::LinuxImmutable, C::MacAdmin, C::MacOverride, C::Mknod, C::NetAdmin, C::NetBindService, C::NetBroadcast,
-        C::NetRaw, C::Perfmon, C::Setgid, C::Setfcap, C::Setpcap, C::Setuid, C::SysAdmin, C::SysBoot, C::SysChroot,
-        C::SysModule, C::SysNice, C::SysPacct, C::SysPtrace, C::SysRawio, C::SysResource, C::SysTime, C::SysTtyConfig,
-        C::Syslog, C::WakeAlarm,
+        C::AuditControl,
+        C::AuditRead,
+        C::AuditWrite,
+        C::BlockSuspend,
+        C::Bpf,
+        C::CheckpointRestore,
+        C::Chown,
+        C::DacOverride,
+        C::DacReadSearch,
+        C::Fowner,
+        C::Fsetid,
+        C::IpcLock,
+        C::IpcOwner,
+        C::Kill,
+        C::Lease,
+        C::LinuxImmutable,
+        C::MacAdmin,
+        C::MacOverride,
+        C::Mknod,
+        C::NetAdmin,
+        C::NetBindService,
+        C::NetBroadcast,
+        C::NetRaw,
+        C::Perfmon,
+        C::Setgid,
+        C::Setfcap,
+        C::Setpcap,
+        C::Setuid,
+        C::SysAdmin,
+        C::SysBoot,
+        C::SysChroot,
+        C::SysModule,
+        C::SysNice,
+        C::SysPacct,
+        C::SysPtrace,
+        C::SysRawio,
+        C::SysResource,
+        C::SysTime,
+        C::SysTtyConfig,
+        C::Syslog,
+        C::WakeAlarm,
     ]
     .into_iter()
     .collect()
@@ -174,7 +209,10 @@ fn device(mapping: &DeviceMapping) -> Result<LinuxDevice> {
     let host = Path::new(&mapping.path_on_host);
     let inside = if mapping.path_in_container.is_empty() { &mapping.path_on_host } else { &mapping.path_in_container };
     read_device(host, inside).ok_or_else(|| {
-        Error::invalid(format!("error gathering device information while adding custom device \"{}\": not a device node", host.display()))
+        Error::invalid(format!(
+            "error gathering device information while adding custom device \"{}\": not a device node",
+            host.display()
+        ))
     })
 }
 

@@ -2,13 +2,13 @@
 //! and mode included. The image is looked at through a mount of its layers in a mount namespace of one thread, so the
 //! host sees nothing of it.
 
+use super::tree;
 use crate::Engine;
 use crate::container::ContainerFile;
 use crate::container::mounts::MountRecord;
 use crate::error::{Error, Result};
 use gantry_host::api::volume::VolumeMount;
 use gantry_runtime::RootMount;
-use super::tree;
 use std::ffi::CString;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 /// Fills the volume if it is empty and the image has a directory in its place.
 pub(crate) fn copy_up(engine: &Engine, file: &ContainerFile, mount: &MountRecord) -> Result<()> {
     let driver = engine.plugins.volume(&mount.driver)?;
-    let VolumeMount::Directory(target) = driver.mount(&mount.name, &engine.driver_dirs("volume", &mount.driver))? else {
+    let VolumeMount::Directory(target) = driver.mount(&mount.name, &engine.driver_dirs("volume", &mount.driver))?
+    else {
         return Ok(());
     };
     let target = PathBuf::from(target);

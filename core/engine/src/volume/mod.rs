@@ -168,7 +168,8 @@ impl Engine {
         let _lock = lock::exclusive(&base.join("lock"))?;
         fs::write(refs.join(container), b"").map_err(Error::io(format!("note user of volume {name}")))?;
         if !is_mount_point(&target) {
-            mounting::mount_private(&as_root_mount(plan), &target).map_err(Error::io(format!("failed to mount local volume {name}: mount {}", plan.source)))?;
+            mounting::mount_private(&as_root_mount(plan), &target)
+                .map_err(Error::io(format!("failed to mount local volume {name}: mount {}", plan.source)))?;
         }
         Ok(target.to_string_lossy().into_owned())
     }
@@ -222,7 +223,8 @@ impl Engine {
 }
 
 fn record_for(mount: &MountRecord) -> VolumeRecord {
-    let labels = if mount.anonymous { BTreeMap::from([(ANONYMOUS.to_owned(), String::new())]) } else { BTreeMap::new() };
+    let labels =
+        if mount.anonymous { BTreeMap::from([(ANONYMOUS.to_owned(), String::new())]) } else { BTreeMap::new() };
     VolumeRecord {
         name: mount.name.clone(),
         driver: mount.driver.clone(),

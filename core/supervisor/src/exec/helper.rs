@@ -1,0 +1,100 @@
+//! The helper's side: it starts the process inside the container, waits for it and ends as it ended.
+
+use super::{PLAN, REPORT, memfd, path_text, take_file};
+use crate::wire::Refusal;
+use gantry_model::class::Class;
+use gantry_runtime::{ExecPlan, Kind, Stdio};
+use gantry_sys::{passing, pidfd, protect};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// The program called as `exec` or `exec-file KEEPER ORDER`; `None` when it was called otherwise.
+pub fn main(arguments: &[std::ffi::OsString]) -> Option<i32> {
+    match arguments {
+        [_, word] if word == "exec" => Some(run()),
+        [_, word, keeper, order] if word == "exec-file" => Some(again(Path::new(keeper), Path::new(order))),
+        _ => None,
+    }
+}
+
+fn run() -> i32 {
+    gantry_sys::memory::stay_small();
+    let Ok(report) = passing::inherited(REPORT) else { return 125 };
+    match start() {
+        Ok(process) => {
+            drop(report);
+            pidfd::wait(process.as_fd(), 0).ok().flatten().map_or(255, |exit| exit.shell_code())
+        }
+        Err(refusal) => {
+            let text = serde_json::to_vec(&refusal).unwrap_or_default();
+            let _ = File::from(report).write_all(&text);
+            125
+        }
+    }
+}
+
+fn start() -> Result<OwnedFd, Refusal> {
+    let mut order = Vec::new();
+    let mut file = File::from(passing::inherited(PLAN).map_err(|e| cannot("take the order", &e.into()))?);
+    file.read_to_end(&mut order).map_err(|e| cannot("read the order", &e))?;
+    drop(file);
+    let (target, plan) = order.split_first_chunk::<4>().ok_or_else(|| Refusal::new(Class::Internal, "empty order"))?;
+    let plan = ExecPlan::from_bytes(plan).map_err(|e| Refusal::new(Class::Internal, e.to_string()))?;
+    let stdio = stdio(plan.terminal()).map_err(|e| cannot("take the streams", &e))?;
+    let process = gantry_runtime::exec(&plan, i32::from_le_bytes(*target), stdio).map_err(|e| refusal(&e))?;
+    Ok(process.pidfd)
+}
+
+fn cannot(act: &str, error: &io::Error) -> Refusal {
+    Refusal::new(Class::Internal, format!("cannot {act}: {error}"))
+}
+
+/// The helper gives its own streams away, so that the process alone holds the caller's pipes.
+fn stdio(terminal: bool) -> io::Result<Stdio> {
+    let [stdin, stdout, stderr] = [0, 1, 2].map(passing::inherited);
+    let (stdin, stdout, stderr) = (stdin?, stdout?, stderr?);
+    if terminal { Stdio::terminal(stdin) } else { Ok(Stdio { stdin, stdout, stderr, console: None }) }
+}
+
+/// From a keeper this program comes unprotected: it starts itself again from a protected clone. Its stderr is where the
+/// report goes.
+fn again(keeper: &Path, order: &Path) -> i32 {
+    let spawn = || -> io::Result<()> {
+        let order = memfd(&take_file(order)?)?;
+        let report = io::stderr().as_fd().try_clone_to_owned()?;
+        let null = File::open("/dev/null")?;
+        let null_out = File::options().write(true).open("/dev/null")?;
+        let fds = [
+            (null.as_fd(), 0),
+            (null_out.as_fd(), 1),
+            (null_out.as_fd(), 2),
+            (order.as_fd(), PLAN),
+            (report.as_fd(), REPORT),
+        ];
+        path_text(keeper)?;
+        protect::spawn_protected(keeper, &[c"gantry-keeper", c"exec"], &fds, true)?;
+        Ok(())
+    };
+    match spawn() {
+        Ok(()) => 0,
+        Err(error) => {
+            let refusal = Refusal::new(Class::Internal, format!("cannot start the helper: {error}"));
+            let _ = io::stderr().write_all(&serde_json::to_vec(&refusal).unwrap_or_default());
+            125
+        }
+    }
+}
+
+fn refusal(error: &gantry_runtime::Error) -> Refusal {
+    let class = match error.kind() {
+        Kind::NotFound => Class::CommandNotFound,
+        Kind::NotExecutable => Class::CommandNotExecutable,
+        Kind::Invalid => Class::Invalid,
+        Kind::Denied => Class::NotPermitted,
+        Kind::Other => Class::Internal,
+    };
+    let hint = error.hint().map(|h| h.to_string()).unwrap_or_default();
+    Refusal { hint, ..Refusal::new(class, error.to_string()) }
+}

@@ -1,0 +1,143 @@
+//! A further process in a container, started by the small program from its protected clone.
+//!
+//! The caller hands over a plan and its own descriptors; between the process and the caller stands nothing but the
+//! helper that waits for it. Only terminals are relayed, by the caller itself.
+
+pub mod helper;
+mod relay;
+
+use crate::wire::Refusal;
+use crate::{Client, End, Error, Result, SessionIo};
+use gantry_runtime::ExecPlan;
+use gantry_sys::pidfd;
+use gantry_sys::protect::{self, Spawned};
+use std::ffi::CString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+pub use relay::OnSignal;
+
+/// The descriptor of the plan in the helper.
+const PLAN: i32 = 3;
+/// The descriptor by which the helper says why it could not.
+const REPORT: i32 = 4;
+
+/// A helper at work.
+struct Helper {
+    spawned: Spawned,
+    report: File,
+}
+
+/// Runs a process on the caller's descriptors until it ends; answers its exit code.
+pub fn exec(keeper: &Path, plan: &ExecPlan, target: i32, stdio: [BorrowedFd<'_>; 3]) -> Result<i32> {
+    let helper = Helper::start(keeper, plan, target, stdio)?;
+    helper.started()?;
+    helper.ended()
+}
+
+/// Runs a process on a terminal of its own, relayed to the caller's descriptors. The process lives on when the user
+/// detaches.
+pub fn exec_terminal(
+    keeper: &Path,
+    plan: &ExecPlan,
+    target: i32,
+    size: Option<(u16, u16)>,
+    io: &SessionIo<'_>,
+    keys: &[u8],
+    on_signal: &mut OnSignal<'_>,
+) -> Result<End> {
+    let pty = nix::pty::openpty(None, None).map_err(|e| Error::talk("make a terminal for")(e.into()))?;
+    if let Some((rows, columns)) = size {
+        let _ = gantry_sys::tty::set_size(pty.master.as_fd(), rows, columns);
+    }
+    let slave = pty.slave.as_fd();
+    let helper = Helper::start(keeper, plan, target, [slave, slave, slave])?;
+    drop(pty.slave);
+    helper.started()?;
+    match relay::copy(pty.master.as_fd(), helper.spawned.pidfd.as_fd(), io, keys, on_signal)? {
+        End::Detached => Ok(End::Detached),
+        End::Exited(_) => helper.ended().map(End::Exited),
+    }
+}
+
+/// Runs a process on `/dev/null` as a child of the container's keeper.
+pub fn exec_detached(keeper: &Path, state_dir: &Path, id: &str, plan: &ExecPlan, target: i32) -> Result<()> {
+    let order = state_dir.join(format!("exec-{id}.plan"));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&order)
+        .map_err(Error::talk("write the order for"))?;
+    file.write_all(&encode(plan, target)?).map_err(Error::talk("write the order for"))?;
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null").map_err(Error::talk("open /dev/null for"))?;
+    let (reader, writer) = std::io::pipe().map_err(Error::talk("make a pipe to"))?;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let argv = [text(keeper), "exec-file".to_owned(), text(keeper), text(&order)];
+    let mut client: Client = crate::connect(state_dir)?;
+    client.spawn(&argv, [null.as_fd(), null.as_fd(), writer.as_fd()])?;
+    drop(writer);
+    told(File::from(OwnedFd::from(reader)))
+}
+
+impl Helper {
+    fn start(keeper: &Path, plan: &ExecPlan, target: i32, stdio: [BorrowedFd<'_>; 3]) -> Result<Helper> {
+        let failed = |source| Error::Spawn { exe: keeper.to_owned(), source };
+        let order = memfd(&encode(plan, target)?).map_err(failed)?;
+        let (reader, writer) = std::io::pipe().map_err(failed)?;
+        let [stdin, stdout, stderr] = stdio;
+        let fds = [(stdin, 0), (stdout, 1), (stderr, 2), (order.as_fd(), PLAN), (writer.as_fd(), REPORT)];
+        let spawned = protect::spawn_protected(keeper, &[c"gantry-keeper", c"exec"], &fds, false);
+        let spawned = spawned.map_err(|errno| failed(errno.into()))?;
+        Ok(Helper { spawned, report: File::from(OwnedFd::from(reader)) })
+    }
+
+    /// Waits until the process was executed, or says why not.
+    fn started(&self) -> Result<()> {
+        told(self.report.try_clone().map_err(Error::talk("listen to"))?)
+    }
+
+    fn ended(&self) -> Result<i32> {
+        let exit = pidfd::wait(self.spawned.pidfd.as_fd(), 0).map_err(|e| Error::talk("wait for")(e.into()))?;
+        Ok(exit.map_or(255, |e| e.shell_code()))
+    }
+}
+
+/// An empty report means that the program was executed.
+fn told(mut report: File) -> Result<()> {
+    let mut text = Vec::new();
+    report.read_to_end(&mut text).map_err(Error::talk("listen to"))?;
+    if text.is_empty() {
+        return Ok(());
+    }
+    let refusal: Refusal = serde_json::from_slice(&text)
+        .map_err(|_| Error::protocol(format!("it said {:?}", String::from_utf8_lossy(&text))))?;
+    Err(refusal.into())
+}
+
+fn encode(plan: &ExecPlan, target: i32) -> Result<Vec<u8>> {
+    let mut bytes = target.to_le_bytes().to_vec();
+    bytes.extend(plan.to_bytes().map_err(|e| Error::protocol(e.to_string()))?);
+    Ok(bytes)
+}
+
+fn memfd(bytes: &[u8]) -> std::io::Result<OwnedFd> {
+    let mut file = File::from(gantry_sys::memfd::memfd_create(c"gantry-exec")?);
+    file.write_all(bytes)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file.into())
+}
+
+fn path_text(path: &Path) -> std::io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
+}
+
+fn take_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let bytes = fs::read(path)?;
+    fs::remove_file(path)?;
+    Ok(bytes)
+}
