@@ -1,6 +1,6 @@
 //! The driver: what each call of the engine does, in order, and how it is undone.
 
-use crate::endpoint::{self, Plan};
+use crate::endpoint::{self, Plan, Port};
 use crate::error::{Error, Result};
 use crate::firewall::Firewall;
 use crate::options::{OPTIONS, Settings};
@@ -94,7 +94,7 @@ impl NetworkDriver for Bridge {
         host: &Host,
     ) -> api::Result<()> {
         let work = Work::new(network, dirs, host)?;
-        let published = work.publish(endpoint, ports);
+        let published = work.publish_more(endpoint, ports);
         published.map_err(|error| error.during(format!("cannot publish ports of {}", endpoint.container_name)))
     }
 
@@ -271,6 +271,11 @@ impl<'a> Work<'a> {
         Firewall::open(&self.dirs.state)?.publish(&self.settings.network, &endpoint.id, &entries)
     }
 
+    fn publish_more(&self, endpoint: &EndpointSpec, ports: &[PortMapping]) -> Result<()> {
+        self.publish(endpoint, ports)?;
+        self.rejoin(&mut self.open()?, endpoint, false)
+    }
+
     fn plan(&self, endpoint: &EndpointSpec, name: String, bridge: u32) -> Plan {
         Plan {
             host_name: endpoint::host_name(&endpoint.id),
@@ -280,8 +285,15 @@ impl<'a> Work<'a> {
             mtu: self.settings.mtu,
             addresses: endpoint.addresses.clone(),
             gateways: self.gateways(endpoint),
-            isolated: !self.settings.icc,
+            port: self.port(endpoint.ports.is_empty()),
         }
+    }
+
+    /// Neighbours that must not talk are kept apart on the bridge, but where the firewall sees bridged packets it does
+    /// so, and lets published ports through.
+    fn port(&self, no_ports: bool) -> Port {
+        let filtered = (!no_ports || !self.settings.icc) && sysctl::filters_bridged(self.settings.ipv6.is_some());
+        Port { isolated: !self.settings.icc && !filtered, hairpin: !no_ports && filtered }
     }
 
     /// The way out: none on an internal network, none when another network has it.
@@ -331,17 +343,22 @@ impl<'a> Work<'a> {
             self.make_bridge(&socket, &mut Undo::default())?;
         }
         sysctl::forward(&self.settings, self.host)?;
-        let names: Vec<String> = live.iter().map(|(endpoint, _)| endpoint::host_name(&endpoint.id)).collect();
+        let endpoints: Vec<&EndpointSpec> = live.iter().map(|(endpoint, _)| endpoint).collect();
+        let names: Vec<String> = endpoints.iter().map(|e| endpoint::host_name(&e.id)).collect();
         let swept = bridge::sweep(&self.settings, &names);
-        self.rejoin(&mut socket, &names)?;
+        for endpoint in endpoints {
+            self.rejoin(&mut socket, endpoint, endpoint.ports.is_empty())?;
+        }
         let published = live.iter().map(|(endpoint, _)| self.published(endpoint)).collect::<Result<Vec<_>>>()?;
         swept.and(self.reconcile_firewall(&published))
     }
 
-    /// A bridge that was deleted and made again has lost its ports.
-    fn rejoin(&self, socket: &mut Socket, names: &[String]) -> Result<()> {
+    /// A bridge that was deleted and made again has lost its ports; one that gets its first published port needs another
+    /// kind of port.
+    fn rejoin(&self, socket: &mut Socket, endpoint: &EndpointSpec, no_ports: bool) -> Result<()> {
+        let link = (endpoint::host_name(&endpoint.id), self.port(no_ports));
         match bridge::ready(socket, &self.settings)? {
-            Some(index) => endpoint::enslave(socket, index, names),
+            Some(index) => endpoint::enslave(socket, index, &[link]),
             None => Ok(()),
         }
     }

@@ -43,8 +43,18 @@ pub struct Plan {
     pub addresses: Vec<Cidr>,
     /// Default gateways.
     pub gateways: Vec<IpAddr>,
-    /// It must not reach other ports of the bridge.
+    /// How its place on the bridge differs from others.
+    pub port: Port,
+}
+
+/// How a link's place on the bridge behaves.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Port {
+    /// Frames do not go to other isolated ones.
     pub isolated: bool,
+    /// Frames may leave where they came in: with br_netfilter, a container that calls its own published port is answered
+    /// on the bridge.
+    pub hairpin: bool,
 }
 
 /// The name of the host's end: the same for every call about this endpoint.
@@ -89,14 +99,15 @@ pub fn remove(host: &mut Socket, host_name: &str) -> Result<()> {
     Ok(host.send(batch)?)
 }
 
-/// Puts links that are there back onto the bridge.
-pub fn enslave(host: &mut Socket, bridge: u32, names: &[String]) -> Result<()> {
+/// Puts links that are there (back) onto the bridge, each with its kind of port.
+pub fn enslave(host: &mut Socket, bridge: u32, links: &[(String, Port)]) -> Result<()> {
     let mut batch = Batch::default();
-    for name in names {
+    for (name, port) in links {
         if index(host, name)?.is_some() {
             let mut message = up(name);
             message.attributes.push(LinkAttribute::Controller(bridge));
             batch.route(format!("put interface {name} onto the bridge"), &RouteNetlinkMessage::SetLink(message), 0);
+            set_port(&mut batch, name, *port);
         }
     }
     Ok(host.send(batch)?)
@@ -165,9 +176,7 @@ fn index(socket: &Socket, name: &str) -> Result<Option<u32>> {
 fn pair(plan: &Plan, netns: BorrowedFd<'_>) -> Batch {
     let mut batch = Batch::default();
     batch.route(format!("create interface {} on the bridge", plan.host_name), &veth(plan, netns), MAKE);
-    if plan.isolated {
-        batch.route(format!("isolate interface {}", plan.host_name), &isolation(plan), 0);
-    }
+    set_port(&mut batch, &plan.host_name, plan.port);
     batch
 }
 
@@ -200,12 +209,16 @@ fn up(name: &str) -> LinkMessage {
     message
 }
 
-fn isolation(plan: &Plan) -> RouteNetlinkMessage {
-    let mut message = LinkMessage::default();
-    message.attributes.push(LinkAttribute::IfName(plan.host_name.clone()));
-    let port = LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::Isolated(true)]));
+fn set_port(batch: &mut Batch, name: &str, port: Port) {
+    if port == Port::default() {
+        return;
+    }
+    let mut message = named(name);
+    let isolated = port.isolated.then_some(InfoBridgePort::Isolated(true));
+    let hairpin = port.hairpin.then_some(InfoBridgePort::HairpinMode(true));
+    let port = LinkInfo::PortData(InfoPortData::BridgePort(isolated.into_iter().chain(hairpin).collect()));
     message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::PortKind(InfoPortKind::Bridge), port]));
-    RouteNetlinkMessage::NewLink(message)
+    batch.route(format!("set up the bridge port {name}"), &RouteNetlinkMessage::NewLink(message), 0);
 }
 
 fn neighbour(plan: &Plan, address: IpAddr) -> RouteNetlinkMessage {

@@ -33,10 +33,21 @@ pub fn route_localnet(bridge: &str) -> Result<()> {
     set(&format!("net/ipv4/conf/{bridge}/route_localnet"), "1").map(drop)
 }
 
+/// True when packets pass the IP hooks of the firewall while still on a bridge (br_netfilter): IPv4 ones, and IPv6 ones
+/// too where `ipv6` asks.
+pub fn filters_bridged(ipv6: bool) -> bool {
+    let on = |family| is(&format!("/proc/sys/net/bridge/bridge-nf-call-{family}"), "1");
+    on("iptables") && (!ipv6 || on("ip6tables"))
+}
+
+fn is(path: &str, value: &str) -> bool {
+    fs::read(path).is_ok_and(|now| now.trim_ascii() == value.as_bytes())
+}
+
 /// True when the value had to be changed.
 fn set(path: &str, value: &'static str) -> Result<bool> {
     let full = format!("/proc/sys/{path}");
-    if fs::read(&full).is_ok_and(|now| now.trim_ascii() == value.as_bytes()) {
+    if is(&full, value) {
         return Ok(false);
     }
     let failed = |source| Error::Setting { path: full.clone(), value, source };

@@ -86,7 +86,17 @@ impl Set {
             buffer.nest(9, |b| b.nest(2, |b| self.key.iter().for_each(|f| describe_field(b, *f))));
         }
         buffer.be32(10, id);
+        if self.key == [Field::Name] {
+            buffer.attribute(13, &key_in_host_order());
+        }
     }
+}
+
+/// Tells `nft` that the key is in the machine's byte order: kind 0, length, 1. Without it names are listed as empty.
+fn key_in_host_order() -> Vec<u8> {
+    let mut data = vec![0, 4];
+    data.extend_from_slice(&1u32.to_ne_bytes());
+    data
 }
 
 fn describe_field(buffer: &mut Buffer, field: Field) {

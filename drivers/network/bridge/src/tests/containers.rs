@@ -54,7 +54,15 @@ fn ipv6_works_at_once() {
             inside(&made.netns, || std::net::TcpListener::bind("[fd00:5::2]:80")).expect("no address is tentative");
         let server = "[fd00:5::2]:80".parse().expect("address");
         let reached = std::net::TcpStream::connect_timeout(&server, std::time::Duration::from_secs(2));
-        if reached.is_err() { eprintln!("{}\n{}\n{}\n{}", run("ip", &["-d","-6","addr"]), run("ip", &["-6","neigh"]), run("ip", &["-6","route"]), inside(&made.netns, || run("ip", &["-6", "addr"])+&run("ip", &["-6", "neigh"]))); }
+        if reached.is_err() {
+            eprintln!(
+                "{}\n{}\n{}\n{}",
+                run("ip", &["-d", "-6", "addr"]),
+                run("ip", &["-6", "neigh"]),
+                run("ip", &["-6", "route"]),
+                inside(&made.netns, || run("ip", &["-6", "addr"]) + &run("ip", &["-6", "neigh"]))
+            );
+        }
         reached.expect("the host reaches it");
         drop(listener);
     });

@@ -18,15 +18,25 @@ fn two_bridges_do_not_talk() {
 
 #[test]
 fn without_icc_only_published_ports_are_reached() {
+    on_a_host(without_icc);
+}
+
+#[test]
+fn without_icc_and_without_bridge_filtering() {
     on_a_host(|world| {
-        let network = with_options(network(5), &[("icc", "false")]);
-        let a = world.attach(&network, endpoint(5, 2, &[port([0; 4], 8080, 80, Protocol::TCP)]));
-        let b = world.attach(&network, endpoint(5, 3, &[]));
-        serve(&a.netns, 80);
-        assert!(inside(&b.netns, || unreachable([10, 5, 0, 2], 80)), "neighbours are apart");
-        assert_eq!(seen([10, 5, 0, 2], 80), "10.5.0.1");
-        inside(&b.netns, || seen([10, 5, 0, 1], 8080));
+        without_bridge_filtering();
+        without_icc(world);
     });
+}
+
+fn without_icc(world: &World) {
+    let network = with_options(network(5), &[("icc", "false")]);
+    let a = world.attach(&network, endpoint(5, 2, &[port([0; 4], 8080, 80, Protocol::TCP)]));
+    let b = world.attach(&network, endpoint(5, 3, &[]));
+    serve(&a.netns, 80);
+    assert!(inside(&b.netns, || unreachable([10, 5, 0, 2], 80)), "neighbours are apart");
+    assert_eq!(seen([10, 5, 0, 2], 80), "10.5.0.1");
+    inside(&b.netns, || seen([10, 5, 0, 1], 8080));
 }
 
 #[test]

@@ -6,25 +6,36 @@ use gantry_plugin_api::prelude::*;
 
 #[test]
 fn reached_from_everywhere() {
+    on_a_host(reach_from_everywhere);
+}
+
+/// Where br_netfilter is loaded, packets are translated while still on the bridge; where it is not, only when routed.
+#[test]
+fn reached_from_everywhere_without_bridge_filtering() {
     on_a_host(|world| {
-        let outside = world.outside();
-        let (tcp, udp) = (port([0; 4], 8080, 80, Protocol::TCP), port([0; 4], 8080, 80, Protocol::UDP));
-        let first = network(5);
-        let a = world.attach(&first, endpoint(5, 2, &[tcp, udp]));
-        let b = world.attach(&first, endpoint(5, 3, &[]));
-        let c = world.attach(&network(6), endpoint(6, 2, &[]));
-        serve(&a.netns, 80);
-        for seen in [seen as fn([u8; 4], u16) -> String, seen_udp] {
-            assert_eq!(inside(&outside, || seen([192, 0, 2, 1], 8080)), "192.0.2.2", "the caller's address is kept");
-            seen([127, 0, 0, 1], 8080);
-            seen([192, 0, 2, 1], 8080);
-            seen([10, 5, 0, 1], 8080);
-            inside(&b.netns, || seen([192, 0, 2, 1], 8080));
-            inside(&b.netns, || seen([10, 5, 0, 1], 8080));
-            inside(&a.netns, || seen([192, 0, 2, 1], 8080));
-            assert_eq!(inside(&c.netns, || seen([192, 0, 2, 1], 8080)), "10.6.0.2", "the caller's address is kept");
-        }
+        without_bridge_filtering();
+        reach_from_everywhere(world);
     });
+}
+
+fn reach_from_everywhere(world: &World) {
+    let outside = world.outside();
+    let (tcp, udp) = (port([0; 4], 8080, 80, Protocol::TCP), port([0; 4], 8080, 80, Protocol::UDP));
+    let first = network(5);
+    let a = world.attach(&first, endpoint(5, 2, &[tcp, udp]));
+    let b = world.attach(&first, endpoint(5, 3, &[]));
+    let c = world.attach(&network(6), endpoint(6, 2, &[]));
+    serve(&a.netns, 80);
+    for seen in [seen as fn([u8; 4], u16) -> String, seen_udp] {
+        assert_eq!(inside(&outside, || seen([192, 0, 2, 1], 8080)), "192.0.2.2", "the caller's address is kept");
+        seen([127, 0, 0, 1], 8080);
+        seen([192, 0, 2, 1], 8080);
+        seen([10, 5, 0, 1], 8080);
+        inside(&b.netns, || seen([192, 0, 2, 1], 8080));
+        inside(&b.netns, || seen([10, 5, 0, 1], 8080));
+        inside(&a.netns, || seen([192, 0, 2, 1], 8080));
+        assert_eq!(inside(&c.netns, || seen([192, 0, 2, 1], 8080)), "10.6.0.2", "the caller's address is kept");
+    }
 }
 
 #[test]

@@ -164,6 +164,15 @@ pub fn inside<T: Send>(netns: &File, act: impl FnOnce() -> T + Send) -> T {
     netns::within(netns.as_fd(), act).expect("entered")
 }
 
+/// As on hosts where br_netfilter is not loaded.
+pub fn without_bridge_filtering() {
+    for family in ["iptables", "ip6tables"] {
+        let path = format!("/proc/sys/net/bridge/bridge-nf-call-{family}");
+        // Without the file there is nothing to turn off.
+        let _ = std::fs::write(path, "0");
+    }
+}
+
 pub fn ip(arguments: &[&str]) {
     run("ip", arguments);
 }
