@@ -1,16 +1,19 @@
 //! The directory of a storage driver that keeps one directory per layer, and the steps that keep it whole.
 //!
 //! ```text
-//! layers/<id>            committed layers of images, complete by definition
-//! containers/<id>        writable layers
+//! layers/<id>            the files of a committed layer of an image, complete by definition
+//! containers/<id>        the files of a writable layer
 //! staging/<letter><id>.<pid>.<n>   half-made ones; their maker holds a lock on the directory
 //! trash/…                removed ones, emptied when nobody waits
 //! ```
+//! Nothing is deleted while somebody waits: on ext4 mounted with `discard` and without a journal each freed directory
+//! costs a round trip to the device, 0.2 to 5 ms.
+//!
 //! A layer appears and disappears by one rename, so a process killed at any moment leaves either the old state, the new
 //! one, or a name under `staging` or `trash` that [`Layers::collect`] deletes. A staging directory is alive as long as
 //! its lock is held: the kernel releases it with the process.
 
-use crate::tree::{self, Budget, TreeError, TreeUsage, entries, open_dir, open_root};
+use crate::tree::{self, TreeError, TreeUsage, entries, open_dir, open_root};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, RenameFlags, renameat, renameat2};
 use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
@@ -168,7 +171,7 @@ impl Layers {
         let (from, to) = (inside("staging", &staging.name), relative(sort, id));
         match renameat2(&self.dir, from.as_c_str(), &self.dir, to.as_str(), RenameFlags::RENAME_NOREPLACE) {
             Ok(()) => {}
-            Err(Errno::EEXIST) => self.throw_away(&from)?,
+            Err(Errno::EEXIST) => self.throw_away(&text(&from))?,
             Err(error) => return Err(self.failed("commit layer", &to, error)),
         }
         if sort == Sort::Image { self.sync(sort.folder()) } else { Ok(()) }
@@ -179,17 +182,17 @@ impl Layers {
         drop(self.begun().remove(&(sort, id.to_owned())));
         for name in self.staging_of(sort, id)? {
             if self.lock(&name)?.is_some() {
-                self.throw_away(&inside("staging", &name))?;
+                self.throw_away(&text(&inside("staging", &name)))?;
             }
         }
         Ok(())
     }
 
-    /// Removes a layer of either sort, complete or half-made: at once when it is small, else into the trash.
+    /// Removes a layer of either sort, complete or half-made, into the trash.
     pub fn remove(&self, id: &str) -> Result<(), LayersError> {
         check_id(id)?;
         for sort in Sort::BOTH {
-            self.throw_away(&c_string(relative(sort, id)))?;
+            self.throw_away(&relative(sort, id))?;
             self.discard(sort, id)?;
         }
         Ok(())
@@ -214,7 +217,7 @@ impl Layers {
     pub fn collect(&self) -> Result<(), LayersError> {
         for name in self.names("staging")? {
             if self.is_old(&name) && self.lock(&name)?.is_some() {
-                self.move_to_trash(&inside("staging", &name))?;
+                self.throw_away(&text(&inside("staging", &name)))?;
             }
         }
         let path = self.root.join("trash");
@@ -222,9 +225,9 @@ impl Layers {
         Ok(tree::empty(trash.as_fd(), &path)?)
     }
 
-    /// Sizes of a layer's data, which lies in the folder `data` of its directory.
-    pub fn usage(&self, id: &str, data: &str) -> Result<TreeUsage, LayersError> {
-        Ok(tree::usage(&self.path(self.sort_of(id)?, id).join(data))?)
+    /// Sizes of a layer.
+    pub fn usage(&self, id: &str) -> Result<TreeUsage, LayersError> {
+        Ok(tree::usage(&self.path(self.sort_of(id)?, id))?)
     }
 
     /// Makes changes of names in a folder durable.
@@ -280,24 +283,14 @@ impl Layers {
         stat.is_ok_and(|s| s.st_mtime < opened)
     }
 
-    /// Out of sight by one rename, then deleted as far as that is quick.
-    fn throw_away(&self, path: &CStr) -> Result<(), LayersError> {
-        let Some(name) = self.move_to_trash(path)? else { return Ok(()) };
-        let trash_path = self.root.join("trash");
-        let trash = open_root(&trash_path)?;
-        // What is left, for whatever reason, is the collector's to delete and to report.
-        let _ = tree::remove(trash.as_fd(), &trash_path, &name, Budget::QUICK);
-        Ok(())
-    }
-
-    fn move_to_trash(&self, path: &CStr) -> Result<Option<CString>, LayersError> {
+    /// Moves something of the store out of sight, by one rename; it may be missing.
+    pub fn throw_away(&self, path: &str) -> Result<(), LayersError> {
         loop {
-            let name = tree::unique("t");
-            match renameat(&self.dir, path, &self.dir, inside("trash", &name).as_c_str()) {
-                Ok(()) => return Ok(Some(name)),
-                Err(Errno::ENOENT) => return Ok(None),
+            let target = inside("trash", &tree::unique("t"));
+            match renameat(&self.dir, path, &self.dir, target.as_c_str()) {
+                Ok(()) | Err(Errno::ENOENT) => return Ok(()),
                 Err(Errno::EEXIST | Errno::ENOTEMPTY) => {}
-                Err(error) => return Err(self.failed("remove", &text(path), error)),
+                Err(error) => return Err(self.failed("remove", path, error)),
             }
         }
     }
@@ -432,10 +425,10 @@ mod tests {
     }
 
     #[test]
-    fn removal_is_quick_and_complete_after_collection() {
+    fn removal_is_a_rename_until_collection() {
         let (_dir, layers) = store();
         let path = layers.begin(Sort::Container, &id(2)).unwrap();
-        (0..500).for_each(|i| fs::write(path.join(format!("f{i}")), "x").unwrap());
+        fs::write(path.join("f"), "x").unwrap();
         layers.commit(Sort::Container, &id(2)).unwrap();
         layers.remove(&id(2)).unwrap();
         layers.remove(&id(2)).unwrap();

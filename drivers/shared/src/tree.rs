@@ -11,8 +11,8 @@ pub mod xattr;
 
 pub use compare::{Node, is_dir, is_whiteout, node_differs};
 pub use copy::{CopyMode, CopyReport, copy_tree, shares_blocks};
+pub use remove::empty;
 pub(crate) use remove::unique;
-pub use remove::{Budget, empty, remove};
 pub use usage::{TreeUsage, usage};
 
 use nix::dir::Dir;

@@ -14,49 +14,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Nesting beyond this is flattened by moving the directory up into the trash folder.
 const FLATTEN_BELOW: usize = 64;
 
-/// How much may be deleted while a caller waits.
-#[derive(Clone, Copy, Debug)]
-pub struct Budget {
-    /// Names to delete.
-    pub entries: u64,
-    /// Bytes on disk to free; `u64::MAX` does not look.
-    pub bytes: u64,
-}
-
-impl Budget {
-    /// No limit.
-    pub const UNLIMITED: Budget = Budget { entries: u64::MAX, bytes: u64::MAX };
-    /// What takes a few tenths of a millisecond.
-    pub const QUICK: Budget = Budget { entries: 64, bytes: 8 << 20 };
-}
-
-/// Deletes one entry of a trash folder. `false`: the budget ran out and something is left.
-/// What cannot be deleted does not stop the rest; the first failure is reported.
-pub fn remove(trash: BorrowedFd, trash_path: &Path, name: &CStr, budget: Budget) -> Result<bool, TreeError> {
-    let mut work =
-        Removal { trash, budget, failed: None, left: false, exhausted: false, root: nix::unistd::geteuid().is_root() };
-    work.entry(trash, trash_path, name, None, 0);
-    match work.failed {
-        Some(error) => Err(error),
-        None => Ok(!work.left && !work.exhausted),
-    }
-}
-
-/// Deletes everything in a trash folder.
-pub fn empty(trash: BorrowedFd, trash_path: &Path) -> Result<(), TreeError> {
+/// Deletes everything in a trash folder. What cannot be deleted does not stop the rest; the first failure is reported.
+pub fn empty(trash: BorrowedFd, path: &Path) -> Result<(), TreeError> {
     loop {
-        let names = entries(trash).map_err(|e| TreeError::new("read", trash_path, e))?;
-        let mut failed = None;
-        let mut left = false;
-        for entry in &names {
-            match remove(trash, trash_path, &entry.name, Budget::UNLIMITED) {
-                Ok(done) => left |= !done,
-                Err(error) => failed = failed.or(Some(error)),
-            }
+        let mut work = Removal { trash, failed: None, left: false, root: nix::unistd::geteuid().is_root() };
+        for entry in entries(trash).map_err(|e| TreeError::new("read", path, e))? {
+            work.entry(trash, path, &entry.name, entry.kind, 0);
         }
-        match failed {
+        match work.failed {
             Some(error) => return Err(error),
-            None if left => {}
+            None if work.left => {}
             None => return Ok(()),
         }
     }
@@ -64,12 +31,9 @@ pub fn empty(trash: BorrowedFd, trash_path: &Path) -> Result<(), TreeError> {
 
 struct Removal<'a> {
     trash: BorrowedFd<'a>,
-    budget: Budget,
     failed: Option<TreeError>,
     /// Something was moved up or appeared meanwhile.
     left: bool,
-    /// The budget ran out.
-    exhausted: bool,
     /// Modes do not matter to us.
     root: bool,
 }
@@ -79,10 +43,10 @@ impl Removal<'_> {
         let here = join(path, name);
         let done = match kind {
             Some(Type::Directory) => self.directory(dir, &here, name, depth),
-            Some(_) => self.file(dir, name),
+            Some(_) => unlinkat(dir, name, UnlinkatFlags::NoRemoveDir),
             None => match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
                 Ok(stat) if super::is_dir(&stat) => self.directory(dir, &here, name, depth),
-                Ok(_) => self.file(dir, name),
+                Ok(_) => unlinkat(dir, name, UnlinkatFlags::NoRemoveDir),
                 Err(error) => Err(error),
             },
         };
@@ -92,15 +56,6 @@ impl Removal<'_> {
         }
     }
 
-    fn file(&mut self, dir: BorrowedFd, name: &CStr) -> Result<(), Errno> {
-        let bytes = match self.budget.bytes {
-            u64::MAX => 0,
-            _ => fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?.st_blocks as u64 * 512,
-        };
-        self.spend(bytes);
-        if self.exhausted { Ok(()) } else { unlinkat(dir, name, UnlinkatFlags::NoRemoveDir) }
-    }
-
     fn directory(&mut self, parent: BorrowedFd, here: &Path, name: &CStr, depth: usize) -> Result<(), Errno> {
         if depth >= FLATTEN_BELOW {
             return self.flatten(parent, name);
@@ -108,9 +63,6 @@ impl Removal<'_> {
         let dir = self.open_any(parent, name)?;
         for entry in entries(&dir)? {
             self.entry(dir.as_fd(), here, &entry.name, entry.kind, depth + 1);
-            if self.exhausted {
-                return Ok(());
-            }
         }
         match unlinkat(parent, name, UnlinkatFlags::RemoveDir) {
             // Something inside could not be deleted, which is reported already, or another process adds to it.
@@ -130,12 +82,6 @@ impl Removal<'_> {
                 other => return other,
             }
         }
-    }
-
-    fn spend(&mut self, bytes: u64) {
-        self.exhausted |= self.budget.entries == 0 || self.budget.bytes < bytes;
-        self.budget.entries = self.budget.entries.saturating_sub(1);
-        self.budget.bytes = self.budget.bytes.saturating_sub(bytes);
     }
 
     /// Opens a directory. Without root, one that its owner may not read or write (overlay's work directory has mode 0)
@@ -174,28 +120,5 @@ mod tests {
         empty(fd.as_fd(), dir.path()).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         assert!(Path::new("/etc").exists());
-    }
-
-    #[test]
-    fn stops_at_the_budget_and_goes_on_later() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("t")).unwrap();
-        (0..100).for_each(|i| std::fs::write(dir.path().join(format!("t/f{i}")), "x").unwrap());
-        let fd = open_root(dir.path()).unwrap();
-        assert!(!remove(fd.as_fd(), dir.path(), c"t", Budget::QUICK).unwrap());
-        assert_eq!(std::fs::read_dir(dir.path().join("t")).unwrap().count(), 36);
-        assert!(remove(fd.as_fd(), dir.path(), c"t", Budget::QUICK).unwrap());
-        assert!(remove(fd.as_fd(), dir.path(), c"t", Budget::QUICK).unwrap(), "gone is done");
-    }
-
-    #[test]
-    fn leaves_a_big_file_to_a_later_time() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("t")).unwrap();
-        std::fs::write(dir.path().join("t/big"), vec![1; 1 << 16]).unwrap();
-        let fd = open_root(dir.path()).unwrap();
-        let budget = Budget { entries: 10, bytes: 4096 };
-        assert!(!remove(fd.as_fd(), dir.path(), c"t", budget).unwrap());
-        assert!(dir.path().join("t/big").exists());
     }
 }

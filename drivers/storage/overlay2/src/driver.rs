@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::links;
+use crate::mounts::WORK;
 use crate::options::{OPTIONS, Settings};
 use crate::probe::{Kernel, backing};
 use crate::store::OverlayStore;
@@ -33,7 +34,7 @@ impl StorageDriver for Overlay2 {
 fn open(root: &Path, options: &Options) -> Result<OverlayStore, Error> {
     check_path(root)?;
     let settings = Settings::of_store(options)?;
-    let layers = Layers::open(root, &[links::FOLDER])?;
+    let layers = Layers::open(root, &[links::FOLDER, WORK])?;
     let (backing, kernel) = (backing(&layers)?, Kernel::probe()?);
     Ok(OverlayStore { layers, backing, kernel, settings })
 }

@@ -2,9 +2,10 @@
 //! container is one more directory on top.
 //!
 //! ```text
-//! layers/<id>/diff          a committed layer
-//! containers/<id>/diff      what a container changed; `work` beside it belongs to the kernel
-//! l/<short>                 links to `layers/<id>/diff`, so that many fit into one page of mount options
+//! layers/<id>               a committed layer
+//! containers/<id>           what a container changed
+//! work/<id>                 the kernel's work directory for it, and the mark `volatile`
+//! l/<short>                 links to `layers/<id>`, so that many fit into one page of mount options
 //! staging/ trash/           half-made and removed ones, see the shared layer store
 //! ```
 //! The driver never mounts: [`mounts`] says what to mount.

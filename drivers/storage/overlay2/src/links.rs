@@ -1,4 +1,4 @@
-//! Short names for layers: `l/<short>` leads to `../layers/<id>/diff`.
+//! Short names for layers: `l/<short>` leads to `../layers/<id>`.
 //!
 //! The short name follows from the id, so it is stored nowhere: the two halves of the 256 bits, exclusive-or'ed, in
 //! base 32. Links are made before the commit and healed when one is missing; a dangling one is swept.
@@ -33,7 +33,7 @@ pub fn relative(id: &str) -> Result<String, LayersError> {
 /// Makes the link of a layer.
 pub fn make(layers: &Layers, id: &str) -> Result<(), Error> {
     let link = relative(id)?;
-    match symlinkat(format!("../layers/{id}/diff").as_str(), layers.dir(), link.as_str()) {
+    match symlinkat(format!("../layers/{id}").as_str(), layers.dir(), link.as_str()) {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
         Err(error) => Err(TreeError::new("create", layers.root().join(link), error).into()),
     }

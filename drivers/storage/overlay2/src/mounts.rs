@@ -9,6 +9,9 @@ use gantry_plugin_api::types::Mount;
 /// The most lower directories that the kernel stacks (OVL_MAX_STACK).
 pub const MAX_LOWERS: usize = 500;
 
+/// The folder of the kernel's work directories.
+pub const WORK: &str = "work";
+
 /// What to mount.
 pub struct Plan<'a> {
     /// The store.
@@ -27,8 +30,7 @@ pub fn check_depth(layers: usize) -> Result<(), Error> {
 impl Plan<'_> {
     /// The mount of a container's root.
     pub fn mount(&self, id: &str, image: &[String], read_only: bool) -> Result<Mount, Error> {
-        let container = self.layers.path(Sort::Container, id);
-        let upper = container.join("diff").display().to_string();
+        let upper = self.layers.path(Sort::Container, id).display().to_string();
         let flags = if read_only { libc::MS_RDONLY } else { 0 };
         if image.is_empty() {
             // Overlay wants something below; without an image the writable layer is the root.
@@ -46,7 +48,7 @@ impl Plan<'_> {
             mount = mount.option("lowerdir+", self.lower(id, layer)?);
         }
         if !inspect {
-            let work = container.join("work").display().to_string();
+            let work = self.layers.root().join(WORK).join(id).display().to_string();
             mount = mount.option("upperdir", upper).option("workdir", work);
         }
         Ok(self.features(mount, !read_only))

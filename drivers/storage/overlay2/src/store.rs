@@ -3,7 +3,7 @@
 use crate::changes;
 use crate::error::Error;
 use crate::links;
-use crate::mounts::{Plan, check_depth};
+use crate::mounts::{Plan, WORK, check_depth};
 use crate::options::Settings;
 use crate::probe::{Backing, Kernel};
 use gantry_driver_shared::layers::{Layers, LayersError, Sort};
@@ -72,24 +72,23 @@ impl Store for OverlayStore {
 
     fn writable_dir(&self, id: &str) -> Result<Option<PathBuf>> {
         self.must_have(id)?;
-        Ok(Some(self.layers.path(Sort::Container, id).join("diff")))
+        Ok(Some(self.layers.path(Sort::Container, id)))
     }
 
     fn changes(&self, id: &str, layers: &[String]) -> Result<Vec<Change>> {
         self.must_have(id)?;
-        let below = layers.iter().map(|l| self.layers.path(Sort::Image, l).join("diff")).collect();
-        let upper = self.layers.path(Sort::Container, id).join("diff");
+        let below = layers.iter().map(|l| self.layers.path(Sort::Image, l)).collect();
+        let upper = self.layers.path(Sort::Container, id);
         Ok(changes::changes(&upper, below, self.kernel.user_xattr).map_err(Error::from)?)
     }
 
     fn usage(&self, id: &str) -> Result<Usage> {
-        let usage = self.layers.usage(id, "diff").map_err(Error::from)?;
+        let usage = self.layers.usage(id).map_err(Error::from)?;
         Ok(Usage { bytes: usage.bytes, inodes: usage.inodes })
     }
 
     fn remove(&self, id: &str) -> Result<()> {
-        links::delete(&self.layers, id)?;
-        Ok(self.layers.remove(id).map_err(Error::from)?)
+        Ok(self.delete(id)?)
     }
 
     fn list(&self) -> Result<Vec<(String, bool)>> {
@@ -97,8 +96,7 @@ impl Store for OverlayStore {
     }
 
     fn collect(&self) -> Result<()> {
-        links::sweep(&self.layers)?;
-        Ok(self.layers.collect().map_err(Error::from)?)
+        Ok(self.sweep()?)
     }
 
     fn clone_container(&self, id: &str, from: &str) -> Result<()> {
@@ -106,13 +104,12 @@ impl Store for OverlayStore {
     }
 }
 
-/// The file in a container's directory that says: volatile, and since which boot.
+/// The file beside the kernel's work directory that says: volatile, and since which boot.
 const VOLATILE: &str = "volatile";
 
 impl OverlayStore {
     fn begin(&self, id: &str, parent: Option<&str>) -> Result<LayerTarget, Error> {
-        let path = self.layers.begin(Sort::Image, id)?.join("diff");
-        std::fs::create_dir(&path).map_err(|e| TreeError::new("create", &path, e))?;
+        let path = self.layers.begin(Sort::Image, id)?;
         self.dress_root(&path, parent)?;
         let whiteouts = if self.kernel.user_xattr { Whiteouts::OVERLAY_USER } else { Whiteouts::OVERLAY_TRUSTED };
         Ok(LayerTarget { path, whiteouts })
@@ -130,12 +127,29 @@ impl OverlayStore {
             return Err(Error::Quota);
         }
         self.layers.has(Sort::Container, id)?;
-        let base = format!("containers/{id}");
-        for name in [base.clone(), format!("{base}/diff"), format!("{base}/work")] {
-            self.make_dir(&name)?;
-        }
-        self.dress_root(&self.layers.path(Sort::Container, id).join("diff"), image.first().map(String::as_str))?;
+        let upper = self.layers.path(Sort::Container, id);
+        // In this order: a sweep takes a work directory without a container for a leftover.
+        self.make_dir(&format!("containers/{id}"))?;
+        self.make_dir(&format!("{WORK}/{id}"))?;
+        self.dress_root(&upper, image.first().map(String::as_str))?;
         if settings.volatile { self.mark_volatile(id) } else { Ok(()) }
+    }
+
+    fn delete(&self, id: &str) -> Result<(), Error> {
+        links::delete(&self.layers, id)?;
+        self.layers.remove(id)?;
+        Ok(self.layers.throw_away(&format!("{WORK}/{id}"))?)
+    }
+
+    fn sweep(&self) -> Result<(), Error> {
+        links::sweep(&self.layers)?;
+        for name in self.layers.names(WORK)? {
+            let id = name.to_string_lossy();
+            if let Ok(false) = self.layers.has(Sort::Container, &id) {
+                self.layers.throw_away(&format!("{WORK}/{id}"))?;
+            }
+        }
+        Ok(self.layers.collect()?)
     }
 
     fn make_dir(&self, name: &str) -> Result<(), Error> {
@@ -148,7 +162,7 @@ impl OverlayStore {
     /// In the union the topmost layer's root shows: it gets owner and mode of the layer below, or 0755.
     fn dress_root(&self, root: &Path, below: Option<&str>) -> Result<(), Error> {
         let failed = |e| Error::from(TreeError::new("set owner and mode of", root, e));
-        let stat = below.map(|id| fstatat(self.layers.dir(), format!("layers/{id}/diff").as_str(), AtFlags::empty()));
+        let stat = below.map(|id| fstatat(self.layers.dir(), format!("layers/{id}").as_str(), AtFlags::empty()));
         let (mode, uid, gid) = match stat {
             Some(Ok(stat)) => (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid),
             _ => (0o755, 0, 0),
@@ -171,17 +185,21 @@ impl OverlayStore {
         Plan { layers: &self.layers, kernel: self.kernel, volatile }.mount(id, image, read_only)
     }
 
+    fn work(&self, id: &str) -> PathBuf {
+        self.layers.root().join(WORK).join(id)
+    }
+
     fn mark_volatile(&self, id: &str) -> Result<(), Error> {
-        let path = self.layers.path(Sort::Container, id).join(VOLATILE);
+        let path = self.work(id).join(VOLATILE);
         std::fs::write(&path, boot_id()).map_err(|e| TreeError::new("write", path, e).into())
     }
 
     /// The kernel leaves `work/incompat/volatile` in the work directory and mounts no layer that has it: its data may
     /// never have reached the disk. As long as the host runs the data is all there, and the mark may go.
     fn is_volatile(&self, id: &str) -> Result<bool, Error> {
-        let base = self.layers.path(Sort::Container, id);
-        let Ok(boot) = std::fs::read_to_string(base.join(VOLATILE)) else { return Ok(false) };
-        let mark = base.join("work/work/incompat");
+        let work = self.work(id);
+        let Ok(boot) = std::fs::read_to_string(work.join(VOLATILE)) else { return Ok(false) };
+        let mark = work.join("work/incompat");
         if mark.exists() {
             if boot != boot_id() {
                 return Err(Error::Volatile(id.to_owned()));
@@ -194,27 +212,15 @@ impl OverlayStore {
 
     fn copy_container(&self, id: &str, from: &str) -> Result<(), Error> {
         self.must_have(from)?;
-        let (source, target) = (self.layers.path(Sort::Container, from), self.layers.begin(Sort::Container, id)?);
-        let done = fill_copy(&source, &target);
-        match done {
-            Ok(()) => Ok(self.layers.commit(Sort::Container, id)?),
-            Err(error) => {
-                let _ = self.layers.discard(Sort::Container, id);
-                Err(error.into())
-            }
+        let target = self.layers.begin(Sort::Container, id)?;
+        if let Err(error) = copy_tree(&self.layers.path(Sort::Container, from), &target, CopyMode::Copy) {
+            // Best effort: what stays is a leftover for the next collection.
+            let _ = self.layers.discard(Sort::Container, id);
+            return Err(error.into());
         }
-    }
-}
-
-fn fill_copy(source: &Path, target: &Path) -> Result<(), TreeError> {
-    for name in ["diff", "work"] {
-        let path = target.join(name);
-        std::fs::create_dir(&path).map_err(|e| TreeError::new("create", path, e))?;
-    }
-    copy_tree(&source.join("diff"), &target.join("diff"), CopyMode::Copy)?;
-    match std::fs::copy(source.join(VOLATILE), target.join(VOLATILE)) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(TreeError::new("copy", source.join(VOLATILE), e)),
-        _ => Ok(()),
+        self.layers.commit(Sort::Container, id)?;
+        self.make_dir(&format!("{WORK}/{id}"))?;
+        if self.work(from).join(VOLATILE).exists() { self.mark_volatile(id) } else { Ok(()) }
     }
 }
 

@@ -123,7 +123,7 @@ fn a_volatile_layer_mounts_again_in_the_same_boot_only() {
             nix::mount::umount(&root).unwrap();
         }
         assert_eq!(store.changes(&id(9), &layers).unwrap().len(), 2);
-        fs::write(dir.path().join("root/containers").join(id(9)).join("volatile"), "another boot").unwrap();
+        fs::write(dir.path().join("root/work").join(id(9)).join("volatile"), "another boot").unwrap();
         let error = store.mount_plan(&id(9), &layers, false).unwrap_err();
         assert!(error.message.contains("volatile"), "{error}");
     });

@@ -2,8 +2,8 @@
 //! file system but files, and costs a copy per layer, unless the file system shares blocks between copies.
 //!
 //! ```text
-//! layers/<id>/tree          the image up to and including a layer
-//! containers/<id>/tree      the root of a container
+//! layers/<id>               the image up to and including a layer
+//! containers/<id>           the root of a container
 //! staging/ trash/           half-made and removed ones, see the shared layer store
 //! ```
 

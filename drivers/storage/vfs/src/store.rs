@@ -70,7 +70,7 @@ impl Store for VfsStore {
     }
 
     fn usage(&self, id: &str) -> Result<Usage> {
-        let usage = self.layers.usage(id, "tree").map_err(Error::from)?;
+        let usage = self.layers.usage(id).map_err(Error::from)?;
         Ok(Usage { bytes: usage.bytes, inodes: usage.inodes })
     }
 
@@ -115,10 +115,10 @@ impl VfsStore {
 
     /// A half-made layer with a copy of another's tree. A copy that fails is thrown away at once: the disk may be full.
     fn grow(&self, sort: Sort, id: &str, source: Option<&Path>, mode: CopyMode) -> Result<PathBuf, Error> {
-        let tree = self.layers.begin(sort, id)?.join("tree");
+        let tree = self.layers.begin(sort, id)?;
         let done = match source {
             Some(source) => self.fill(id, source, &tree, mode),
-            None => make_root(&tree),
+            None => open_to_all(&tree),
         };
         match done {
             Ok(()) => Ok(tree),
@@ -131,7 +131,6 @@ impl VfsStore {
     }
 
     fn fill(&self, id: &str, source: &Path, tree: &Path, mode: CopyMode) -> Result<(), TreeError> {
-        make_root(tree)?;
         let report = copy_tree(source, tree, mode)?;
         self.tell(id, &report);
         Ok(())
@@ -152,14 +151,14 @@ impl VfsStore {
 
     fn layer(&self, of: &str, id: &str) -> Result<PathBuf, Error> {
         if self.layers.has(Sort::Image, id)? {
-            return Ok(self.layers.path(Sort::Image, id).join("tree"));
+            return Ok(self.layers.path(Sort::Image, id));
         }
         Err(Error::MissingLayer { of: of.to_owned(), layer: id.to_owned() })
     }
 
     fn container(&self, id: &str) -> Result<PathBuf, Error> {
         if self.layers.has(Sort::Container, id)? {
-            return Ok(self.layers.path(Sort::Container, id).join("tree"));
+            return Ok(self.layers.path(Sort::Container, id));
         }
         Err(LayersError::Missing(id.to_owned()).into())
     }
@@ -169,8 +168,8 @@ impl VfsStore {
     }
 }
 
-fn make_root(tree: &Path) -> Result<(), TreeError> {
-    std::fs::create_dir(tree).map_err(|e| TreeError::new("create", tree, e))?;
+/// The root of a tree without a parent.
+fn open_to_all(tree: &Path) -> Result<(), TreeError> {
     let mode = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(tree, mode).map_err(|e| TreeError::new("set the mode of", tree, e))
 }

@@ -1,0 +1,6 @@
+//! What every storage driver must do, by the shared suite.
+
+#[test]
+fn conforms() {
+    gantry_plugin_testkit::storage::suite(gantry_driver_storage_vfs::Vfs::default);
+}
