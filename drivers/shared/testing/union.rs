@@ -101,7 +101,8 @@ fn opaque(target: &LayerTarget, name: &str) {
         return fs::create_dir(&path).unwrap();
     }
     fs::create_dir(&path).unwrap();
-    set_attribute(&path, "trusted.overlay.opaque", b"y");
+    let user = target.whiteouts == Whiteouts::OVERLAY_USER;
+    set_attribute(&path, if user { "user.overlay.opaque" } else { "trusted.overlay.opaque" }, b"y");
 }
 
 pub fn set_attribute(path: &Path, name: &str, value: &[u8]) {

@@ -160,3 +160,30 @@ fn facts_as_docker_shows_them() {
     let keys: Vec<&str> = status.iter().map(|(k, _)| k.as_str()).collect();
     assert_eq!(keys, ["Backing Filesystem", "Supports d_type", "Using metacopy", "Native Overlay Diff", "userxattr"]);
 }
+
+/// The cases again, by this very program in a user namespace: attributes are `user.overlay.*` there.
+#[test]
+fn in_a_user_namespace() {
+    const INSIDE: &str = "GANTRY_TEST_USER_NAMESPACE";
+    if std::env::var_os(INSIDE).is_some() {
+        let dir = tempfile::tempdir().unwrap();
+        let status = open(dir.path()).status();
+        return assert!(status.contains(&("userxattr".to_owned(), "true".to_owned())), "{status:?}");
+    }
+    if !std::process::Command::new("unshare").args(["-Urm", "true"]).status().is_ok_and(|s| s.success()) {
+        return eprintln!("skipped: needs unshare(1) and user namespaces");
+    }
+    let cases =
+        ["the_image", "rename", "move", "delete", "remove", "make_again", "what", "write", "one_sort", "inspection"];
+    let output = std::process::Command::new("unshare")
+        .arg("-Urm")
+        .arg(std::env::current_exe().unwrap())
+        .arg("in_a_user_namespace")
+        .args(cases.map(|c| format!("union::{c}")))
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!text.contains("running 0 tests"));
+}
