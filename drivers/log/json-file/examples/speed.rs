@@ -1,4 +1,4 @@
-//! How fast records are written and read: `cargo run --release --example speed [DIR] [RECORDS]`.
+//! How fast records are written and read: `cargo run --release --example speed [DIR] [RECORDS] [PART OF A NAME]`.
 
 use gantry_driver_log_json_file::JsonFile;
 use gantry_plugin_api::host::Host;
@@ -12,6 +12,7 @@ const BATCH: u64 = 300;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = std::env::args().nth(1).unwrap_or_else(|| ".".into());
     let count: u64 = std::env::args().nth(2).map_or(Ok(2_000_000), |text| text.parse())?;
+    let wanted = std::env::args().nth(3).unwrap_or_default();
     let plain = vec![b'x'; 100];
     let json: Vec<u8> =
         br#"{"level":"info","msg":"request done","path":"/a/b?c=1&d=2","status":200,"took":"1.25ms","id":"7f"}"#
@@ -27,6 +28,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("100 bytes, not UTF-8", &binary, count / 4, "2g"),
         ("16 KiB", &long, count / 60, "2g"),
     ] {
+        if !name.contains(&wanted) {
+            continue;
+        }
         let dir = Path::new(&dir).join("json-file-speed");
         std::fs::create_dir_all(&dir)?;
         measure(name, line, count, options, &dir)?;

@@ -20,7 +20,7 @@ const TRIES: u32 = 1000;
 /// The next newer file.
 pub enum Newer {
     /// Here it is.
-    Found(Source),
+    Found(Box<Source>),
     /// The file is still the newest.
     Newest,
     /// The file was deleted, so its successor cannot be told from later ones.
@@ -62,7 +62,7 @@ pub fn newer(files: &Files, source: &Source) -> Result<Newer> {
         let Some((at, mut found)) = last_before(files, index)? else { return Ok(Newer::Newest) };
         if locate(files, source)? == Some(index) && is_gap(files, at + 1..index)? {
             found.generation = source.generation + 1;
-            return Ok(Newer::Found(found));
+            return Ok(Newer::Found(Box::new(found)));
         }
     }
     Ok(Newer::Lost)

@@ -4,7 +4,7 @@
 //! a reader skip the whole file; the number of the plain file's inode lets a follower that was reading it find its place.
 
 use crate::error::{Context, JsonFileError, Result};
-use crate::files::{Files, remove};
+use crate::files::{Files, if_exists, remove};
 use crate::stamp::{Clock, Stamper};
 use crate::tail::last_time;
 use flate2::{Compression, GzBuilder};
@@ -88,7 +88,7 @@ impl Drop for Compressor {
 fn compress(files: &Files, stop: &AtomicBool) -> Result<()> {
     let plain = files.plain(1);
     let act = || -> io::Result<()> {
-        let from = File::open(&plain)?;
+        let Some(from) = if_exists(File::open(&plain))? else { return Ok(()) };
         if copy(&from, &files.unfinished(), stop)? {
             fs::rename(files.unfinished(), files.compressed(1))?;
             return fs::remove_file(&plain);

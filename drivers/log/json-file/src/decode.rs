@@ -92,15 +92,18 @@ pub fn fast(text: &[u8], clock: &mut Clock) -> Option<Record> {
 #[inline]
 fn body(text: &[u8]) -> Option<(Range<usize>, usize, bool)> {
     let (mut at, mut escaped) = (HEAD.len(), false);
+    let mut hit = at + memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
     loop {
-        let hit = at + memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
         if text[hit] == b'"' {
             return Some((HEAD.len()..hit, hit, escaped));
         }
         if text.get(hit + 1..hit + 3)? == b"n\"" {
             return Some((HEAD.len()..hit, hit + 2, escaped));
         }
-        (at, escaped) = (hit + 2, true);
+        at = hit + 2;
+        escaped = true;
+        // Where there was one there are more, near by.
+        hit = at + escape::quote_or_backslash(text.get(at..)?)?;
     }
 }
 

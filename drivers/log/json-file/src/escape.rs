@@ -7,6 +7,8 @@ use std::str;
 
 /// Bytes looked at together.
 const CHUNK: usize = 32;
+/// The same where escapes are near.
+const STEP: usize = 8;
 
 /// Appends `bytes`, escaped; false when they are not UTF-8 and what was appended therefore has lost something.
 #[inline]
@@ -31,31 +33,71 @@ fn push_rest(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
 
 fn push_text(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
-    loop {
-        let plain = prefix(rest, not_text);
-        out.extend_from_slice(&rest[..plain]);
+    out.reserve(rest.len() + rest.len() / 8 + CHUNK);
+    while !rest.is_empty() {
+        // Where there was one character to escape there are more, near by: then short steps are quicker.
+        let plain = match rest.first_chunk::<STEP>() {
+            Some(step) => push_step(out, step),
+            None => push_plain(out, rest),
+        };
         rest = &rest[plain..];
-        if rest.is_empty() {
-            return;
+        if plain == STEP {
+            let plain = push_plain(out, rest);
+            rest = &rest[plain..];
         }
-        let used = push_special(out, rest);
-        rest = &rest[used..];
+        if !rest.is_empty() && not_text(rest[0]) {
+            let used = push_special(out, rest);
+            rest = &rest[used..];
+        }
     }
 }
 
+/// Appends what of the step needs no escape.
+#[inline(always)]
+fn push_step(out: &mut Vec<u8>, step: &[u8; STEP]) -> usize {
+    let plain = first(step, not_text_in);
+    let start = out.len();
+    // A fixed size makes this a plain store instead of a call.
+    out.extend_from_slice(step);
+    out.truncate(start + plain);
+    plain
+}
+
+#[inline]
+fn push_plain(out: &mut Vec<u8>, rest: &[u8]) -> usize {
+    let plain = prefix(rest, not_text);
+    out.extend_from_slice(&rest[..plain]);
+    plain
+}
+
 /// Escapes the character at the start of `rest`, which [`not_text`] found; answers its length.
+#[inline(always)]
 fn push_special(out: &mut Vec<u8>, rest: &[u8]) -> usize {
-    match rest[0] {
-        byte @ (b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
-        b'\n' => out.extend_from_slice(b"\\n"),
-        b'\r' => out.extend_from_slice(b"\\r"),
-        0xe2 => return push_separator(out, rest),
-        byte => {
-            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]])
-        }
+    if rest[0] == 0xe2 {
+        return push_separator(out, rest);
     }
+    let (text, length) = &ESCAPES[usize::from(rest[0] & 0x7f)];
+    let start = out.len();
+    out.extend_from_slice(text);
+    out.truncate(start + usize::from(*length));
     1
 }
+
+/// The escape of each ASCII character that has one, and its length.
+const ESCAPES: [([u8; 8], u8); 128] = {
+    let mut table = [(*b"\\u00    ", 6); 128];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte].0[4] = HEX[byte >> 4];
+        table[byte].0[5] = HEX[byte & 15];
+        byte += 1;
+    }
+    table[b'"' as usize] = (*b"\\\"      ", 2);
+    table[b'\\' as usize] = (*b"\\\\      ", 2);
+    table[b'\n' as usize] = (*b"\\n      ", 2);
+    table[b'\r' as usize] = (*b"\\r      ", 2);
+    table
+};
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
@@ -104,27 +146,94 @@ fn prefix(bytes: &[u8], stop: impl Fn(u8) -> bool + Copy) -> usize {
     clean + rest.iter().position(|byte| stop(*byte)).unwrap_or(rest.len())
 }
 
+/// Where the first byte is for which `found` answers a bit; [`STEP`] when there is none.
+#[inline(always)]
+fn first(step: &[u8; STEP], found: impl Fn(u64) -> u64) -> usize {
+    found(u64::from_le_bytes(*step)).trailing_zeros() as usize / 8
+}
+
+/// Each byte of a word the same.
+const fn all(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// The highest bit of each byte that is zero. Borrowing may set bits behind the first one, which is exact.
+#[inline(always)]
+fn zeros(word: u64) -> u64 {
+    below(word, 1)
+}
+
+/// The highest bit of each byte below a limit of at most 128; as with [`zeros`] the first one is exact.
+#[inline(always)]
+fn below(word: u64, limit: u8) -> u64 {
+    word.wrapping_sub(all(limit)) & !word & all(0x80)
+}
+
+/// [`not_text`] for eight bytes.
+#[inline(always)]
+fn not_text_in(word: u64) -> u64 {
+    below(word, 0x20)
+        | zeros((word & all(0xfd)) ^ all(b'<'))
+        | zeros((word & all(0xfb)) ^ all(b'"'))
+        | zeros(word ^ all(b'\\'))
+        | zeros(word ^ all(0xe2))
+}
+
 #[inline(always)]
 fn any(chunk: &[u8; CHUNK], stop: impl Fn(u8) -> bool) -> bool {
     chunk.iter().fold(0u8, |found, byte| found | u8::from(stop(*byte))) != 0
+}
+
+/// Where the first quote or backslash is.
+#[inline]
+pub fn quote_or_backslash(text: &[u8]) -> Option<usize> {
+    let stop = |word| zeros(word ^ all(b'"')) | zeros(word ^ all(b'\\'));
+    match text.first_chunk::<STEP>().map_or(STEP, |step| first(step, stop)) {
+        STEP => memchr::memchr2(b'"', b'\\', text),
+        near => Some(near),
+    }
 }
 
 /// Undoes the escapes of the inside of a JSON string within `text` itself; answers the new length, `None` when an escape
 /// is not JSON's. What is unescaped is never longer than what was escaped.
 pub fn undo(text: &mut [u8]) -> Option<usize> {
     let (mut from, mut to) = (0, 0);
-    while let Some(plain) = memchr::memchr(b'\\', &text[from..]) {
-        text.copy_within(from..from + plain, to);
+    while from < text.len() {
+        let plain = memchr_near(&text[from..]);
+        copy_down(text, from, to, plain);
         (from, to) = (from + plain, to + plain);
-        let (character, used) = unescape(&text[from..])?;
-        let mut bytes = [0; 4];
-        let bytes = character.encode_utf8(&mut bytes).as_bytes();
-        text[to..to + bytes.len()].copy_from_slice(bytes);
-        (from, to) = (from + used, to + bytes.len());
+        if from < text.len() {
+            let (character, used) = unescape(&text[from..])?;
+            let length = if character.is_ascii() {
+                text[to] = character as u8;
+                1
+            } else {
+                character.encode_utf8(&mut text[to..from + used]).len()
+            };
+            (from, to) = (from + used, to + length);
+        }
     }
-    let rest = text.len() - from;
-    text.copy_within(from.., to);
-    Some(to + rest)
+    Some(to)
+}
+
+/// How many bytes there are before a backslash.
+#[inline(always)]
+fn memchr_near(text: &[u8]) -> usize {
+    match text.first_chunk::<STEP>().map_or(STEP, |step| first(step, |word| zeros(word ^ all(b'\\')))) {
+        STEP => memchr::memchr(b'\\', text).unwrap_or(text.len()),
+        near => near,
+    }
+}
+
+/// Moves bytes to a lower place, the few between two escapes without a call.
+#[inline(always)]
+fn copy_down(text: &mut [u8], from: usize, to: usize, length: usize) {
+    if length >= STEP {
+        return text.copy_within(from..from + length, to);
+    }
+    for place in 0..length {
+        text[to + place] = text[from + place];
+    }
 }
 
 /// The character an escape stands for, and the escape's length. Half a surrogate pair stands for U+FFFD.

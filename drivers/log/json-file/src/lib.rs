@@ -10,6 +10,7 @@
 //! [`tail`]) and decodes in place ([`window`], [`decode`]).
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod chain;
 mod compress;

@@ -87,7 +87,11 @@ impl Reader {
         };
         self.sources.retain(|source| !old(source));
         let mut end = (0, 0);
-        for source in self.sources.iter_mut().filter(|source| !source.is_compressed()) {
+        for source in &mut self.sources {
+            if source.is_compressed() {
+                end = (source.generation, u64::MAX);
+                continue;
+            }
             let size = source.size();
             let path = source.path.clone();
             let size = whole_size(source.file(), size).context(JsonFileError::read, &path)?;
@@ -196,13 +200,14 @@ impl Reader {
         while self.may_hold_more() {
             let Some(newest) = self.sources.back() else {
                 self.sources = chain::open_all(&self.files)?;
-                return Ok(self.enter());
+                self.enter();
+                return Ok(());
             };
             if chain::is_current(&self.files, newest) {
                 break;
             }
             match chain::newer(&self.files, newest)? {
-                Newer::Found(source) => self.sources.push_back(source),
+                Newer::Found(source) => self.sources.push_back(*source),
                 Newer::Newest => break,
                 Newer::Lost => return self.catch_up(newest.generation),
             }
@@ -216,12 +221,17 @@ impl Reader {
         count <= self.max_file + 1 || (count < MOST_FILES && bytes() < MOST_BYTES)
     }
 
-    /// All files known were deleted, so all that exist are newer.
+    /// The newest file known was deleted. The current one is newer for certain; of the others their generation tells.
     fn catch_up(&mut self, generation: u64) -> Result<()> {
-        let newer = chain::open_all(&self.files)?;
-        if let Some(missed) = newer.front().map(|oldest| oldest.generation.saturating_sub(generation + 1))
-            && missed > 0
-        {
+        let mut newer = chain::open_all(&self.files)?;
+        let current = newer.pop_back_if(|newest| newest.path == self.files.current());
+        newer.retain(|source| source.generation > generation);
+        if let Some(mut current) = current {
+            current.generation = current.generation.max(generation + 1);
+            newer.push_back(current);
+        }
+        let missed = newer.front().map_or(0, |oldest| oldest.generation - generation - 1);
+        if missed > 0 {
             self.host.warn(&format!("{missed} files of log {} were deleted unread", self.files.current().display()));
             self.host.count("follow_missed_files", missed);
         }

@@ -106,13 +106,34 @@ impl Clock {
 /// `.123` as nanoseconds, and its length; no fraction counts as zero.
 #[inline]
 fn fraction(text: &[u8]) -> Option<(u64, usize)> {
-    if text.first() != Some(&b'.') {
-        return Some((0, 0));
+    let Some((b'.', digits)) = text.split_first() else { return Some((0, 0)) };
+    match digits.first_chunk::<8>().and_then(eight_digits) {
+        Some(value) => match digits.get(8) {
+            Some(ninth) if ninth.is_ascii_digit() => Some((value * 10 + u64::from(ninth - b'0'), 10)),
+            _ => Some((value * 10, 9)),
+        },
+        None => few_digits(digits),
     }
-    let digits = text[1..].iter().take(10).take_while(|b| b.is_ascii_digit());
-    let (value, count) = digits.fold((0u64, 0usize), |(v, n), b| (v * 10 + u64::from(b - b'0'), n + 1));
-    const SCALE: [u64; 10] = [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
-    (1..=9).contains(&count).then(|| (value * SCALE[count], count + 1))
+}
+
+#[inline(never)]
+fn few_digits(digits: &[u8]) -> Option<(u64, usize)> {
+    let digits = digits.iter().take(8).take_while(|byte| byte.is_ascii_digit());
+    let (value, count) = digits.fold((0u64, 0u32), |(value, count), b| (value * 10 + u64::from(b - b'0'), count + 1));
+    (count > 0).then(|| (value * 10u64.pow(9 - count), count as usize + 1))
+}
+
+/// Eight digits at once: pairs, then fours, then all are joined within one word.
+#[inline]
+fn eight_digits(text: &[u8; 8]) -> Option<u64> {
+    let word = u64::from_le_bytes(*text) ^ 0x3030_3030_3030_3030;
+    // A byte above 9 carries into its highest bit.
+    if (word.wrapping_add(0x7676_7676_7676_7676) | word) & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    let pairs = (word * 10 + (word >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
 }
 
 /// `+02:00` as seconds east of Greenwich.
@@ -134,13 +155,15 @@ fn seconds(text: &[u8; WHOLE]) -> Option<u64> {
     }
     let (year, month, day) = (number(&text[..4])?, number(&text[5..7])?, number(&text[8..10])?);
     let (hour, minute, second) = (number(&text[11..13])?, number(&text[14..16])?, number(&text[17..19])?);
-    let possible = (1970..=2500).contains(&year)
+    let possible = (1970..=2554).contains(&year)
         && (1..=12).contains(&month)
         && (1..=31).contains(&day)
         && hour < 24
         && minute < 60
         && second <= 60;
-    possible.then(|| days(year, month, day) * DAY + hour * 3600 + minute * 60 + second)
+    let seconds = || days(year, month, day) * DAY + hour * 3600 + minute * 60 + second;
+    // What does not fit into 64 bits of nanoseconds is no time of ours.
+    possible.then(seconds).filter(|seconds| *seconds < u64::MAX / SECOND)
 }
 
 fn number(text: &[u8]) -> Option<u64> {

@@ -60,10 +60,10 @@ impl Writer {
         let files = Files::of(container);
         let path = files.current();
         let mut mark = Mark::load(&files)?;
-        let file = if mark.rotating { rotate::finish(&files, &settings, &mut mark)? } else { files.open_current()? };
+        let place = resume.and_then(Place::of);
+        let file = open_current(&files, &settings, &mut mark, place)?;
         let uncompressed = rotate::tidy(&files, &settings)?;
         resume::mend(&file, &path, resume.is_some())?;
-        let place = resume.and_then(Place::of);
         let beyond = place.map_or(Ok(0), |place| resume::beyond(&file, &path, &mark, place))?;
         let meta = file.metadata().context(JsonFileError::read, &path)?;
         let mut compressor = Compressor::new(host);
@@ -172,6 +172,22 @@ impl Writer {
     fn was_moved(&self) -> bool {
         std::fs::metadata(&self.path).map_or(true, |meta| meta.ino() != self.inode)
     }
+}
+
+/// Finishes what a killed predecessor began. A file that others have deleted meanwhile begins a new generation.
+fn open_current(files: &Files, settings: &Settings, mark: &mut Mark, place: Option<Place>) -> Result<File> {
+    if mark.rotating {
+        return rotate::finish(files, settings, mark);
+    }
+    let was_rotated = || mark.generation > 0 || files.plain(1).exists() || files.compressed(1).exists();
+    let deleted = !files.current().exists() && was_rotated();
+    let file = files.open_current()?;
+    if deleted {
+        let before = place.map_or(0, |place| place.stored);
+        *mark = Mark { generation: mark.generation + 1, before, rotating: false };
+        mark.store(files)?;
+    }
+    Ok(file)
 }
 
 /// Writes until everything is written or the kernel refuses; answers how much is.

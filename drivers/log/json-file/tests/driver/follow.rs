@@ -144,3 +144,23 @@ fn a_record_is_delivered_only_when_it_is_whole() {
     assert_eq!(numbers(&got), [0, 1, 0]);
     assert_eq!(log.warnings.0.lock().unwrap().len(), 1);
 }
+
+#[test]
+fn a_deleted_file_is_followed_into_the_next_and_older_ones_are_not_read_again() {
+    for restart in [false, true] {
+        let log = Log::new(&[("max-size", "1k"), ("max-file", "9")]);
+        let mut sink = log.sink();
+        write(&mut *sink, &lines(0..25), 10, 1);
+        let (mut reader, mut got) = (log.reader(FOLLOW), Vec::new());
+        while next(&mut *reader, 100, 0, &mut got) == ReadState::MORE {}
+        std::fs::remove_file(log.path("")).unwrap();
+        assert_eq!(next(&mut *reader, 100, 0, &mut got), ReadState::IDLE);
+        if restart {
+            sink = log.sink();
+        }
+        write(&mut *sink, &lines(25..60), 10, 26);
+        while next(&mut *reader, 100, 0, &mut got) == ReadState::MORE {}
+        assert_eq!(numbers(&got), (0..60).collect::<Vec<_>>());
+        assert!(log.warnings.0.lock().unwrap().is_empty());
+    }
+}

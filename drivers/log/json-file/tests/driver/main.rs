@@ -1,5 +1,7 @@
 //! The driver through its trait, on real files.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 mod conformance;
 mod damage;
