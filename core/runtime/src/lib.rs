@@ -7,6 +7,7 @@
 //! a system call's work.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod build;
 mod caps;

@@ -1,5 +1,7 @@
 //! Limits and control of a container's cgroup. Needs root; skips with a message otherwise.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{Container, able, run_ok};

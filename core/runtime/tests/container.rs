@@ -1,5 +1,7 @@
 //! Real containers. Needs root; skips with a message otherwise.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{Container, able, output, run_ok};
@@ -432,4 +434,35 @@ fn the_end_of_the_keeper_ends_an_init_at_the_gate() {
     drop(launched);
     let exit = gantry_sys::pidfd::wait_pid(pid, 0).unwrap().unwrap();
     assert_eq!(exit, gantry_sys::pidfd::Exit::Code(125));
+}
+
+#[test]
+fn a_terminal_is_the_controlling_one_and_has_a_name() {
+    if !able() {
+        return;
+    }
+    let mut container =
+        Container::new("test -t 0 && test -t 1 && tty; echo $(stty size 2>&1 | wc -l); : >/dev/tty && echo controlled");
+    container.terminal = true;
+    let plan = container.plan().unwrap();
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let stdio = gantry_runtime::Stdio::terminal(pty.slave).unwrap();
+    let released = gantry_runtime::launch(&plan, stdio).unwrap().release().unwrap();
+    let mut text = Vec::new();
+    // Reading the master fails with EIO when the last slave is closed.
+    let _ = std::io::Read::read_to_end(&mut fs::File::from(pty.master), &mut text);
+    gantry_sys::pidfd::wait(std::os::fd::AsFd::as_fd(&released.pidfd), 0).unwrap();
+    assert_eq!(String::from_utf8(text).unwrap(), "/dev/console\r\n1\r\ncontrolled\r\n");
+}
+
+#[test]
+fn a_custom_profile_is_obeyed() {
+    if !able() {
+        return;
+    }
+    let json = r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 122}]}"#;
+    let mut container = Container::new("mkdir /x 2>&1; exit 0");
+    container.profile = Some(serde_json::from_str(json).unwrap());
+    assert_eq!(run_ok(&container).output, "mkdir: can't create directory '/x': Disk quota exceeded\n");
 }

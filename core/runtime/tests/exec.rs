@@ -1,5 +1,7 @@
 //! Further processes in a running container. Needs root; skips with a message otherwise.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{Container, able};

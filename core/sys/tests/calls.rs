@@ -1,5 +1,7 @@
 //! The wrappers against the running kernel. What needs root says so and skips.
 
+#![allow(clippy::unwrap_used)]
+
 use gantry_sys::pidfd::{self, Exit};
 use gantry_sys::process::{self, Forked};
 use gantry_sys::{Errno, memfd, path, pipe, protect};

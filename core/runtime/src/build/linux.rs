@@ -84,11 +84,11 @@ fn join_step(kind: Kind, path: &Path) -> Result<Step, Error> {
 pub(super) fn propagation_step(linux: &Linux) -> Result<Step, Error> {
     let word = linux.rootfs_propagation().as_deref().filter(|word| !word.is_empty());
     let (flag, recursive) = match word {
-        None => (MsFlags::MS_SLAVE.bits() as u64, true),
+        None => (MsFlags::MS_SLAVE.bits(), true),
         Some(word) => options::propagation(word)
             .ok_or_else(|| Error::invalid("rootfsPropagation", format!("unknown word {word}")))?,
     };
-    let recursive = if recursive { MsFlags::MS_REC.bits() as u64 } else { 0 };
+    let recursive = if recursive { MsFlags::MS_REC.bits() } else { 0 };
     Ok(Step::Propagation(Propagation { flags: flag | recursive }))
 }
 

@@ -90,8 +90,8 @@ fn cgroup_steps(host: &Host, cgroup: &str, mount: &SpecMount) -> Result<Vec<Step
 fn bind(source: &Path, destination: &Path, own: Attributes) -> Result<Step, Error> {
     let path = c_string("cgroup", source.as_os_str().as_bytes())?;
     let source = Source::Bind { path, recursive: false };
-    let below = Attributes { propagation: nix::mount::MsFlags::MS_PRIVATE.bits() as u64, ..Attributes::default() };
-    Ok(Step::Mount(Mount { source, target: target(destination)?, own, below, optional: false }))
+    let own = Attributes { propagation: nix::mount::MsFlags::MS_PRIVATE.bits(), ..own };
+    Ok(Step::Mount(Mount { source, target: target(destination)?, own, below: Attributes::default(), optional: false }))
 }
 
 fn tmpfs(destination: &Path, set: u64) -> Result<Step, Error> {

@@ -45,7 +45,7 @@ const PROPAGATION: [(&str, MsFlags); 4] = [
 
 /// The flag of a propagation word, and whether it goes for everything below.
 pub(super) fn propagation(word: &str) -> Option<(u64, bool)> {
-    let find = |word: &str| PROPAGATION.iter().find(|(name, _)| *name == word).map(|(_, flag)| flag.bits() as u64);
+    let find = |word: &str| PROPAGATION.iter().find(|(name, _)| *name == word).map(|(_, flag)| flag.bits());
     match find(word) {
         Some(flag) => Some((flag, false)),
         None => Some((find(word.strip_prefix('r')?)?, true)),
@@ -60,7 +60,7 @@ pub(super) fn parse(target: &str, fstype: &str, options: &[String]) -> Result<Pa
         take(&mut parsed, target, option)?;
     }
     if parsed.bind && parsed.own.propagation == 0 && parsed.below.propagation == 0 {
-        parsed.below.propagation = MsFlags::MS_PRIVATE.bits() as u64;
+        parsed.below.propagation = MsFlags::MS_PRIVATE.bits();
     }
     // "ro" of a recursive bind means all of it; a writable hole below it would surprise.
     if parsed.bind && parsed.recursive && parsed.own.set & attr::MOUNT_ATTR_RDONLY != 0 {
@@ -144,10 +144,10 @@ mod tests {
     fn a_bind_is_private_and_wholly_read_only_by_default() {
         let parsed = parse_words("bind", &["rbind", "ro"]);
         assert!(parsed.bind && parsed.recursive);
-        assert_eq!(parsed.below.propagation, MsFlags::MS_PRIVATE.bits() as u64);
+        assert_eq!(parsed.below.propagation, MsFlags::MS_PRIVATE.bits());
         assert_eq!(parsed.below.set, attr::MOUNT_ATTR_RDONLY);
         let parsed = parse_words("bind", &["rbind", "rslave"]);
-        assert_eq!(parsed.below.propagation, MsFlags::MS_SLAVE.bits() as u64);
+        assert_eq!(parsed.below.propagation, MsFlags::MS_SLAVE.bits());
     }
 
     #[test]

@@ -134,5 +134,5 @@ fn rlimit(limit: &PosixRlimit) -> Step {
         Kind::RlimitRtprio => (libc::RLIMIT_RTPRIO, "rtprio"),
         Kind::RlimitRttime => (libc::RLIMIT_RTTIME, "rttime"),
     };
-    Step::Rlimit(Rlimit { resource: resource as u32, soft: limit.soft(), hard: limit.hard(), name: name.into() })
+    Step::Rlimit(Rlimit { resource, soft: limit.soft(), hard: limit.hard(), name: name.into() })
 }

@@ -36,12 +36,12 @@ pub(super) fn read_only_step(spec: &Spec) -> Option<Step> {
 }
 
 fn is_bind(mount: &RootMount) -> bool {
-    mount.fstype == "bind" || mount.flags & MsFlags::MS_BIND.bits() as u64 != 0
+    mount.fstype == "bind" || mount.flags & MsFlags::MS_BIND.bits() != 0
 }
 
 fn source(mount: &RootMount) -> Result<Source, Error> {
     if is_bind(mount) {
-        let recursive = mount.flags & MsFlags::MS_REC.bits() as u64 != 0;
+        let recursive = mount.flags & MsFlags::MS_REC.bits() != 0;
         return Ok(Source::Bind { path: text(&mount.source)?, recursive });
     }
     let mut options = Vec::new();
@@ -83,7 +83,7 @@ fn attributes(flags: u64) -> u64 {
         (MsFlags::MS_NOATIME, attr::MOUNT_ATTR_NOATIME),
         (MsFlags::MS_NODIRATIME, attr::MOUNT_ATTR_NODIRATIME),
     ];
-    let wanted = table.iter().filter(|(flag, _)| flags & flag.bits() as u64 != 0);
+    let wanted = table.iter().filter(|(flag, _)| flags & flag.bits() != 0);
     wanted.fold(0, |all, (_, bit)| all | bit)
 }
 
@@ -92,7 +92,7 @@ fn below(mount: &RootMount) -> Result<Mount, Error> {
         source: source(mount)?,
         target: text(&format!("/{}", mount.target.trim_start_matches('/')))?,
         own: Attributes { set: attributes(mount.flags), ..Attributes::default() },
-        below: Attributes { propagation: MsFlags::MS_PRIVATE.bits() as u64, ..Attributes::default() },
+        below: Attributes { propagation: MsFlags::MS_PRIVATE.bits(), ..Attributes::default() },
         optional: false,
     })
 }
@@ -107,7 +107,6 @@ fn classic(mount: &RootMount) -> Result<Option<Classic>, Error> {
     for (key, value) in &mount.options {
         match (key.as_str(), value) {
             ("lowerdir+", Some(value)) => lowers.push(escape(value, true)),
-            (key, Some(value)) if key == "lowerdir" => words.push(format!("lowerdir={}", escape(value, false))),
             (key, Some(value)) => words.push(format!("{key}={}", escape(value, false))),
             (key, None) => words.push(key.to_owned()),
         }

@@ -91,3 +91,41 @@ pub(crate) fn attach(cgroup: BorrowedFd<'_>, program: &[u64]) -> Result<(), Errn
     let loaded = gantry_sys::bpf::load_device_filter(program)?;
     gantry_sys::bpf::attach_device_filter(cgroup, loaded.as_fd())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::{detect, manager_on};
+    use std::fs::File;
+
+    #[test]
+    fn a_hopeless_rule_ends_the_program() {
+        let rules = crate::spec::default_devices().unwrap();
+        let program = device_filter(&rules);
+        let answers = program.iter().filter(|i| **i as u8 == EXIT).count();
+        assert_eq!(answers, rules.len());
+    }
+
+    #[test]
+    fn the_kernel_takes_it_and_it_refuses() {
+        if !nix::unistd::geteuid().is_root() {
+            return eprintln!("skipped: needs root");
+        }
+        let Ok(host) = detect() else { return eprintln!("skipped: no cgroups") };
+        let Some(unified) = host.hierarchies.iter().find(|hierarchy| hierarchy.unified) else {
+            return eprintln!("skipped: no version 2 hierarchy");
+        };
+        let name = format!("gantry-test-bpf-{}", std::process::id());
+        let directory = unified.mount.join(&name);
+        std::fs::create_dir(&directory).unwrap();
+        let handle = File::open(&directory).unwrap();
+        attach(handle.as_fd(), &device_filter(&crate::spec::default_devices().unwrap())).unwrap();
+        let script = format!(
+            "echo 0 >{}/cgroup.procs; : >/dev/null && : </dev/zero && echo ok; (: </dev/kmsg) 2>/dev/null || echo refused",
+            directory.display()
+        );
+        let shell = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        manager_on(&host, &name).remove().unwrap();
+        assert_eq!(String::from_utf8_lossy(&shell.stdout), "ok\nrefused\n");
+    }
+}

@@ -68,16 +68,25 @@ pub(crate) fn open_target(root: BorrowedFd<'_>, path: &CStr, kind: Target) -> Re
     open_in_root(root, path, libc::O_PATH).about(Act::Open, path.to_bytes())
 }
 
+/// Usually only the last component is missing, so its parent is tried before the whole walk.
 fn make(root: BorrowedFd<'_>, path: &CStr, kind: Target) -> Result<()> {
-    if kind == Target::Directory {
-        return ensure_directory(root, path.to_bytes(), 0).map(drop);
-    }
-    let (parent, name) = split(path.to_bytes());
-    let parent = ensure_directory(root, parent, 0)?;
+    let (parent_path, name) = split(path.to_bytes());
+    let mut above = PathBuffer::new();
+    above.push(parent_path)?;
+    let parent = match open_in_root(root, above.as_c_str(), libc::O_PATH | libc::O_DIRECTORY) {
+        Err(Errno::ENOENT) => ensure_directory(root, parent_path, 0)?,
+        other => other?,
+    };
     let mode = Mode::from_bits_truncate(0o755);
-    match with_name(name, |name| mknodat(&parent, name, SFlag::S_IFREG, mode, 0)) {
-        Err(Errno::EEXIST) => Ok(()),
-        other => other,
+    let made = with_name(name, |name| match kind {
+        Target::Directory => mkdirat(&parent, name, mode),
+        Target::File => mknodat(&parent, name, SFlag::S_IFREG, mode, 0),
+    });
+    match (made, kind) {
+        // Something is there that does not resolve: a dangling symlink.
+        (Err(Errno::EEXIST), Target::Directory) => ensure_directory(root, path.to_bytes(), 0).map(drop),
+        (Err(Errno::EEXIST), Target::File) => Ok(()),
+        (other, _) => other,
     }
 }
 

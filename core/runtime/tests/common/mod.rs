@@ -1,6 +1,6 @@
 //! A busybox root file system and a container of its own for each test.
 
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use gantry_runtime::{
     Error, ExecRequest, PlanRequest, RootMount, Seccomp, Stdio, Warning, cgroup, default_spec, exec, launch, plan,
@@ -50,6 +50,7 @@ pub struct Container {
     pub seccomp_cache: bool,
     pub profile: Option<oci_spec::runtime::LinuxSeccomp>,
     pub unconfined: bool,
+    pub terminal: bool,
     pub root: Option<Vec<RootMount>>,
 }
 
@@ -63,8 +64,16 @@ impl Container {
         let id = format!("rt-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut spec = default_spec();
         spec.set_hostname(Some("box".into()));
-        let mut container =
-            Container { spec, dir, id, seccomp_cache: false, profile: None, unconfined: false, root: None };
+        let mut container = Container {
+            spec,
+            dir,
+            id,
+            seccomp_cache: false,
+            profile: None,
+            unconfined: false,
+            terminal: false,
+            root: None,
+        };
         container.args(&["sh", "-c", script]);
         container
     }
@@ -126,7 +135,7 @@ impl Container {
                 Some(profile) => Seccomp::Profile(profile),
                 None => Seccomp::Default,
             },
-            terminal: false,
+            terminal: self.terminal,
         };
         let plan = plan(&request)?;
         let bytes = plan.to_bytes()?;
@@ -218,7 +227,7 @@ fn make_rootfs(root: &Path) {
     fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
     let applets = [
         "sh", "cat", "ls", "id", "hostname", "mount", "touch", "sleep", "grep", "true", "stat", "mknod", "readlink",
-        "wc", "ps", "test", "dd", "dmesg", "unshare", "tty", "ulimit", "chroot", "echo", "umask", "mkdir",
+        "wc", "ps", "test", "dd", "dmesg", "unshare", "tty", "ulimit", "chroot", "echo", "stty", "umask", "mkdir",
     ];
     for applet in applets {
         symlink("busybox", root.join("bin").join(applet)).unwrap();
