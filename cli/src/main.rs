@@ -1,3 +1,19 @@
-//! The gantry command.
+//! The gantry command: what was typed (`args`), what it means for the engine (`cmd`), what is said (`out`).
 
-fn main() {}
+mod app;
+mod args;
+mod cmd;
+mod out;
+mod settings;
+mod signals;
+mod terminal;
+
+fn main() {
+    leave(app::run());
+}
+
+/// Ends the process at once: threads of drivers that were given up on must not keep it, nor run its exit handlers.
+fn leave(code: i32) -> ! {
+    // SAFETY: `_exit` has no preconditions; everything of ours is written when it is called.
+    unsafe { libc::_exit(code) }
+}

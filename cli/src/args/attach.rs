@@ -13,9 +13,12 @@ pub struct AttachArgs {
 
 /// The flags.
 pub const FLAGS: &[Flag<AttachArgs>] = &[
-    Flag::value("detach-keys", "string", "Keys that disconnect from the container", |a, v| put(&mut a.detach_keys, v)),
-    Flag::switch("no-stdin", "Do not send STDIN", |a, on| a.no_stdin = on),
-    Flag::switch("sig-proxy", "Pass signals on to the process", |a, on| a.no_sig_proxy = !on).default("true"),
+    Flag::<AttachArgs>::value("detach-keys", "string", "Keys that disconnect from the container", |a, v| {
+        put(&mut a.detach_keys, v)
+    }),
+    Flag::<AttachArgs>::switch("no-stdin", "Do not send STDIN", |a, on| a.no_stdin = on),
+    Flag::<AttachArgs>::switch("sig-proxy", "Pass signals on to the process", |a, on| a.no_sig_proxy = !on)
+        .default("true"),
 ];
 
 /// `gantry attach`.

@@ -10,7 +10,7 @@ pub struct ShowArgs {
 
 /// The flags of `config show`.
 pub const SHOW_FLAGS: &[Flag<ShowArgs>] =
-    &[Flag::switch("origin", "Say where each value comes from", |a, on| a.origin = on)];
+    &[Flag::<ShowArgs>::switch("origin", "Say where each value comes from", |a, on| a.origin = on)];
 
 /// `gantry config check`.
 pub const CHECK: Info = Info::new(&["config check"], "[FILE]", "Report all faults of the configuration")

@@ -2,7 +2,7 @@
 
 use super::values::{add, push, put};
 use super::{ANY, Choices, Flag, Info};
-use gantry_model::env;
+use gantry_engine::model::env;
 
 /// See the table.
 #[derive(Debug, Default)]
@@ -20,19 +20,23 @@ pub struct ExecArgs {
 
 /// The flags.
 pub const FLAGS: &[Flag<ExecArgs>] = &[
-    Flag::switch("detach", "Run in the background", |a, on| a.detach = on).short('d'),
-    Flag::value("detach-keys", "string", "Keys that disconnect from the command", |a, v| put(&mut a.detach_keys, v)),
-    Flag::value("env", "list", "Set a variable, or pass it on", |a, v| {
+    Flag::<ExecArgs>::switch("detach", "Run in the background", |a, on| a.detach = on).short('d'),
+    Flag::<ExecArgs>::value("detach-keys", "string", "Keys that disconnect from the command", |a, v| {
+        put(&mut a.detach_keys, v)
+    }),
+    Flag::<ExecArgs>::value("env", "list", "Set a variable, or pass it on", |a, v| {
         add(&mut a.env, env::parse_variable(v, |name| std::env::var(name).ok()))
     })
     .short('e'),
-    Flag::value("env-file", "list", "Read variables from a file", |a, v| push(&mut a.env_files, v))
+    Flag::<ExecArgs>::value("env-file", "list", "Read variables from a file", |a, v| push(&mut a.env_files, v))
         .choices(Choices::Files),
-    Flag::switch("interactive", "Keep STDIN open", |a, on| a.interactive = on).short('i'),
-    Flag::switch("privileged", "Give all rights to the command", |a, on| a.privileged = on),
-    Flag::switch("tty", "Allocate a terminal", |a, on| a.tty = on).short('t'),
-    Flag::value("user", "string", "User inside (name or number[:group])", |a, v| put(&mut a.user, v)).short('u'),
-    Flag::value("workdir", "string", "Working directory inside", |a, v| put(&mut a.working_dir, v)).short('w'),
+    Flag::<ExecArgs>::switch("interactive", "Keep STDIN open", |a, on| a.interactive = on).short('i'),
+    Flag::<ExecArgs>::switch("privileged", "Give all rights to the command", |a, on| a.privileged = on),
+    Flag::<ExecArgs>::switch("tty", "Allocate a terminal", |a, on| a.tty = on).short('t'),
+    Flag::<ExecArgs>::value("user", "string", "User inside (name or number[:group])", |a, v| put(&mut a.user, v))
+        .short('u'),
+    Flag::<ExecArgs>::value("workdir", "string", "Working directory inside", |a, v| put(&mut a.working_dir, v))
+        .short('w'),
 ];
 
 /// `gantry exec`.

@@ -18,31 +18,33 @@ pub struct Globals {
 
 /// The flags.
 pub const FLAGS: &[Flag<Globals>] = &[
-    Flag::value("config", "string", "Configuration file instead of /etc/gantry/gantry.toml", |a, v| {
+    Flag::<Globals>::value("config", "string", "Configuration file instead of /etc/gantry/gantry.toml", |a, v| {
         put(&mut a.config, v)
     })
     .choices(Choices::Files),
-    Flag::unsupported("context", "string", "Name of the context to use").short('c').hidden(),
-    Flag::switch("debug", "Tell what is being done", |a, on| a.debug = on).short('D'),
-    Flag::unsupported("host", "list", "Engine to connect to").short('H'),
-    Flag::value("log-level", "string", "What to tell (\"debug\", \"info\", \"warn\", \"error\")", level)
+    Flag::<Globals>::unsupported("context", "string", "Name of the context to use").short('c').hidden(),
+    Flag::<Globals>::switch("debug", "Tell what is being done", |a, on| a.debug = on).short('D'),
+    Flag::<Globals>::unsupported("host", "list", "Engine to connect to").short('H'),
+    Flag::<Globals>::value("log-level", "string", "What to tell (\"debug\", \"info\", \"warn\", \"error\")", level)
         .short('l')
         .default("\"warn\"")
         .choices(Choices::Words(&["debug", "info", "warn", "error"])),
-    Flag::value("plugin-dir", "list", "Directory of plugins, searched first", |a, v| push(&mut a.plugin_dirs, v))
+    Flag::<Globals>::value("plugin-dir", "list", "Directory of plugins, searched first", |a, v| {
+        push(&mut a.plugin_dirs, v)
+    })
+    .choices(Choices::Files),
+    Flag::<Globals>::value("root", "string", "Directory of images, containers and volumes", |a, v| put(&mut a.root, v))
         .choices(Choices::Files),
-    Flag::value("root", "string", "Directory of images, containers and volumes", |a, v| put(&mut a.root, v))
+    Flag::<Globals>::value("state", "string", "Directory of what dies with the boot", |a, v| put(&mut a.state, v))
         .choices(Choices::Files),
-    Flag::value("state", "string", "Directory of what dies with the boot", |a, v| put(&mut a.state, v))
-        .choices(Choices::Files),
-    Flag::value("storage-driver", "string", "Storage driver", |a, v| put(&mut a.storage_driver, v))
+    Flag::<Globals>::value("storage-driver", "string", "Storage driver", |a, v| put(&mut a.storage_driver, v))
         .choices(Choices::Drivers("storage")),
-    Flag::unsupported("tls", "", "Use TLS").hidden(),
-    Flag::unsupported("tlscacert", "string", "Trust certificates signed by this authority").hidden(),
-    Flag::unsupported("tlscert", "string", "TLS certificate").hidden(),
-    Flag::unsupported("tlskey", "string", "TLS key").hidden(),
-    Flag::unsupported("tlsverify", "", "Use TLS and verify the peer").hidden(),
-    Flag::switch("version", "Print the version and quit", |a, on| a.version = on).short('v'),
+    Flag::<Globals>::unsupported("tls", "", "Use TLS").hidden(),
+    Flag::<Globals>::unsupported("tlscacert", "string", "Trust certificates signed by this authority").hidden(),
+    Flag::<Globals>::unsupported("tlscert", "string", "TLS certificate").hidden(),
+    Flag::<Globals>::unsupported("tlskey", "string", "TLS key").hidden(),
+    Flag::<Globals>::unsupported("tlsverify", "", "Use TLS and verify the peer").hidden(),
+    Flag::<Globals>::switch("version", "Print the version and quit", |a, on| a.version = on).short('v'),
 ];
 
 fn level(globals: &mut Globals, text: &str) -> Result<(), String> {

@@ -20,23 +20,21 @@ pub struct ImagesArgs {
 
 /// The flags of `images`.
 pub const IMAGES_FLAGS: &[Flag<ImagesArgs>] = &[
-    Flag::switch("all", "Also images without a name of their own", |a, on| a.all = on).short('a'),
-    Flag::switch("digests", "Show digests", |a, on| a.digests = on),
-    Flag::value("filter", "filter", "Only what fits (key=value)", |a, v| push(&mut a.filters, v)).short('f'),
-    Flag::value("format", "string", FORMAT_HELP, |a, v| put(&mut a.format, v)),
-    Flag::switch("no-trunc", "Do not cut the output", |a, on| a.no_trunc = on),
-    Flag::switch("quiet", "Only ids", |a, on| a.quiet = on).short('q'),
-    Flag::unsupported("tree", "", "Images for several platforms as a tree"),
+    Flag::<ImagesArgs>::switch("all", "Also images without a name of their own", |a, on| a.all = on).short('a'),
+    Flag::<ImagesArgs>::switch("digests", "Show digests", |a, on| a.digests = on),
+    Flag::<ImagesArgs>::value("filter", "filter", "Only what fits (key=value)", |a, v| push(&mut a.filters, v))
+        .short('f'),
+    Flag::<ImagesArgs>::value("format", "string", FORMAT_HELP, |a, v| put(&mut a.format, v)),
+    Flag::<ImagesArgs>::switch("no-trunc", "Do not cut the output", |a, on| a.no_trunc = on),
+    Flag::<ImagesArgs>::switch("quiet", "Only ids", |a, on| a.quiet = on).short('q'),
+    Flag::<ImagesArgs>::unsupported("tree", "", "Images for several platforms as a tree"),
 ];
 
 /// `gantry images`.
-pub const IMAGES: Info = Info::new(
-    &["images", "image ls", "image list"],
-    "[OPTIONS] [REPOSITORY[:TAG]]",
-    "List images",
-)
-.arguments(0, 1)
-.choices(Choices::Images);
+pub const IMAGES: Info =
+    Info::new(&["images", "image ls", "image list"], "[OPTIONS] [REPOSITORY[:TAG]]", "List images")
+        .arguments(0, 1)
+        .choices(Choices::Images);
 
 /// `load`; see the table.
 #[derive(Debug, Default)]
@@ -47,11 +45,11 @@ pub struct LoadArgs {
 
 /// The flags of `load`.
 pub const LOAD_FLAGS: &[Flag<LoadArgs>] = &[
-    Flag::value("input", "string", "Archive or directory instead of STDIN", |a, v| put(&mut a.input, v))
+    Flag::<LoadArgs>::value("input", "string", "Archive or directory instead of STDIN", |a, v| put(&mut a.input, v))
         .short('i')
         .choices(Choices::Files),
-    Flag::unsupported("platform", "string", "Load only this platform"),
-    Flag::switch("quiet", "Do not show progress", |a, on| a.quiet = on).short('q'),
+    Flag::<LoadArgs>::unsupported("platform", "string", "Load only this platform"),
+    Flag::<LoadArgs>::switch("quiet", "Do not show progress", |a, on| a.quiet = on).short('q'),
 ];
 
 /// `gantry load`.
@@ -68,9 +66,11 @@ pub struct ImportArgs {
 
 /// The flags of `import`.
 pub const IMPORT_FLAGS: &[Flag<ImportArgs>] = &[
-    Flag::value("change", "list", "Dockerfile instruction to apply", |a, v| push(&mut a.changes, v)).short('c'),
-    Flag::value("message", "string", "Note kept in the history", |a, v| put(&mut a.message, v)).short('m'),
-    Flag::value("platform", "string", "Platform of the image", |a, v| put(&mut a.platform, v)),
+    Flag::<ImportArgs>::value("change", "list", "Dockerfile instruction to apply", |a, v| push(&mut a.changes, v))
+        .short('c'),
+    Flag::<ImportArgs>::value("message", "string", "Note kept in the history", |a, v| put(&mut a.message, v))
+        .short('m'),
+    Flag::<ImportArgs>::value("platform", "string", "Platform of the image", |a, v| put(&mut a.platform, v)),
 ];
 
 /// `gantry import`.
@@ -83,13 +83,10 @@ pub const IMPORT: Info = Info::new(
 .choices(Choices::Files);
 
 /// `gantry tag`.
-pub const TAG: Info = Info::new(
-    &["tag", "image tag"],
-    "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
-    "Give an image one more name",
-)
-.arguments(2, 2)
-.choices(Choices::Images);
+pub const TAG: Info =
+    Info::new(&["tag", "image tag"], "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", "Give an image one more name")
+        .arguments(2, 2)
+        .choices(Choices::Images);
 
 /// `rmi`; see the table.
 #[derive(Debug, Default)]
@@ -100,19 +97,17 @@ pub struct RmiArgs {
 
 /// The flags of `rmi`.
 pub const RMI_FLAGS: &[Flag<RmiArgs>] = &[
-    Flag::switch("force", "Remove it though it is in use or has several names", |a, on| a.force = on).short('f'),
-    Flag::switch("no-prune", "Keep parents without a name", |a, on| a.no_prune = on),
-    Flag::unsupported("platform", "strings", "Remove only this platform"),
+    Flag::<RmiArgs>::switch("force", "Remove it though it is in use or has several names", |a, on| a.force = on)
+        .short('f'),
+    Flag::<RmiArgs>::switch("no-prune", "Keep parents without a name", |a, on| a.no_prune = on),
+    Flag::<RmiArgs>::unsupported("platform", "strings", "Remove only this platform"),
 ];
 
 /// `gantry rmi`.
-pub const RMI: Info = Info::new(
-    &["rmi", "image rm", "image remove"],
-    "[OPTIONS] IMAGE [IMAGE...]",
-    "Remove one or more images",
-)
-.arguments(1, ANY)
-.choices(Choices::Images);
+pub const RMI: Info =
+    Info::new(&["rmi", "image rm", "image remove"], "[OPTIONS] IMAGE [IMAGE...]", "Remove one or more images")
+        .arguments(1, ANY)
+        .choices(Choices::Images);
 
 /// `history`; see the table.
 #[derive(Debug, Default)]
@@ -125,15 +120,16 @@ pub struct HistoryArgs {
 
 /// The flags of `history`.
 pub const HISTORY_FLAGS: &[Flag<HistoryArgs>] = &[
-    Flag::value("format", "string", FORMAT_HELP, |a, v| put(&mut a.format, v)),
-    Flag::switch("human", "Sizes and times for people", |a, on| a.exact = !on).short('H').default("true"),
-    Flag::switch("no-trunc", "Do not cut the output", |a, on| a.no_trunc = on),
-    Flag::unsupported("platform", "string", "Show this platform"),
-    Flag::switch("quiet", "Only ids", |a, on| a.quiet = on).short('q'),
+    Flag::<HistoryArgs>::value("format", "string", FORMAT_HELP, |a, v| put(&mut a.format, v)),
+    Flag::<HistoryArgs>::switch("human", "Sizes and times for people", |a, on| a.exact = !on)
+        .short('H')
+        .default("true"),
+    Flag::<HistoryArgs>::switch("no-trunc", "Do not cut the output", |a, on| a.no_trunc = on),
+    Flag::<HistoryArgs>::unsupported("platform", "string", "Show this platform"),
+    Flag::<HistoryArgs>::switch("quiet", "Only ids", |a, on| a.quiet = on).short('q'),
 ];
 
 /// `gantry history`.
-pub const HISTORY: Info =
-    Info::new(&["history", "image history"], "[OPTIONS] IMAGE", "Show how an image was made")
-        .arguments(1, 1)
-        .choices(Choices::Images);
+pub const HISTORY: Info = Info::new(&["history", "image history"], "[OPTIONS] IMAGE", "Show how an image was made")
+    .arguments(1, 1)
+    .choices(Choices::Images);

@@ -15,35 +15,38 @@ const HELP: &str = "How to print: 'json' or a Go template such as '{{.Id}}'";
 
 /// The flags of `inspect`.
 pub const FLAGS: &[Flag<InspectArgs>] = &[
-    Flag::value("format", "string", HELP, |a, v| put(&mut a.format, v)).short('f'),
-    Flag::switch("size", "Compute sizes of a container", |a, on| a.size = on).short('s'),
-    Flag::value("type", "string", "Look only among these (container, image, network, volume, plugin)", |a, v| {
-        put(&mut a.kind, v)
-    })
+    Flag::<InspectArgs>::value("format", "string", HELP, |a, v| put(&mut a.format, v)).short('f'),
+    Flag::<InspectArgs>::switch("size", "Compute sizes of a container", |a, on| a.size = on).short('s'),
+    Flag::<InspectArgs>::value(
+        "type",
+        "string",
+        "Look only among these (container, image, network, volume, plugin)",
+        |a, v| put(&mut a.kind, v),
+    )
     .choices(Choices::Words(&["container", "image", "network", "volume", "plugin"])),
 ];
 
 /// The flags of `container inspect`.
 pub const CONTAINER_FLAGS: &[Flag<InspectArgs>] = &[
-    Flag::value("format", "string", HELP, |a, v| put(&mut a.format, v)).short('f'),
-    Flag::switch("size", "Compute sizes", |a, on| a.size = on).short('s'),
+    Flag::<InspectArgs>::value("format", "string", HELP, |a, v| put(&mut a.format, v)).short('f'),
+    Flag::<InspectArgs>::switch("size", "Compute sizes", |a, on| a.size = on).short('s'),
 ];
 
 /// The flags of `image inspect`.
 pub const IMAGE_FLAGS: &[Flag<InspectArgs>] = &[
-    Flag::value("format", "string", HELP, |a, v| put(&mut a.format, v)).short('f'),
-    Flag::unsupported("platform", "string", "Show this platform"),
+    Flag::<InspectArgs>::value("format", "string", HELP, |a, v| put(&mut a.format, v)).short('f'),
+    Flag::<InspectArgs>::unsupported("platform", "string", "Show this platform"),
 ];
 
 /// The flags of `network inspect`.
 pub const NETWORK_FLAGS: &[Flag<InspectArgs>] = &[
-    Flag::value("format", "string", HELP, |a, v| put(&mut a.format, v)).short('f'),
-    Flag::switch("verbose", "Show more", |_, _| {}).short('v'),
+    Flag::<InspectArgs>::value("format", "string", HELP, |a, v| put(&mut a.format, v)).short('f'),
+    Flag::<InspectArgs>::switch("verbose", "Show more", |_, _| {}).short('v'),
 ];
 
 /// The flags of `volume inspect` and `plugin inspect`.
 pub const PLAIN_FLAGS: &[Flag<InspectArgs>] =
-    &[Flag::value("format", "string", HELP, |a, v| put(&mut a.format, v)).short('f')];
+    &[Flag::<InspectArgs>::value("format", "string", HELP, |a, v| put(&mut a.format, v)).short('f')];
 
 /// `gantry inspect`.
 pub const INSPECT: Info =
@@ -67,22 +70,16 @@ pub const IMAGE: Info =
         .choices(Choices::Images);
 
 /// `gantry network inspect`.
-pub const NETWORK: Info = Info::new(
-    &["network inspect"],
-    "[OPTIONS] NETWORK [NETWORK...]",
-    "Show everything about one or more networks",
-)
-.arguments(1, ANY)
-.choices(Choices::Networks);
+pub const NETWORK: Info =
+    Info::new(&["network inspect"], "[OPTIONS] NETWORK [NETWORK...]", "Show everything about one or more networks")
+        .arguments(1, ANY)
+        .choices(Choices::Networks);
 
 /// `gantry volume inspect`.
-pub const VOLUME: Info = Info::new(
-    &["volume inspect"],
-    "[OPTIONS] VOLUME [VOLUME...]",
-    "Show everything about one or more volumes",
-)
-.arguments(1, ANY)
-.choices(Choices::Volumes);
+pub const VOLUME: Info =
+    Info::new(&["volume inspect"], "[OPTIONS] VOLUME [VOLUME...]", "Show everything about one or more volumes")
+        .arguments(1, ANY)
+        .choices(Choices::Volumes);
 
 /// `gantry plugin inspect`.
 pub const PLUGIN: Info = Info::new(

@@ -13,11 +13,13 @@ pub struct StartArgs {
 
 /// The flags of `start`.
 pub const START_FLAGS: &[Flag<StartArgs>] = &[
-    Flag::switch("attach", "Show the output and pass signals on", |a, on| a.attach = on).short('a'),
-    Flag::unsupported("checkpoint", "string", "Restore from a checkpoint"),
-    Flag::unsupported("checkpoint-dir", "string", "Directory of checkpoints"),
-    Flag::value("detach-keys", "string", "Keys that disconnect from the container", |a, v| put(&mut a.detach_keys, v)),
-    Flag::switch("interactive", "Send STDIN", |a, on| a.interactive = on).short('i'),
+    Flag::<StartArgs>::switch("attach", "Show the output and pass signals on", |a, on| a.attach = on).short('a'),
+    Flag::<StartArgs>::unsupported("checkpoint", "string", "Restore from a checkpoint"),
+    Flag::<StartArgs>::unsupported("checkpoint-dir", "string", "Directory of checkpoints"),
+    Flag::<StartArgs>::value("detach-keys", "string", "Keys that disconnect from the container", |a, v| {
+        put(&mut a.detach_keys, v)
+    }),
+    Flag::<StartArgs>::switch("interactive", "Send STDIN", |a, on| a.interactive = on).short('i'),
 ];
 
 /// `gantry start`.
@@ -38,20 +40,22 @@ pub struct StopArgs {
 
 /// The flags of `stop` and `restart`.
 pub const STOP_FLAGS: &[Flag<StopArgs>] = &[
-    Flag::value("signal", "string", "Signal to send first", |a, v| put(&mut a.signal, v)).short('s'),
-    Flag::value("time", "int", "Seconds to wait before SIGKILL", |a, v| int(v).map(|n| a.timeout = Some(n))).hidden(),
-    Flag::value("timeout", "int", "Seconds to wait before SIGKILL", |a, v| int(v).map(|n| a.timeout = Some(n)))
-        .short('t'),
+    Flag::<StopArgs>::value("signal", "string", "Signal to send first", |a, v| put(&mut a.signal, v)).short('s'),
+    Flag::<StopArgs>::value("time", "int", "Seconds to wait before SIGKILL", |a, v| {
+        int(v).map(|n| a.timeout = Some(n))
+    })
+    .hidden(),
+    Flag::<StopArgs>::value("timeout", "int", "Seconds to wait before SIGKILL", |a, v| {
+        int(v).map(|n| a.timeout = Some(n))
+    })
+    .short('t'),
 ];
 
 /// `gantry stop`.
-pub const STOP: Info = Info::new(
-    &["stop", "container stop"],
-    "[OPTIONS] CONTAINER [CONTAINER...]",
-    "Stop one or more running containers",
-)
-.arguments(1, ANY)
-.choices(Choices::Running);
+pub const STOP: Info =
+    Info::new(&["stop", "container stop"], "[OPTIONS] CONTAINER [CONTAINER...]", "Stop one or more running containers")
+        .arguments(1, ANY)
+        .choices(Choices::Running);
 
 /// `gantry restart`.
 pub const RESTART: Info = Info::new(
@@ -70,7 +74,8 @@ pub struct KillArgs {
 
 /// The flags of `kill`.
 pub const KILL_FLAGS: &[Flag<KillArgs>] =
-    &[Flag::value("signal", "string", "Signal instead of SIGKILL", |a, v| put(&mut a.signal, v)).short('s')];
+    &[Flag::<KillArgs>::value("signal", "string", "Signal instead of SIGKILL", |a, v| put(&mut a.signal, v))
+        .short('s')];
 
 /// `gantry kill`.
 pub const KILL: Info = Info::new(
@@ -90,9 +95,9 @@ pub struct RmArgs {
 
 /// The flags of `rm`.
 pub const RM_FLAGS: &[Flag<RmArgs>] = &[
-    Flag::switch("force", "Kill the container if it runs", |a, on| a.force = on).short('f'),
-    Flag::unsupported("link", "", "Remove a link").short('l'),
-    Flag::switch("volumes", "Remove its anonymous volumes, too", |a, on| a.volumes = on).short('v'),
+    Flag::<RmArgs>::switch("force", "Kill the container if it runs", |a, on| a.force = on).short('f'),
+    Flag::<RmArgs>::unsupported("link", "", "Remove a link").short('l'),
+    Flag::<RmArgs>::switch("volumes", "Remove its anonymous volumes, too", |a, on| a.volumes = on).short('v'),
 ];
 
 /// `gantry rm`.
@@ -114,13 +119,10 @@ pub const PAUSE: Info = Info::new(
 .choices(Choices::Running);
 
 /// `gantry unpause`.
-pub const UNPAUSE: Info = Info::new(
-    &["unpause", "container unpause"],
-    "CONTAINER [CONTAINER...]",
-    "Let frozen containers go on",
-)
-.arguments(1, ANY)
-.choices(Choices::Containers);
+pub const UNPAUSE: Info =
+    Info::new(&["unpause", "container unpause"], "CONTAINER [CONTAINER...]", "Let frozen containers go on")
+        .arguments(1, ANY)
+        .choices(Choices::Containers);
 
 /// `gantry wait`.
 pub const WAIT: Info = Info::new(
@@ -137,14 +139,11 @@ pub const RENAME: Info = Info::new(&["rename", "container rename"], "CONTAINER N
     .choices(Choices::Containers);
 
 /// `gantry top`.
-pub const TOP: Info = Info::new(
-    &["top", "container top"],
-    "CONTAINER [ps OPTIONS]",
-    "Show the processes of a container",
-)
-.arguments(1, ANY)
-.flags_first()
-.choices(Choices::Running);
+pub const TOP: Info =
+    Info::new(&["top", "container top"], "CONTAINER [ps OPTIONS]", "Show the processes of a container")
+        .arguments(1, ANY)
+        .flags_first()
+        .choices(Choices::Running);
 
 /// `gantry port`.
 pub const PORT: Info = Info::new(

@@ -17,20 +17,28 @@ pub struct LogsArgs {
 
 /// The flags.
 pub const FLAGS: &[Flag<LogsArgs>] = &[
-    Flag::switch("details", "Show the attributes stored with each line", |a, on| a.details = on),
-    Flag::switch("follow", "Go on with new lines", |a, on| a.follow = on).short('f'),
-    Flag::value("format", "string", "Print records as 'json', or by a Go template", |a, v| put(&mut a.format, v))
-        .choices(Choices::Words(&["json"])),
-    Flag::value("since", "string", "Only from a time (\"2013-01-02T13:23:37Z\") or an age (\"42m\")", |a, v| {
-        put(&mut a.since, v)
-    }),
-    Flag::value("tail", "string", "Only so many lines from the end", |a, v| put(&mut a.tail, v))
+    Flag::<LogsArgs>::switch("details", "Show the attributes stored with each line", |a, on| a.details = on),
+    Flag::<LogsArgs>::switch("follow", "Go on with new lines", |a, on| a.follow = on).short('f'),
+    Flag::<LogsArgs>::value("format", "string", "Print records as 'json', or by a Go template", |a, v| {
+        put(&mut a.format, v)
+    })
+    .choices(Choices::Words(&["json"])),
+    Flag::<LogsArgs>::value(
+        "since",
+        "string",
+        "Only from a time (\"2013-01-02T13:23:37Z\") or an age (\"42m\")",
+        |a, v| put(&mut a.since, v),
+    ),
+    Flag::<LogsArgs>::value("tail", "string", "Only so many lines from the end", |a, v| put(&mut a.tail, v))
         .short('n')
         .default("\"all\""),
-    Flag::switch("timestamps", "Show times", |a, on| a.timestamps = on).short('t'),
-    Flag::value("until", "string", "Only up to a time (\"2013-01-02T13:23:37Z\") or an age (\"42m\")", |a, v| {
-        put(&mut a.until, v)
-    }),
+    Flag::<LogsArgs>::switch("timestamps", "Show times", |a, on| a.timestamps = on).short('t'),
+    Flag::<LogsArgs>::value(
+        "until",
+        "string",
+        "Only up to a time (\"2013-01-02T13:23:37Z\") or an age (\"42m\")",
+        |a, v| put(&mut a.until, v),
+    ),
 ];
 
 /// `gantry logs`.

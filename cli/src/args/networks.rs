@@ -14,10 +14,11 @@ pub struct ListArgs {
 
 /// The flags of `network ls` and `plugin ls`.
 pub const FLAGS: &[Flag<ListArgs>] = &[
-    Flag::value("filter", "filter", "Only what fits (key=value)", |a, v| push(&mut a.filters, v)).short('f'),
-    Flag::value("format", "string", super::images::FORMAT_HELP, |a, v| put(&mut a.format, v)),
-    Flag::switch("no-trunc", "Do not cut the output", |a, on| a.no_trunc = on),
-    Flag::switch("quiet", "Only ids or names", |a, on| a.quiet = on).short('q'),
+    Flag::<ListArgs>::value("filter", "filter", "Only what fits (key=value)", |a, v| push(&mut a.filters, v))
+        .short('f'),
+    Flag::<ListArgs>::value("format", "string", super::images::FORMAT_HELP, |a, v| put(&mut a.format, v)),
+    Flag::<ListArgs>::switch("no-trunc", "Do not cut the output", |a, on| a.no_trunc = on),
+    Flag::<ListArgs>::switch("quiet", "Only ids or names", |a, on| a.quiet = on).short('q'),
 ];
 
 /// `gantry network ls`.

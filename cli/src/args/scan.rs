@@ -185,12 +185,12 @@ mod tests {
     }
 
     const FLAGS: &[Flag<Sample>] = &[
-        Flag::switch("tty", "", |a, on| a.tty = on).short('t'),
-        Flag::switch("interactive", "", |a, on| a.open = on).short('i'),
-        Flag::value("name", "string", "", |a, v| put(&mut a.name, v)),
-        Flag::value("env", "list", "", |a, v| push(&mut a.list, v)).short('e'),
-        Flag::value("count", "int", "", |a, v| int(v).map(|n| a.count = n)).short('c'),
-        Flag::unsupported("gpus", "string", ""),
+        Flag::<Sample>::switch("tty", "", |a, on| a.tty = on).short('t'),
+        Flag::<Sample>::switch("interactive", "", |a, on| a.open = on).short('i'),
+        Flag::<Sample>::value("name", "string", "", |a, v| put(&mut a.name, v)),
+        Flag::<Sample>::value("env", "list", "", |a, v| push(&mut a.list, v)).short('e'),
+        Flag::<Sample>::value("count", "int", "", |a, v| int(v).map(|n| a.count = n)).short('c'),
+        Flag::<Sample>::unsupported("gpus", "string", ""),
     ];
 
     fn read(line: &str, flags_first: bool) -> Result<Parsed<Sample>, Fault> {
@@ -241,8 +241,14 @@ mod tests {
             ("-tzq", "unknown shorthand flag: 'z' in -zq"),
             ("--name", "flag needs an argument: --name"),
             ("-te", "flag needs an argument: 'e' in -e"),
-            ("--tty=maybe", "invalid argument \"maybe\" for \"-t, --tty\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax"),
-            ("-c x", "invalid argument \"x\" for \"-c, --count\" flag: strconv.ParseInt: parsing \"x\": invalid syntax"),
+            (
+                "--tty=maybe",
+                "invalid argument \"maybe\" for \"-t, --tty\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax",
+            ),
+            (
+                "-c x",
+                "invalid argument \"x\" for \"-c, --count\" flag: strconv.ParseInt: parsing \"x\": invalid syntax",
+            ),
             ("--=x", "bad flag syntax: --=x"),
             ("---x", "bad flag syntax: ---x"),
         ] {

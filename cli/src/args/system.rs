@@ -11,7 +11,10 @@ pub struct FormatArgs {
 
 /// The flags of `info` and `version`.
 pub const FORMAT_FLAGS: &[Flag<FormatArgs>] =
-    &[Flag::value("format", "string", "How to print: 'json' or a Go template", |a, v| put(&mut a.format, v)).short('f')];
+    &[Flag::<FormatArgs>::value("format", "string", "How to print: 'json' or a Go template", |a, v| {
+        put(&mut a.format, v)
+    })
+    .short('f')];
 
 /// `gantry info`.
 pub const INFO: Info = Info::new(&["info", "system info"], "[OPTIONS]", "Show what the engine is and has");
@@ -23,10 +26,9 @@ pub const VERSION: Info = Info::new(&["version"], "[OPTIONS]", "Show versions");
 pub const PLUGIN_LS: Info = Info::new(&["plugin ls", "plugin list"], "[OPTIONS]", "List plugins");
 
 /// `gantry completion`.
-pub const COMPLETION: Info =
-    Info::new(&["completion"], "bash|zsh|fish", "Print the completion script of a shell")
-        .arguments(1, 1)
-        .choices(Choices::Words(&["bash", "zsh", "fish"]));
+pub const COMPLETION: Info = Info::new(&["completion"], "bash|zsh|fish", "Print the completion script of a shell")
+    .arguments(1, 1)
+    .choices(Choices::Words(&["bash", "zsh", "fish"]));
 
 /// `gantry __complete`: the words typed so far, the last one unfinished.
 pub const COMPLETE: Info =

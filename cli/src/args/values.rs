@@ -36,7 +36,7 @@ fn number<T: std::str::FromStr<Err = std::num::ParseIntError>>(text: &str, funct
 
 /// A size in powers of 1024.
 pub fn bytes(text: &str) -> Outcome<i64> {
-    gantry_model::size::parse_binary(text).map_err(words)
+    gantry_engine::model::size::parse_binary(text).map_err(words)
 }
 
 /// The same, and -1 for no limit.
@@ -46,7 +46,7 @@ pub fn swap(text: &str) -> Outcome<i64> {
 
 /// A duration in nanoseconds.
 pub fn duration(text: &str) -> Outcome<i64> {
-    gantry_model::duration::parse(text).map_err(words)
+    gantry_engine::model::duration::parse(text).map_err(words)
 }
 
 /// CPUs as a decimal number, in billionths.

@@ -3,7 +3,7 @@
 use super::networks::ListArgs;
 use super::values::{add, push, put};
 use super::{ANY, Choices, Flag, Info};
-use gantry_model::env;
+use gantry_engine::model::env;
 
 /// `volume create`; see the table.
 #[derive(Debug, Default)]
@@ -16,13 +16,13 @@ pub struct CreateArgs {
 
 /// The flags of `volume create`.
 pub const CREATE_FLAGS: &[Flag<CreateArgs>] = &[
-    Flag::value("driver", "string", "Volume driver", |a, v| put(&mut a.driver, v))
+    Flag::<CreateArgs>::value("driver", "string", "Volume driver", |a, v| put(&mut a.driver, v))
         .short('d')
         .default("\"local\"")
         .choices(Choices::Drivers("volume")),
-    Flag::value("label", "list", "Add a label", |a, v| add(&mut a.labels, env::parse_label(v))),
-    Flag::value("name", "string", "Name of the volume", |a, v| put(&mut a.name, v)).hidden(),
-    Flag::value("opt", "map", "Option of the driver", |a, v| add(&mut a.options, env::parse_label(v)))
+    Flag::<CreateArgs>::value("label", "list", "Add a label", |a, v| add(&mut a.labels, env::parse_label(v))),
+    Flag::<CreateArgs>::value("name", "string", "Name of the volume", |a, v| put(&mut a.name, v)).hidden(),
+    Flag::<CreateArgs>::value("opt", "map", "Option of the driver", |a, v| add(&mut a.options, env::parse_label(v)))
         .short('o')
         .default("map[]"),
 ];
@@ -32,10 +32,11 @@ pub const CREATE: Info = Info::new(&["volume create"], "[OPTIONS] [VOLUME]", "Ma
 
 /// The flags of `volume ls`.
 pub const LS_FLAGS: &[Flag<ListArgs>] = &[
-    Flag::unsupported("cluster", "", "Only volumes of a cluster"),
-    Flag::value("filter", "filter", "Only what fits (key=value)", |a, v| push(&mut a.filters, v)).short('f'),
-    Flag::value("format", "string", super::images::FORMAT_HELP, |a, v| put(&mut a.format, v)),
-    Flag::switch("quiet", "Only names", |a, on| a.quiet = on).short('q'),
+    Flag::<ListArgs>::unsupported("cluster", "", "Only volumes of a cluster"),
+    Flag::<ListArgs>::value("filter", "filter", "Only what fits (key=value)", |a, v| push(&mut a.filters, v))
+        .short('f'),
+    Flag::<ListArgs>::value("format", "string", super::images::FORMAT_HELP, |a, v| put(&mut a.format, v)),
+    Flag::<ListArgs>::switch("quiet", "Only names", |a, on| a.quiet = on).short('q'),
 ];
 
 /// `gantry volume ls`.
@@ -49,7 +50,7 @@ pub struct RmArgs {
 
 /// The flags of `volume rm`.
 pub const RM_FLAGS: &[Flag<RmArgs>] =
-    &[Flag::switch("force", "A missing volume is no error", |a, on| a.force = on).short('f')];
+    &[Flag::<RmArgs>::switch("force", "A missing volume is no error", |a, on| a.force = on).short('f')];
 
 /// `gantry volume rm`.
 pub const RM: Info = Info::new(

@@ -18,7 +18,8 @@ mod volume;
 pub use error::{Error, Result};
 pub use gantry_config as config;
 pub use gantry_model as model;
-pub use gantry_supervisor::{Action, End, Session, SessionIo};
+pub use gantry_image::inspect::HistoryLine;
+pub use gantry_supervisor::{Action, End, Session, SessionIo, keys};
 pub use volume::VolumeRecord;
 
 use gantry_host::{Plugins, Search};

@@ -32,15 +32,8 @@ pub struct ContainerArgs {
 }
 
 /// Every table of `create`.
-pub const CREATE_TABLES: &[&[Flag<ContainerArgs>]] = &[
-    process::FLAGS,
-    resources::FLAGS,
-    security::FLAGS,
-    devices::FLAGS,
-    network::FLAGS,
-    storage::FLAGS,
-    health::FLAGS,
-];
+pub const CREATE_TABLES: &[&[Flag<ContainerArgs>]] =
+    &[process::FLAGS, resources::FLAGS, security::FLAGS, devices::FLAGS, network::FLAGS, storage::FLAGS, health::FLAGS];
 
 /// Every table of `run`.
 pub const RUN_TABLES: &[&[Flag<ContainerArgs>]] = &[

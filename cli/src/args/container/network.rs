@@ -3,7 +3,7 @@
 use super::ContainerArgs;
 use crate::args::values::{add, push, put};
 use crate::args::{Choices, Flag};
-use gantry_model::network::{self, Attachment};
+use gantry_engine::model::network::{self, Attachment};
 
 /// See the table.
 #[derive(Debug, Default)]
@@ -15,7 +15,6 @@ pub struct NetworkArgs {
     pub expose: Vec<String>,
     pub ip: Option<String>,
     pub ip6: Option<String>,
-    pub link_local_ips: Vec<String>,
     pub mac_address: Option<String>,
     pub add_host: Vec<String>,
     pub dns: Vec<String>,
@@ -25,30 +24,53 @@ pub struct NetworkArgs {
 
 /// The flags.
 pub const FLAGS: &[Flag<ContainerArgs>] = &[
-    Flag::value("add-host", "list", "Add a name and its address to /etc/hosts (host:ip)", |a, v| {
+    Flag::<ContainerArgs>::value("add-host", "list", "Add a name and its address to /etc/hosts (host:ip)", |a, v| {
         add(&mut a.network.add_host, network::parse_host(v))
     }),
-    Flag::value("dns", "list", "Name server", |a, v| add(&mut a.network.dns, network::parse_address(v))),
-    Flag::value("dns-opt", "list", "Option of resolv.conf", |a, v| push(&mut a.network.dns_options, v)).hidden(),
-    Flag::value("dns-option", "list", "Option of resolv.conf", |a, v| push(&mut a.network.dns_options, v)),
-    Flag::value("dns-search", "list", "Search domain", |a, v| push(&mut a.network.dns_search, v)),
-    Flag::value("expose", "list", "Note that a port or range is served", |a, v| push(&mut a.network.expose, v)),
-    Flag::value("ip", "string", "IPv4 address (such as 172.30.100.104)", |a, v| put(&mut a.network.ip, v)),
-    Flag::value("ip6", "string", "IPv6 address (such as 2001:db8::33)", |a, v| put(&mut a.network.ip6, v)),
-    Flag::unsupported("link", "list", "Connect to another container under a name"),
-    Flag::unsupported("link-local-ip", "list", "Link-local address"),
-    Flag::value("mac-address", "string", "Hardware address (such as 92:d0:c6:0a:29:33)", |a, v| {
+    Flag::<ContainerArgs>::value("dns", "list", "Name server", |a, v| {
+        add(&mut a.network.dns, network::parse_address(v))
+    }),
+    Flag::<ContainerArgs>::value("dns-opt", "list", "Option of resolv.conf", |a, v| {
+        push(&mut a.network.dns_options, v)
+    })
+    .hidden(),
+    Flag::<ContainerArgs>::value("dns-option", "list", "Option of resolv.conf", |a, v| {
+        push(&mut a.network.dns_options, v)
+    }),
+    Flag::<ContainerArgs>::value("dns-search", "list", "Search domain", |a, v| push(&mut a.network.dns_search, v)),
+    Flag::<ContainerArgs>::value("expose", "list", "Note that a port or range is served", |a, v| {
+        push(&mut a.network.expose, v)
+    }),
+    Flag::<ContainerArgs>::value("ip", "string", "IPv4 address (such as 172.30.100.104)", |a, v| {
+        put(&mut a.network.ip, v)
+    }),
+    Flag::<ContainerArgs>::value("ip6", "string", "IPv6 address (such as 2001:db8::33)", |a, v| {
+        put(&mut a.network.ip6, v)
+    }),
+    Flag::<ContainerArgs>::unsupported("link", "list", "Connect to another container under a name"),
+    Flag::<ContainerArgs>::unsupported("link-local-ip", "list", "Link-local address"),
+    Flag::<ContainerArgs>::value("mac-address", "string", "Hardware address (such as 92:d0:c6:0a:29:33)", |a, v| {
         put(&mut a.network.mac_address, v)
     }),
-    Flag::value("net", "network", "Network to join", |a, v| add(&mut a.network.networks, network::parse(v))).hidden(),
-    Flag::value("net-alias", "list", "Name on the network", |a, v| push(&mut a.network.aliases, v)).hidden(),
-    Flag::value("network", "network", "Network to join", |a, v| add(&mut a.network.networks, network::parse(v)))
-        .choices(Choices::Networks),
-    Flag::value("network-alias", "list", "Further name on the network", |a, v| push(&mut a.network.aliases, v)),
-    Flag::value("publish", "list", "Publish a port on the host ([ip:][host:]port[/proto])", |a, v| {
+    Flag::<ContainerArgs>::value("net", "network", "Network to join", |a, v| {
+        add(&mut a.network.networks, network::parse(v))
+    })
+    .hidden(),
+    Flag::<ContainerArgs>::value("net-alias", "list", "Name on the network", |a, v| push(&mut a.network.aliases, v))
+        .hidden(),
+    Flag::<ContainerArgs>::value("network", "network", "Network to join", |a, v| {
+        add(&mut a.network.networks, network::parse(v))
+    })
+    .choices(Choices::Networks),
+    Flag::<ContainerArgs>::value("network-alias", "list", "Further name on the network", |a, v| {
+        push(&mut a.network.aliases, v)
+    }),
+    Flag::<ContainerArgs>::value("publish", "list", "Publish a port on the host ([ip:][host:]port[/proto])", |a, v| {
         push(&mut a.network.publish, v)
     })
     .short('p'),
-    Flag::switch("publish-all", "Publish every exposed port on a free one", |a, on| a.network.publish_all = on)
-        .short('P'),
+    Flag::<ContainerArgs>::switch("publish-all", "Publish every exposed port on a free one", |a, on| {
+        a.network.publish_all = on
+    })
+    .short('P'),
 ];

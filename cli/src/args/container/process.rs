@@ -3,8 +3,8 @@
 use super::ContainerArgs;
 use crate::args::values::{add, int, push, put, words};
 use crate::args::{Choices, Flag};
-use gantry_model::container::RestartPolicy;
-use gantry_model::{env, restart};
+use gantry_engine::model::container::RestartPolicy;
+use gantry_engine::model::{env, restart};
 
 /// See the table.
 #[derive(Debug, Default)]
@@ -36,60 +36,93 @@ pub struct ProcessArgs {
 
 /// The flags.
 pub const FLAGS: &[Flag<ContainerArgs>] = &[
-    Flag::value("annotation", "map", "Add an annotation for the runtime", |a, v| {
+    Flag::<ContainerArgs>::value("annotation", "map", "Add an annotation for the runtime", |a, v| {
         add(&mut a.process.annotations, pair(v))
     })
     .default("map[]"),
-    Flag::value("attach", "list", "Connect STDIN, STDOUT or STDERR", |a, v| stream(&mut a.process.attach, v))
-        .short('a')
-        .choices(Choices::Words(&["stdin", "stdout", "stderr"])),
-    Flag::value("cidfile", "string", "Write the id of the container to a file", |a, v| put(&mut a.process.cidfile, v))
-        .choices(Choices::Files),
-    Flag::switch("disable-content-trust", "Do not verify the image", |_, _| {}).default("true"),
-    Flag::value("domainname", "string", "NIS domain name inside", |a, v| put(&mut a.process.domainname, v)),
-    Flag::value("entrypoint", "string", "Program to run instead of the image's", |a, v| {
+    Flag::<ContainerArgs>::value("attach", "list", "Connect STDIN, STDOUT or STDERR", |a, v| {
+        stream(&mut a.process.attach, v)
+    })
+    .short('a')
+    .choices(Choices::Words(&["stdin", "stdout", "stderr"])),
+    Flag::<ContainerArgs>::value("cidfile", "string", "Write the id of the container to a file", |a, v| {
+        put(&mut a.process.cidfile, v)
+    })
+    .choices(Choices::Files),
+    Flag::<ContainerArgs>::switch("disable-content-trust", "Do not verify the image", |_, _| {}).default("true"),
+    Flag::<ContainerArgs>::value("domainname", "string", "NIS domain name inside", |a, v| {
+        put(&mut a.process.domainname, v)
+    }),
+    Flag::<ContainerArgs>::value("entrypoint", "string", "Program to run instead of the image's", |a, v| {
         put(&mut a.process.entrypoint, v)
     }),
-    Flag::value("env", "list", "Set a variable, or pass it on", |a, v| add(&mut a.process.env, variable(v))).short('e'),
-    Flag::value("env-file", "list", "Read variables from a file", |a, v| push(&mut a.process.env_files, v))
-        .choices(Choices::Files),
-    Flag::value("hostname", "string", "Host name inside", |a, v| put(&mut a.process.hostname, v)).short('h'),
-    Flag::switch("init", "Run a small init inside that forwards signals and reaps processes", |a, on| {
-        a.process.init = on;
-    }),
-    Flag::switch("interactive", "Keep STDIN open even when not connected", |a, on| a.process.interactive = on)
-        .short('i'),
-    Flag::value("label", "list", "Add a label", |a, v| add(&mut a.process.labels, env::parse_label(v))).short('l'),
-    Flag::value("label-file", "list", "Read labels from a file", |a, v| push(&mut a.process.label_files, v))
-        .choices(Choices::Files),
-    Flag::value("name", "string", "Name the container", |a, v| put(&mut a.process.name, v)),
-    Flag::value("platform", "string", "Platform to choose of an image for several", |a, v| {
+    Flag::<ContainerArgs>::value("env", "list", "Set a variable, or pass it on", |a, v| {
+        add(&mut a.process.env, variable(v))
+    })
+    .short('e'),
+    Flag::<ContainerArgs>::value("env-file", "list", "Read variables from a file", |a, v| {
+        push(&mut a.process.env_files, v)
+    })
+    .choices(Choices::Files),
+    Flag::<ContainerArgs>::value("hostname", "string", "Host name inside", |a, v| put(&mut a.process.hostname, v))
+        .short('h'),
+    Flag::<ContainerArgs>::switch(
+        "init",
+        "Run a small init inside that forwards signals and reaps processes",
+        |a, on| {
+            a.process.init = on;
+        },
+    ),
+    Flag::<ContainerArgs>::switch("interactive", "Keep STDIN open even when not connected", |a, on| {
+        a.process.interactive = on
+    })
+    .short('i'),
+    Flag::<ContainerArgs>::value("label", "list", "Add a label", |a, v| {
+        add(&mut a.process.labels, env::parse_label(v))
+    })
+    .short('l'),
+    Flag::<ContainerArgs>::value("label-file", "list", "Read labels from a file", |a, v| {
+        push(&mut a.process.label_files, v)
+    })
+    .choices(Choices::Files),
+    Flag::<ContainerArgs>::value("name", "string", "Name the container", |a, v| put(&mut a.process.name, v)),
+    Flag::<ContainerArgs>::value("platform", "string", "Platform to choose of an image for several", |a, v| {
         put(&mut a.process.platform, v)
     }),
-    Flag::value("pull", "string", "Whether to fetch the image (\"always\", \"missing\", \"never\")", |a, v| {
-        put(&mut a.process.pull, v)
-    })
+    Flag::<ContainerArgs>::value(
+        "pull",
+        "string",
+        "Whether to fetch the image (\"always\", \"missing\", \"never\")",
+        |a, v| put(&mut a.process.pull, v),
+    )
     .default("\"missing\"")
     .choices(Choices::Words(&["always", "missing", "never"])),
-    Flag::switch("quiet", "Do not show progress of fetching", |a, on| a.process.quiet = on).short('q'),
-    Flag::value("restart", "string", "What to do when the container ends", |a, v| {
+    Flag::<ContainerArgs>::switch("quiet", "Do not show progress of fetching", |a, on| a.process.quiet = on).short('q'),
+    Flag::<ContainerArgs>::value("restart", "string", "What to do when the container ends", |a, v| {
         restart::parse(v).map(|policy| a.process.restart = Some(policy)).map_err(words)
     })
     .default("\"no\"")
     .choices(Choices::Words(&["no", "always", "on-failure", "unless-stopped"])),
-    Flag::switch("rm", "Remove the container and its anonymous volumes when it ends", |a, on| a.process.remove = on),
-    Flag::unsupported("runtime", "string", "Runtime for this container"),
-    Flag::value("stop-signal", "string", "Signal that asks the container to end", |a, v| {
+    Flag::<ContainerArgs>::switch("rm", "Remove the container and its anonymous volumes when it ends", |a, on| {
+        a.process.remove = on
+    }),
+    Flag::<ContainerArgs>::unsupported("runtime", "string", "Runtime for this container"),
+    Flag::<ContainerArgs>::value("stop-signal", "string", "Signal that asks the container to end", |a, v| {
         put(&mut a.process.stop_signal, v)
     }),
-    Flag::value("stop-timeout", "int", "Seconds to wait before SIGKILL when stopping", |a, v| {
+    Flag::<ContainerArgs>::value("stop-timeout", "int", "Seconds to wait before SIGKILL when stopping", |a, v| {
         int(v).map(|n| a.process.stop_timeout = Some(n))
     }),
-    Flag::switch("tty", "Allocate a terminal", |a, on| a.process.tty = on).short('t'),
-    Flag::unsupported("use-api-socket", "", "Give the container the engine's socket and credentials"),
-    Flag::value("user", "string", "User inside (name or number[:group])", |a, v| put(&mut a.process.user, v))
-        .short('u'),
-    Flag::value("workdir", "string", "Working directory inside", |a, v| put(&mut a.process.working_dir, v)).short('w'),
+    Flag::<ContainerArgs>::switch("tty", "Allocate a terminal", |a, on| a.process.tty = on).short('t'),
+    Flag::<ContainerArgs>::unsupported("use-api-socket", "", "Give the container the engine's socket and credentials"),
+    Flag::<ContainerArgs>::value("user", "string", "User inside (name or number[:group])", |a, v| {
+        put(&mut a.process.user, v)
+    })
+    .short('u'),
+    Flag::<ContainerArgs>::value("workdir", "string", "Working directory inside", |a, v| {
+        put(&mut a.process.working_dir, v)
+    })
+    .short('w'),
 ];
 
 fn variable(text: &str) -> Result<String, env::PairError> {

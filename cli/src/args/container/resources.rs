@@ -3,8 +3,8 @@
 use super::ContainerArgs;
 use crate::args::Flag;
 use crate::args::values::{add, bytes, int, nano_cpus, put, swap, uint16};
-use gantry_model::container::Ulimit;
-use gantry_model::ulimit;
+use gantry_engine::model::container::Ulimit;
+use gantry_engine::model::ulimit;
 
 /// See the table.
 #[derive(Debug, Default)]
@@ -32,58 +32,75 @@ pub struct ResourceArgs {
 
 /// The flags.
 pub const FLAGS: &[Flag<ContainerArgs>] = &[
-    Flag::value("blkio-weight", "uint16", "Share of block I/O, 10 to 1000, 0 for none", |a, v| {
+    Flag::<ContainerArgs>::value("blkio-weight", "uint16", "Share of block I/O, 10 to 1000, 0 for none", |a, v| {
         uint16(v).map(|n| a.resources.blkio_weight = n)
     })
     .default("0"),
-    Flag::unsupported("blkio-weight-device", "list", "Share of block I/O on one device").default("[]"),
-    Flag::value("cgroup-parent", "string", "Parent cgroup", |a, v| put(&mut a.resources.cgroup_parent, v)),
-    Flag::unsupported("cpu-count", "int", "Number of CPUs (Windows only)"),
-    Flag::unsupported("cpu-percent", "int", "Percent of CPU (Windows only)"),
-    Flag::value("cpu-period", "int", "Period of the CPU quota, in microseconds", |a, v| {
+    Flag::<ContainerArgs>::unsupported("blkio-weight-device", "list", "Share of block I/O on one device").default("[]"),
+    Flag::<ContainerArgs>::value("cgroup-parent", "string", "Parent cgroup", |a, v| {
+        put(&mut a.resources.cgroup_parent, v)
+    }),
+    Flag::<ContainerArgs>::unsupported("cpu-count", "int", "Number of CPUs (Windows only)"),
+    Flag::<ContainerArgs>::unsupported("cpu-percent", "int", "Percent of CPU (Windows only)"),
+    Flag::<ContainerArgs>::value("cpu-period", "int", "Period of the CPU quota, in microseconds", |a, v| {
         int(v).map(|n| a.resources.cpu_period = n)
     }),
-    Flag::value("cpu-quota", "int", "CPU time per period, in microseconds", |a, v| {
+    Flag::<ContainerArgs>::value("cpu-quota", "int", "CPU time per period, in microseconds", |a, v| {
         int(v).map(|n| a.resources.cpu_quota = n)
     }),
-    Flag::value("cpu-rt-period", "int", "Period of real-time scheduling, in microseconds", |a, v| {
+    Flag::<ContainerArgs>::value("cpu-rt-period", "int", "Period of real-time scheduling, in microseconds", |a, v| {
         int(v).map(|n| a.resources.cpu_rt_period = n)
     }),
-    Flag::value("cpu-rt-runtime", "int", "Real-time CPU time per period, in microseconds", |a, v| {
+    Flag::<ContainerArgs>::value("cpu-rt-runtime", "int", "Real-time CPU time per period, in microseconds", |a, v| {
         int(v).map(|n| a.resources.cpu_rt_runtime = n)
     }),
-    Flag::value("cpu-shares", "int", "Relative share of CPU time", |a, v| int(v).map(|n| a.resources.cpu_shares = n))
-        .short('c'),
-    Flag::value("cpus", "decimal", "Number of CPUs, such as 1.5", |a, v| {
+    Flag::<ContainerArgs>::value("cpu-shares", "int", "Relative share of CPU time", |a, v| {
+        int(v).map(|n| a.resources.cpu_shares = n)
+    })
+    .short('c'),
+    Flag::<ContainerArgs>::value("cpus", "decimal", "Number of CPUs, such as 1.5", |a, v| {
         nano_cpus(v).map(|n| a.resources.nano_cpus = n)
     }),
-    Flag::value("cpuset-cpus", "string", "CPUs to run on (0-3, 0,1)", |a, v| put(&mut a.resources.cpuset_cpus, v)),
-    Flag::value("cpuset-mems", "string", "Memory nodes to use (0-3, 0,1)", |a, v| put(&mut a.resources.cpuset_mems, v)),
-    Flag::unsupported("io-maxbandwidth", "bytes", "I/O bandwidth of the system drive (Windows only)"),
-    Flag::unsupported("io-maxiops", "uint", "I/O operations of the system drive (Windows only)"),
-    Flag::unsupported("kernel-memory", "bytes", "Limit of kernel memory"),
-    Flag::value("memory", "bytes", "Limit of memory", |a, v| bytes(v).map(|n| a.resources.memory = n)).short('m'),
-    Flag::value("memory-reservation", "bytes", "Soft limit of memory", |a, v| {
+    Flag::<ContainerArgs>::value("cpuset-cpus", "string", "CPUs to run on (0-3, 0,1)", |a, v| {
+        put(&mut a.resources.cpuset_cpus, v)
+    }),
+    Flag::<ContainerArgs>::value("cpuset-mems", "string", "Memory nodes to use (0-3, 0,1)", |a, v| {
+        put(&mut a.resources.cpuset_mems, v)
+    }),
+    Flag::<ContainerArgs>::unsupported("io-maxbandwidth", "bytes", "I/O bandwidth of the system drive (Windows only)"),
+    Flag::<ContainerArgs>::unsupported("io-maxiops", "uint", "I/O operations of the system drive (Windows only)"),
+    Flag::<ContainerArgs>::unsupported("kernel-memory", "bytes", "Limit of kernel memory"),
+    Flag::<ContainerArgs>::value("memory", "bytes", "Limit of memory", |a, v| bytes(v).map(|n| a.resources.memory = n))
+        .short('m'),
+    Flag::<ContainerArgs>::value("memory-reservation", "bytes", "Soft limit of memory", |a, v| {
         bytes(v).map(|n| a.resources.memory_reservation = n)
     }),
-    Flag::value("memory-swap", "bytes", "Limit of memory and swap together, -1 for no limit", |a, v| {
-        swap(v).map(|n| a.resources.memory_swap = n)
-    }),
-    Flag::value("memory-swappiness", "int", "How readily memory is swapped, 0 to 100", |a, v| {
+    Flag::<ContainerArgs>::value(
+        "memory-swap",
+        "bytes",
+        "Limit of memory and swap together, -1 for no limit",
+        |a, v| swap(v).map(|n| a.resources.memory_swap = n),
+    ),
+    Flag::<ContainerArgs>::value("memory-swappiness", "int", "How readily memory is swapped, 0 to 100", |a, v| {
         int(v).map(|n| a.resources.memory_swappiness = Some(n))
     })
     .default("-1"),
-    Flag::switch("oom-kill-disable", "Do not kill processes when memory is short", |a, on| {
+    Flag::<ContainerArgs>::switch("oom-kill-disable", "Do not kill processes when memory is short", |a, on| {
         a.resources.oom_kill_disable = on;
     }),
-    Flag::value("oom-score-adj", "int", "How likely to be killed when memory is short, -1000 to 1000", |a, v| {
-        int(v).map(|n| a.resources.oom_score_adj = n)
-    }),
-    Flag::value("pids-limit", "int", "Limit of processes, -1 for none", |a, v| {
+    Flag::<ContainerArgs>::value(
+        "oom-score-adj",
+        "int",
+        "How likely to be killed when memory is short, -1000 to 1000",
+        |a, v| int(v).map(|n| a.resources.oom_score_adj = n),
+    ),
+    Flag::<ContainerArgs>::value("pids-limit", "int", "Limit of processes, -1 for none", |a, v| {
         int(v).map(|n| a.resources.pids_limit = Some(n))
     }),
-    Flag::value("shm-size", "bytes", "Size of /dev/shm", |a, v| bytes(v).map(|n| a.resources.shm_size = n)),
-    Flag::value("ulimit", "ulimit", "A resource limit (type=soft[:hard])", |a, v| {
+    Flag::<ContainerArgs>::value("shm-size", "bytes", "Size of /dev/shm", |a, v| {
+        bytes(v).map(|n| a.resources.shm_size = n)
+    }),
+    Flag::<ContainerArgs>::value("ulimit", "ulimit", "A resource limit (type=soft[:hard])", |a, v| {
         add(&mut a.resources.ulimits, ulimit::parse(v))
     })
     .default("[]"),

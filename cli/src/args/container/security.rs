@@ -23,27 +23,38 @@ pub struct SecurityArgs {
 
 /// The flags.
 pub const FLAGS: &[Flag<ContainerArgs>] = &[
-    Flag::value("cap-add", "list", "Add a capability", |a, v| push(&mut a.security.cap_add, v)),
-    Flag::value("cap-drop", "list", "Take a capability away", |a, v| push(&mut a.security.cap_drop, v)),
-    Flag::value("cgroupns", "string", "Cgroup namespace (host|private)", |a, v| put(&mut a.security.cgroupns, v))
-        .choices(Choices::Words(&["host", "private"])),
-    Flag::value("group-add", "list", "Add a group to the process", |a, v| push(&mut a.security.group_add, v)),
-    Flag::value("ipc", "string", "IPC namespace", |a, v| put(&mut a.security.ipc, v))
-        .choices(Choices::Words(&["host", "none", "private", "shareable"])),
-    Flag::value("isolation", "string", "Isolation technology", |a, v| put(&mut a.security.isolation, v)),
-    Flag::value("pid", "string", "PID namespace", |a, v| put(&mut a.security.pid, v))
-        .choices(Choices::Words(&["host"])),
-    Flag::switch("privileged", "Give all rights to the container", |a, on| a.security.privileged = on),
-    Flag::value("security-opt", "list", "Security options (seccomp, no-new-privileges, …)", |a, v| {
-        push(&mut a.security.security_opt, v)
+    Flag::<ContainerArgs>::value("cap-add", "list", "Add a capability", |a, v| push(&mut a.security.cap_add, v)),
+    Flag::<ContainerArgs>::value("cap-drop", "list", "Take a capability away", |a, v| {
+        push(&mut a.security.cap_drop, v)
     }),
-    Flag::value("sysctl", "map", "Set a sysctl of the container's namespaces", |a, v| {
+    Flag::<ContainerArgs>::value("cgroupns", "string", "Cgroup namespace (host|private)", |a, v| {
+        put(&mut a.security.cgroupns, v)
+    })
+    .choices(Choices::Words(&["host", "private"])),
+    Flag::<ContainerArgs>::value("group-add", "list", "Add a group to the process", |a, v| {
+        push(&mut a.security.group_add, v)
+    }),
+    Flag::<ContainerArgs>::value("ipc", "string", "IPC namespace", |a, v| put(&mut a.security.ipc, v))
+        .choices(Choices::Words(&["host", "none", "private", "shareable"])),
+    Flag::<ContainerArgs>::value("isolation", "string", "Isolation technology", |a, v| {
+        put(&mut a.security.isolation, v)
+    }),
+    Flag::<ContainerArgs>::value("pid", "string", "PID namespace", |a, v| put(&mut a.security.pid, v))
+        .choices(Choices::Words(&["host"])),
+    Flag::<ContainerArgs>::switch("privileged", "Give all rights to the container", |a, on| a.security.privileged = on),
+    Flag::<ContainerArgs>::value(
+        "security-opt",
+        "list",
+        "Security options (seccomp, no-new-privileges, …)",
+        |a, v| push(&mut a.security.security_opt, v),
+    ),
+    Flag::<ContainerArgs>::value("sysctl", "map", "Set a sysctl of the container's namespaces", |a, v| {
         add(&mut a.security.sysctls, sysctl(v))
     })
     .default("map[]"),
-    Flag::value("userns", "string", "User namespace", |a, v| put(&mut a.security.userns, v))
+    Flag::<ContainerArgs>::value("userns", "string", "User namespace", |a, v| put(&mut a.security.userns, v))
         .choices(Choices::Words(&["host"])),
-    Flag::value("uts", "string", "UTS namespace", |a, v| put(&mut a.security.uts, v))
+    Flag::<ContainerArgs>::value("uts", "string", "UTS namespace", |a, v| put(&mut a.security.uts, v))
         .choices(Choices::Words(&["host"])),
 ];
 

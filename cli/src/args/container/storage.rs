@@ -3,8 +3,8 @@
 use super::ContainerArgs;
 use crate::args::values::{add, push, put};
 use crate::args::{Choices, Flag};
-use gantry_model::container::Mount;
-use gantry_model::mount;
+use gantry_engine::model::container::Mount;
+use gantry_engine::model::mount;
 
 /// See the table.
 #[derive(Debug, Default)]
@@ -21,25 +21,39 @@ pub struct StorageArgs {
 
 /// The flags.
 pub const FLAGS: &[Flag<ContainerArgs>] = &[
-    Flag::value("log-driver", "string", "Log driver; repeat for several", |a, v| push(&mut a.storage.log_drivers, v))
-        .choices(Choices::Drivers("log")),
-    Flag::value("log-opt", "list", "Option of the log driver ([driver.]key=value)", |a, v| {
+    Flag::<ContainerArgs>::value("log-driver", "string", "Log driver; repeat for several", |a, v| {
+        push(&mut a.storage.log_drivers, v)
+    })
+    .choices(Choices::Drivers("log")),
+    Flag::<ContainerArgs>::value("log-opt", "list", "Option of the log driver ([driver.]key=value)", |a, v| {
         push(&mut a.storage.log_opts, v)
     }),
-    Flag::value("mount", "mount", "Mount a volume, a path of the host or a tmpfs (type=…,src=…,dst=…)", |a, v| {
-        add(&mut a.storage.mounts, mount::parse(v))
+    Flag::<ContainerArgs>::value(
+        "mount",
+        "mount",
+        "Mount a volume, a path of the host or a tmpfs (type=…,src=…,dst=…)",
+        |a, v| add(&mut a.storage.mounts, mount::parse(v)),
+    ),
+    Flag::<ContainerArgs>::switch("read-only", "Mount the root file system read-only", |a, on| {
+        a.storage.read_only = on
     }),
-    Flag::switch("read-only", "Mount the root file system read-only", |a, on| a.storage.read_only = on),
-    Flag::unsupported("storage-opt", "list", "Option of the storage driver"),
-    Flag::value("tmpfs", "list", "Mount a tmpfs (path[:options])", |a, v| push(&mut a.storage.tmpfs, v)),
-    Flag::value("volume", "list", "Mount a volume or a path of the host ([source:]target[:options])", |a, v| {
-        push(&mut a.storage.volumes, v)
-    })
+    Flag::<ContainerArgs>::unsupported("storage-opt", "list", "Option of the storage driver"),
+    Flag::<ContainerArgs>::value("tmpfs", "list", "Mount a tmpfs (path[:options])", |a, v| {
+        push(&mut a.storage.tmpfs, v)
+    }),
+    Flag::<ContainerArgs>::value(
+        "volume",
+        "list",
+        "Mount a volume or a path of the host ([source:]target[:options])",
+        |a, v| push(&mut a.storage.volumes, v),
+    )
     .short('v')
     .choices(Choices::Files),
-    Flag::value("volume-driver", "string", "Driver of volumes made here", |a, v| put(&mut a.storage.volume_driver, v))
-        .choices(Choices::Drivers("volume")),
-    Flag::value("volumes-from", "list", "Mount what another container mounts", |a, v| {
+    Flag::<ContainerArgs>::value("volume-driver", "string", "Driver of volumes made here", |a, v| {
+        put(&mut a.storage.volume_driver, v)
+    })
+    .choices(Choices::Drivers("volume")),
+    Flag::<ContainerArgs>::value("volumes-from", "list", "Mount what another container mounts", |a, v| {
         push(&mut a.storage.volumes_from, v)
     })
     .choices(Choices::Containers),

@@ -1,0 +1,236 @@
+//! The commands: what was typed becomes a request, the answer becomes output. One file for each, or for a few that are
+//! alike; here the list of all and what they share.
+
+pub mod attach;
+pub mod completion;
+pub mod config;
+pub mod create;
+pub mod exec;
+pub mod history;
+pub mod images;
+pub mod import;
+pub mod info;
+pub mod inspect;
+pub mod internal;
+pub mod lifecycle;
+pub mod load;
+pub mod logs;
+pub mod networks;
+pub mod plugins;
+pub mod port;
+pub mod ps;
+pub mod request;
+pub mod run;
+pub mod start;
+pub mod top;
+pub mod version;
+pub mod volumes;
+
+use crate::args::globals::Globals;
+use crate::args::scan::{self, Fault, Parsed};
+use crate::args::{Flag, FlagInfo, Info};
+use crate::out::failure::Failure;
+use crate::out::{self, help};
+use crate::settings;
+use gantry_engine::Engine;
+use std::collections::BTreeMap;
+
+/// What a command answers: an exit code.
+pub type Outcome = Result<i32, Failure>;
+
+/// What all commands share.
+pub struct Context {
+    /// The options before the command.
+    pub globals: Globals,
+}
+
+impl Context {
+    /// Nothing is read before a command needs it.
+    pub fn new(globals: Globals) -> Context {
+        Context { globals }
+    }
+
+    /// Opens the engine.
+    pub fn engine(&self) -> Result<Engine, Failure> {
+        Engine::open(settings::gather(&self.globals)?).map_err(|error| Failure::engine(&error))
+    }
+}
+
+/// A command whose flags are gathered in `T`.
+pub struct Command<T: 'static> {
+    /// Names, usage, help.
+    pub info: Info,
+    /// Its tables.
+    pub flags: &'static [&'static [Flag<T>]],
+    /// What it does.
+    pub run: fn(&Context, T, Vec<String>) -> Outcome,
+}
+
+/// A command, whatever its flags.
+pub trait Runnable: Sync {
+    /// Names, usage, help.
+    fn info(&self) -> &Info;
+    /// What help and completion show.
+    fn flags(&self) -> Vec<FlagInfo>;
+    /// Reads the words after its name, and runs.
+    fn execute(&self, context: &Context, words: &[String]) -> Outcome;
+}
+
+impl<T: Default> Runnable for Command<T> {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    fn flags(&self) -> Vec<FlagInfo> {
+        self.flags.iter().flat_map(|table| table.iter()).map(|flag| flag.info).collect()
+    }
+
+    fn execute(&self, context: &Context, words: &[String]) -> Outcome {
+        let Parsed { flags, arguments, unsupported } = match scan::parse(&self.info, self.flags, words) {
+            Ok(parsed) => parsed,
+            Err(Fault::Help) => return out::print(&help::command(self)).map(|()| 0),
+            Err(Fault::Flag(message)) => return Err(Failure::Flag { info: Some(self.info), message }),
+            Err(Fault::Count(message)) => return Err(Failure::Count { info: self.info, message }),
+        };
+        match unsupported.first() {
+            Some(name) => Err(unsupported_option(self.info.name(), name)),
+            None => (self.run)(context, flags, arguments),
+        }
+    }
+}
+
+/// The refusal of an option by name.
+pub fn unsupported_option(command: &'static str, name: &str) -> Failure {
+    Failure::Refused { command, message: format!("--{name} is not supported yet"), hint: None, code: 125 }
+}
+
+/// Commands that stand in front of others.
+pub const GROUPS: &[(&str, &str)] = &[
+    ("config", "Check and show the configuration"),
+    ("container", "Manage containers"),
+    ("image", "Manage images"),
+    ("internal", "What processes of the engine call"),
+    ("network", "Manage networks"),
+    ("plugin", "Manage plugins"),
+    ("system", "Manage the engine"),
+    ("volume", "Manage volumes"),
+];
+
+/// True for one of [`GROUPS`].
+pub fn is_group(name: &str) -> bool {
+    GROUPS.iter().any(|(group, _)| *group == name)
+}
+
+static COMMANDS: &[&dyn Runnable] = &[
+    &run::COMMAND,
+    &create::COMMAND,
+    &exec::COMMAND,
+    &ps::COMMAND,
+    &logs::COMMAND,
+    &start::COMMAND,
+    &lifecycle::STOP,
+    &lifecycle::KILL,
+    &lifecycle::RM,
+    &lifecycle::RESTART,
+    &lifecycle::PAUSE,
+    &lifecycle::UNPAUSE,
+    &lifecycle::WAIT,
+    &lifecycle::RENAME,
+    &attach::COMMAND,
+    &top::COMMAND,
+    &port::COMMAND,
+    &inspect::ANY,
+    &inspect::CONTAINER,
+    &inspect::IMAGE,
+    &inspect::NETWORK,
+    &inspect::VOLUME,
+    &inspect::PLUGIN,
+    &images::COMMAND,
+    &images::TAG,
+    &images::RMI,
+    &load::COMMAND,
+    &import::COMMAND,
+    &history::COMMAND,
+    &networks::COMMAND,
+    &volumes::CREATE,
+    &volumes::LS,
+    &volumes::RM,
+    &plugins::COMMAND,
+    &info::COMMAND,
+    &version::COMMAND,
+    &config::CHECK,
+    &config::SHOW,
+    &completion::COMMAND,
+    &completion::COMPLETE,
+    &internal::FINISH,
+    &internal::RESTART,
+];
+
+/// Every command.
+pub fn commands() -> impl Iterator<Item = &'static dyn Runnable> {
+    COMMANDS.iter().copied()
+}
+
+/// The command of a spelling.
+pub fn find(path: &str) -> Option<&'static dyn Runnable> {
+    commands().find(|command| command.info().paths.contains(&path))
+}
+
+/// Does the same for each name: what works is printed, what fails is said, and the rest goes on.
+pub fn each(names: &[String], mut act: impl FnMut(&str) -> Result<Option<String>, Failure>) -> Outcome {
+    let mut code = 0;
+    for name in names {
+        match act(name) {
+            Ok(Some(text)) => out::line(&text)?,
+            Ok(None) => {}
+            Err(failure @ Failure::Said(_)) => return Err(failure),
+            Err(failure) => {
+                failure.report();
+                code = 1;
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// `--filter KEY=VALUE`, gathered by key.
+pub fn filters(list: &[String]) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+    let mut filters: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for text in list {
+        let (key, value) = text.split_once('=').ok_or_else(|| {
+            Failure::error(format!("invalid argument {text:?} for \"-f, --filter\" flag: expected KEY=VALUE"))
+        })?;
+        filters.entry(key.trim().to_ascii_lowercase()).or_default().push(value.trim().to_owned());
+    }
+    Ok(filters)
+}
+
+/// The shape most commands give an error of the engine.
+pub fn failed(error: gantry_engine::Error) -> Failure {
+    Failure::engine(&error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_leads_to_one_command() {
+        let mut seen = std::collections::BTreeSet::new();
+        for path in commands().flat_map(|command| command.info().paths) {
+            assert!(seen.insert(path), "{path}");
+            if let Some((group, _)) = path.split_once(' ') {
+                assert!(is_group(group), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn filters_are_gathered() {
+        let list = ["label=a=b", "label=c", "Name = x"].map(str::to_owned);
+        let got = filters(&list).unwrap();
+        assert_eq!(got["label"], ["a=b", "c"]);
+        assert_eq!(got["name"], ["x"]);
+        assert!(filters(&["bare".to_owned()]).is_err());
+    }
+}

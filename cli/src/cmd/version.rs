@@ -1,0 +1,56 @@
+//! `version`.
+
+use super::{Command, Context, Outcome};
+use crate::args::system::{FORMAT_FLAGS, FormatArgs, VERSION};
+use crate::out;
+use crate::out::list;
+use crate::out::template::json;
+use serde_json::{Value, json};
+
+pub static COMMAND: Command<FormatArgs> = Command { info: VERSION, flags: &[FORMAT_FLAGS], run };
+
+fn run(_: &Context, args: FormatArgs, _: Vec<String>) -> Outcome {
+    let version = version();
+    match args.format.as_deref() {
+        None | Some("") => out::print(&text(&version)).map(|()| 0),
+        Some("json") => out::line(&json(&version)).map(|()| 0),
+        Some(template) => out::line(&list::render(&list::parse(template)?, &version)?).map(|()| 0),
+    }
+}
+
+/// Client and engine are one program.
+fn version() -> Value {
+    let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
+    let part = json!({
+        "Version": env!("CARGO_PKG_VERSION"),
+        "Os": std::env::consts::OS,
+        "Arch": arch(),
+    });
+    let mut server = part.clone();
+    server["KernelVersion"] = Value::String(release.unwrap_or_default());
+    json!({ "Client": part, "Server": server })
+}
+
+/// Go's name of the architecture, as images use it.
+fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn text(version: &Value) -> String {
+    let part = |name: &str, key: &str| {
+        let part = &version[key];
+        let show = |key: &str| part[key].as_str().unwrap_or_default().to_owned();
+        format!(
+            "{name}:\n Version:           {}\n OS/Arch:           {}/{}\n",
+            show("Version"),
+            show("Os"),
+            show("Arch")
+        )
+    };
+    let kernel = version["Server"]["KernelVersion"].as_str().unwrap_or_default();
+    format!("{}\n{} Kernel Version:    {kernel}\n", part("Client: Gantry", "Client"), part("Server: Gantry", "Server"))
+}

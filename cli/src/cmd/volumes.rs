@@ -1,0 +1,92 @@
+//! `volume create`, `volume ls`, `volume rm`.
+
+use super::networks::{check, joined, label_fits, labels, text};
+use super::{Command, Context, Outcome, each, failed, filters};
+use crate::args::networks::ListArgs;
+use crate::args::volumes::{self as args, CreateArgs, RmArgs};
+use crate::out;
+use crate::out::failure::Failure;
+use crate::out::list::{Column, Layout, Wish};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+pub static CREATE: Command<CreateArgs> = Command { info: args::CREATE, flags: &[args::CREATE_FLAGS], run: create };
+pub static LS: Command<ListArgs> = Command { info: args::LS, flags: &[args::LS_FLAGS], run: list };
+pub static RM: Command<RmArgs> = Command { info: args::RM, flags: &[args::RM_FLAGS], run: remove };
+
+const COLUMNS: &[Column] = &[
+    ("Driver", "DRIVER"),
+    ("Name", "VOLUME NAME"),
+    ("Scope", "SCOPE"),
+    ("Mountpoint", "MOUNTPOINT"),
+    ("Labels", "LABELS"),
+    ("Links", "LINKS"),
+    ("Size", "SIZE"),
+    ("Availability", "AVAILABILITY"),
+    ("Group", "GROUP"),
+    ("Status", "STATUS"),
+];
+
+fn create(context: &Context, args: CreateArgs, names: Vec<String>) -> Outcome {
+    let name = match (args.name, names.into_iter().next()) {
+        (Some(_), Some(_)) => {
+            return Err(Failure::error(
+                "conflicting options: cannot specify a volume name through both --name and as a positional arg",
+            ));
+        }
+        (flag, argument) => flag.or(argument),
+    };
+    let options = args.options.into_iter().collect();
+    let labels = args.labels.into_iter().collect();
+    let name = context.engine()?.volume_create(name, args.driver, options, labels).map_err(failed)?;
+    out::line(&name).map(|()| 0)
+}
+
+fn list(context: &Context, args: ListArgs, _: Vec<String>) -> Outcome {
+    let filters = filters(&args.filters)?;
+    check(&filters, &["dangling", "driver", "label", "name"])?;
+    let engine = context.engine()?;
+    let mut rows = engine.volumes().map_err(failed)?;
+    if let Some(wanted) = filters.get("dangling") {
+        let used = used(&engine)?;
+        let dangling = |row: &Value| !used.contains(text(row, "Name"));
+        rows.retain(|row| wanted.iter().any(|value| matches!(value.as_str(), "1" | "true") == dangling(row)));
+    }
+    rows.retain(|row| passes(row, &filters));
+    rows.sort_by(|a, b| text(a, "Name").cmp(text(b, "Name")));
+    let layout =
+        Layout { columns: COLUMNS, default: &["Driver", "Name"], quiet: "Name", cell: &cell, labels: Some(&labels) };
+    let wish = Wish { format: args.format.as_deref(), quiet: args.quiet };
+    out::print(&layout.render(&rows, &wish)?).map(|()| 0)
+}
+
+fn used(engine: &gantry_engine::Engine) -> Result<std::collections::BTreeSet<String>, Failure> {
+    let request = gantry_engine::request::ListRequest { all: true, ..Default::default() };
+    let containers = engine.list(&request, true).map_err(failed)?;
+    Ok(containers.into_iter().flat_map(|container| container.mounts).collect())
+}
+
+fn passes(row: &Value, filters: &BTreeMap<String, Vec<String>>) -> bool {
+    filters.iter().all(|(key, values)| {
+        let fits = |value: &String| match key.as_str() {
+            "driver" => text(row, "Driver") == value,
+            "name" => text(row, "Name").contains(value.as_str()),
+            "label" => label_fits(&labels(row), value),
+            _ => true,
+        };
+        if key == "label" { values.iter().all(fits) } else { values.iter().any(fits) }
+    })
+}
+
+fn cell(row: &Value, key: &str) -> String {
+    match key {
+        "Labels" => joined(&labels(row)),
+        "Links" | "Size" | "Availability" | "Group" | "Status" => "N/A".to_owned(),
+        other => text(row, other).to_owned(),
+    }
+}
+
+fn remove(context: &Context, args: RmArgs, names: Vec<String>) -> Outcome {
+    let engine = context.engine()?;
+    each(&names, |name| engine.volume_remove(name, args.force).map(|()| Some(name.to_owned())).map_err(failed))
+}

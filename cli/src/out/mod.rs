@@ -1,0 +1,48 @@
+//! The only module that prints. What a command has to say is gathered and written at once; a reader that went away
+//! ends the command quietly.
+
+pub mod complete;
+pub mod failure;
+pub mod help;
+pub mod human;
+pub mod list;
+pub mod logs;
+pub mod table;
+pub mod template;
+
+use failure::Failure;
+use std::io::{self, Write};
+
+/// Exit code of a process that a closed pipe ended.
+const BROKEN_PIPE: i32 = 141;
+
+/// Writes to stdout.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| written(&error))
+}
+
+/// Writes a line to stdout.
+pub fn line(text: &str) -> Result<(), Failure> {
+    print(&format!("{text}\n"))
+}
+
+/// What a failed write to stdout means.
+pub fn written(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::Said(BROKEN_PIPE),
+        _ => Failure::error(format!("cannot write standard output: {error}")),
+    }
+}
+
+/// Writes a line to stderr, as well as it goes.
+pub fn note(text: &str) {
+    let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+}
+
+/// Warnings of the engine.
+pub fn warnings(list: &[String]) {
+    for warning in list {
+        note(&format!("WARNING: {warning}"));
+    }
+}
