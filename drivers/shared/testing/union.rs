@@ -363,23 +363,35 @@ fn a_copy_of_a_container() {
     });
 }
 
+const CHILD: &str = "GANTRY_TEST_CHILD";
+
+/// This program again, doing one thing to the store in `base`.
+fn child(act: &str, base: &Path) -> std::process::Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "union::acts_as_a_child"]).env(CHILD, format!("{act} {}", base.display()));
+    command.stdout(std::process::Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn acts_as_a_child() {
+    let Ok(order) = std::env::var(CHILD) else { return };
+    match order.split_once(' ').unwrap() {
+        ("churn", base) => churn(Path::new(base)),
+        (_, base) => {
+            let store = open(Path::new(base));
+            let target = store.begin_layer(&id(1), None).unwrap();
+            fs::write(target.path.join("half"), "x").unwrap();
+            std::process::exit(0);
+        }
+    }
+}
+
 #[test]
 fn a_killed_maker_leaves_only_what_is_collected() {
     private(|| {
         let dir = tempfile::tempdir().unwrap();
         drop(open(dir.path()));
-        // SAFETY: the child makes a layer and exits; it takes no lock that another thread of this test may hold.
-        match unsafe { nix::unistd::fork() }.unwrap() {
-            nix::unistd::ForkResult::Child => {
-                let store = open(dir.path());
-                let target = store.begin_layer(&id(1), None).unwrap();
-                fs::write(target.path.join("half"), "x").unwrap();
-                std::mem::forget(store);
-                // SAFETY: ends this process at once, as a SIGKILL would.
-                unsafe { libc::_exit(0) };
-            }
-            nix::unistd::ForkResult::Parent { child } => drop(nix::sys::wait::waitpid(child, None).unwrap()),
-        }
+        child("half", dir.path()).wait().unwrap();
         let store = open(dir.path());
         assert!(!store.has_layer(&id(1)).unwrap());
         assert_eq!(store.list().unwrap(), [(id(1), false)]);
@@ -392,5 +404,111 @@ fn a_killed_maker_leaves_only_what_is_collected() {
         assert!(store.list().unwrap().is_empty());
         let left = Command::new("find").arg(dir.path().join("root")).args(["-mindepth", "2"]).output().unwrap();
         assert_eq!(String::from_utf8(left.stdout).unwrap(), "");
+    });
+}
+
+/// Makes and removes layers and containers until it is killed. Every layer has ten files.
+fn churn(base: &Path) -> ! {
+    let store = open(base);
+    for turn in 0.. {
+        let (layer, container) = (id(100 + turn % 3), id(200 + turn % 3));
+        let target = store.begin_layer(&layer, Some(&id(1))).unwrap();
+        (0..10).for_each(|n| fs::write(target.path.join(format!("n{n}")), "x").unwrap());
+        store.commit_layer(&layer).unwrap();
+        store.create_container(&container, &[layer.clone(), id(1)], &Options::default()).unwrap();
+        store.remove(&container).unwrap();
+        store.remove(&layer).unwrap();
+        if turn % 4 == 0 {
+            store.collect().unwrap();
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn killed_at_any_moment() {
+    private(|| {
+        let dir = tempfile::tempdir().unwrap();
+        build_image(&*open(dir.path()));
+        for round in 0..12 {
+            let mut child = child("churn", dir.path());
+            wait_for_life(&dir.path().join("root/layers"));
+            std::thread::sleep(std::time::Duration::from_micros(round * 1_370));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let store = open(dir.path());
+            for n in 100..103 {
+                if store.has_layer(&id(n)).unwrap() {
+                    store.create_container(&id(300), &[id(n), id(1)], &Options::default()).unwrap();
+                    let root = dir.path().join("merged");
+                    fs::create_dir_all(&root).unwrap();
+                    execute(&store.mount_plan(&id(300), &[id(n), id(1)], false).unwrap()[0], &root).unwrap();
+                    (0..10).for_each(|n| assert_eq!(fs::read_to_string(root.join(format!("n{n}"))).unwrap(), "x"));
+                    nix::mount::umount(&root).unwrap();
+                    store.remove(&id(300)).unwrap();
+                }
+            }
+        }
+        let store = open(dir.path());
+        store.list().unwrap().iter().for_each(|(id, _)| store.remove(id).unwrap());
+        store.collect().unwrap();
+        let left = Command::new("find").arg(dir.path().join("root")).args(["-mindepth", "2"]).output().unwrap();
+        assert_eq!(String::from_utf8(left.stdout).unwrap(), "");
+    });
+}
+
+/// Waits until names come or go in a directory.
+fn wait_for_life(dir: &Path) {
+    let changed = || fs::metadata(dir).unwrap().modified().unwrap();
+    let before = changed();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while changed() == before && std::time::Instant::now() < end {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+/// A file system in a file, mounted; `None` when this host cannot.
+fn loop_mount(image: &Path, at: &Path) -> Option<()> {
+    fs::create_dir_all(at).unwrap();
+    let run = |command: &mut Command| command.output().is_ok_and(|o| o.status.success()).then_some(());
+    run(Command::new("mount").args(["-o", "loop"]).args([image, at]))
+}
+
+/// What would be on the disk if the power failed right after a commit: the backing file, without what the file system
+/// still holds back.
+#[test]
+fn a_committed_layer_survives_a_loss_of_power() {
+    private(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let (image, disk) = (dir.path().join("image"), dir.path().join("disk"));
+        fs::File::create(&image).unwrap().set_len(32 << 20).unwrap();
+        let made = Command::new("mkfs.ext4").arg("-q").arg(&image).status().is_ok_and(|s| s.success());
+        if !made || loop_mount(&image, &disk).is_none() {
+            return eprintln!("skipped: needs mkfs.ext4 and loop devices");
+        }
+        let store = open(&disk);
+        for n in 1..=2 {
+            let target = store.begin_layer(&id(n), None).unwrap();
+            (0..50).for_each(|f| fs::write(target.path.join(format!("f{f}")), [n as u8; 5000]).unwrap());
+            if n == 1 {
+                // The engine syncs a layer's data before it commits.
+                nix::unistd::syncfs(fs::File::open(&target.path).unwrap()).unwrap();
+                store.commit_layer(&id(n)).unwrap();
+            }
+        }
+        let after = dir.path().join("after");
+        fs::copy(&image, &after).unwrap();
+        let disk2 = dir.path().join("disk2");
+        loop_mount(&after, &disk2).expect("the copy mounts");
+        let store2 = open(&disk2);
+        assert!(store2.has_layer(&id(1)).unwrap() && !store2.has_layer(&id(2)).unwrap());
+        store2.create_container(&id(9), &[id(1)], &Options::default()).unwrap();
+        let root = dir.path().join("merged");
+        fs::create_dir(&root).unwrap();
+        execute(&store2.mount_plan(&id(9), &[id(1)], false).unwrap()[0], &root).unwrap();
+        (0..50).for_each(|f| assert_eq!(fs::read(root.join(format!("f{f}"))).unwrap(), [1; 5000]));
+        for mounted in [&root, &disk2, &disk] {
+            nix::mount::umount2(mounted, nix::mount::MntFlags::MNT_DETACH).unwrap();
+        }
     });
 }

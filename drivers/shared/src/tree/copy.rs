@@ -331,7 +331,7 @@ fn reflink(source: &OwnedFd, target: &OwnedFd) -> Result<bool, Errno> {
 /// True when copies on the file system of a directory share blocks; tried with two nameless files where a file system is
 /// known to have it at all.
 pub fn shares_blocks(dir: &OwnedFd) -> bool {
-    let candidate = nix::sys::statfs::fstatfs(dir).is_ok_and(|s| MAY_SHARE.contains(&(s.filesystem_type().0 as i64)));
+    let candidate = nix::sys::statfs::fstatfs(dir).is_ok_and(|s| MAY_SHARE.contains(&s.filesystem_type().0));
     let nameless = || {
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         openat(dir, c".", flags, Mode::S_IRUSR | Mode::S_IWUSR)
@@ -340,7 +340,8 @@ pub fn shares_blocks(dir: &OwnedFd) -> bool {
 }
 
 /// XFS, btrfs, bcachefs, ZFS, OCFS2, NFS, SMB.
-const MAY_SHARE: [i64; 7] = [0x5846_5342, 0x9123_683E, 0xCA45_1A4E, 0x2FC1_2FC1, 0x7461_636F, 0x6969, 0xFE53_4D42];
+const MAY_SHARE: [libc::__fsword_t; 7] =
+    [0x5846_5342, 0x9123_683E, 0xCA45_1A4E, 0x2FC1_2FC1, 0x7461_636F, 0x6969, 0xFE53_4D42];
 
 /// Copies the parts of a sparse file that hold data.
 fn copy_segments(job: &Job, source: &OwnedFd, target: &OwnedFd, size: i64) -> Result<(), Errno> {
