@@ -466,3 +466,45 @@ fn a_custom_profile_is_obeyed() {
     container.profile = Some(serde_json::from_str(json).unwrap());
     assert_eq!(run_ok(&container).output, "mkdir: can't create directory '/x': Disk quota exceeded\n");
 }
+
+#[test]
+fn what_is_not_supported_is_refused_before_anything_is_made() {
+    if !able() {
+        return;
+    }
+    let mut container = Container::new("true");
+    container.process().set_apparmor_profile(Some("docker-default".into()));
+    let error = container.plan().unwrap_err();
+    assert_eq!(error.to_string(), "invalid spec: an AppArmor profile is not supported yet");
+    assert_eq!(error.kind(), Kind::Invalid);
+
+    let mut container = Container::new("true");
+    let namespaces = container.linux().namespaces_mut().as_mut().unwrap();
+    namespaces.retain(|namespace| namespace.typ() != LinuxNamespaceType::Uts);
+    assert!(container.plan().unwrap_err().to_string().contains("UTS namespace"));
+}
+
+#[test]
+fn a_mount_of_the_host_made_later_arrives_through_a_slave_bind() {
+    if !able() {
+        return;
+    }
+    let mut container = Container::new("while ! test -e /data/sub/proof; do :; done; echo seen");
+    let data = container.path("data");
+    fs::create_dir_all(data.join("sub")).unwrap();
+    let run = |args: &[&str]| assert!(std::process::Command::new("mount").args(args).status().unwrap().success());
+    let shown = data.display().to_string();
+    run(&["--bind", &shown, &shown]);
+    run(&["--make-shared", &shown]);
+    container.mount("bind", &data, "/data", &["rbind", "rslave"]);
+    let mut running = container.start();
+    let sub = data.join("sub").display().to_string();
+    run(&["-t", "tmpfs", "tmpfs", &sub]);
+    fs::write(data.join("sub/proof"), "").unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut running.output, &mut text).unwrap();
+    drop(running);
+    nix::mount::umount2(sub.as_str(), nix::mount::MntFlags::MNT_DETACH).unwrap();
+    nix::mount::umount2(shown.as_str(), nix::mount::MntFlags::MNT_DETACH).unwrap();
+    assert_eq!(text, "seen\n");
+}

@@ -22,7 +22,7 @@ use crate::plan_text::c_string;
 use crate::request::{ExecRequest, PlanRequest};
 use gantry_sys::process::namespace;
 use linux::Namespaces;
-use oci_spec::runtime::{Linux, LinuxNamespaceType, Process};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec};
 
 /// Plans a container start.
 pub fn plan(request: &PlanRequest<'_>) -> Result<Plan, Error> {
@@ -33,6 +33,7 @@ pub fn plan(request: &PlanRequest<'_>) -> Result<Plan, Error> {
 pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
     let spec = request.spec;
     let process = spec.process().as_ref().ok_or_else(|| Error::invalid("spec", "it has no process"))?;
+    refuse_unsupported(spec, process)?;
     let linux = spec.linux().clone().unwrap_or_default();
     let namespaces = Namespaces::of(&linux)?;
     namespaces.require_mount()?;
@@ -70,6 +71,21 @@ pub fn plan_exec(request: &ExecRequest<'_>) -> Result<ExecPlan, Error> {
         program: process::program(request.process)?,
         terminal: request.terminal,
     })
+}
+
+/// What we cannot do must not be passed over in silence: a label that is not set protects nobody.
+fn refuse_unsupported(spec: &Spec, process: &Process) -> Result<(), Error> {
+    let asked = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty() && text != "unconfined");
+    let label = spec.linux().as_ref().is_some_and(|linux| asked(linux.mount_label()));
+    let refused = [
+        (spec.hooks().is_some(), "hooks"),
+        (asked(process.apparmor_profile()), "an AppArmor profile"),
+        (asked(process.selinux_label()) || label, "an SELinux label"),
+    ];
+    match refused.iter().find(|(wanted, _)| *wanted) {
+        Some((_, what)) => Err(Error::invalid("spec", format!("{what} is not supported yet"))),
+        None => Ok(()),
+    }
 }
 
 fn process_request<'a>(request: &PlanRequest<'a>, process: &'a Process) -> ExecRequest<'a> {

@@ -46,7 +46,7 @@ fn plain(mount: &SpecMount) -> Result<Mount, Error> {
             Source::New { fstype: c_string(&shown, fstype)?, options }
         }
     };
-    Ok(Mount { source, target, own, below, optional: false })
+    Ok(Mount { source, target, own, below })
 }
 
 fn target(path: &Path) -> Result<std::ffi::CString, Error> {
@@ -91,12 +91,12 @@ fn bind(source: &Path, destination: &Path, own: Attributes) -> Result<Step, Erro
     let path = c_string("cgroup", source.as_os_str().as_bytes())?;
     let source = Source::Bind { path, recursive: false };
     let own = Attributes { propagation: nix::mount::MsFlags::MS_PRIVATE.bits(), ..own };
-    Ok(Step::Mount(Mount { source, target: target(destination)?, own, below: Attributes::default(), optional: false }))
+    Ok(Step::Mount(Mount { source, target: target(destination)?, own, below: Attributes::default() }))
 }
 
 fn tmpfs(destination: &Path, set: u64) -> Result<Step, Error> {
     let options = vec![(c"source".into(), Some(c"cgroup".into())), (c"mode".into(), Some(c"755".into()))];
     let source = Source::New { fstype: c"tmpfs".into(), options };
     let own = Attributes { set, ..Attributes::default() };
-    Ok(Step::Mount(Mount { source, target: target(destination)?, own, below: Attributes::default(), optional: false }))
+    Ok(Step::Mount(Mount { source, target: target(destination)?, own, below: Attributes::default() }))
 }

@@ -93,7 +93,6 @@ fn below(mount: &RootMount) -> Result<Mount, Error> {
         target: text(&format!("/{}", mount.target.trim_start_matches('/')))?,
         own: Attributes { set: attributes(mount.flags), ..Attributes::default() },
         below: Attributes { propagation: MsFlags::MS_PRIVATE.bits(), ..Attributes::default() },
-        optional: false,
     })
 }
 

@@ -61,18 +61,13 @@ pub(crate) struct Mount {
     pub own: Attributes,
     /// For it and everything below it.
     pub below: Attributes,
-    /// Whether a missing target directory or file is simply left out, as for /sys entries.
-    pub optional: bool,
 }
 
 impl Perform for Mount {
     const NAME: &'static str = "mount";
 
     fn perform(&self, context: &mut Context<'_>) -> Result<(), Fault> {
-        match self.mount(context.root()) {
-            Err(fault) if self.optional && fault.errno == Errno::ENOENT => Ok(()),
-            other => other,
-        }
+        self.mount(context.root())
     }
 
     fn subject(&self) -> String {
