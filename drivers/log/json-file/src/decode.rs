@@ -43,11 +43,12 @@ pub struct Record {
 }
 
 impl Record {
-    /// The bytes of the record, made in place where they were escaped. `None`: an escape or the base64 is wrong.
+    /// The bytes of the record, made in place where they were escaped. `None`: an escape is wrong.
     #[inline]
     pub fn bytes<'a>(&self, line: &'a mut [u8]) -> Option<&'a [u8]> {
-        if !self.base64.is_empty() {
-            let raw = STANDARD.decode(&line[self.base64.clone()]).ok()?;
+        if !self.base64.is_empty()
+            && let Ok(raw) = STANDARD.decode(&line[self.base64.clone()])
+        {
             let place = &mut line[self.base64.clone()][..raw.len()];
             place.copy_from_slice(&raw);
             return Some(place);
@@ -277,5 +278,44 @@ mod tests {
         }
         assert_eq!(both("\0\0\0\0"), (None, None));
         assert_eq!(both(r#"{"log":"a\n","stream":"stdout","time":"yesterday"}"#), (None, None));
+    }
+
+    #[test]
+    fn damage_never_panics_and_never_makes_the_ways_disagree() {
+        let time = "\"time\":\"2023-11-14T22:13:20.123456789Z\"";
+        let attributes = r#""attrs":{"k":"v\"}","l":"w"}"#;
+        let lines = [
+            format!(r#"{{"log":"a\u003cb\"\\\ud83c\udf89 é\n","stream":"stdout",{time}}}"#),
+            format!(r#"{{"log":"abc","stream":"stderr",{attributes},{time},"b64":"YWI=","p":"3/1/0"}}"#),
+        ];
+        let pool = b"\"\\{}:,nu0/Zb-.4 ";
+        let mut dice = 1u64;
+        let mut roll = |sides: usize| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) as usize % sides
+        };
+        for round in 0..40_000 {
+            let mut line = lines[round % 2].clone().into_bytes();
+            for _ in 0..=roll(2) {
+                let place = roll(line.len());
+                match roll(3) {
+                    0 => line[place] = pool[roll(pool.len())],
+                    1 => drop(line.remove(place)),
+                    _ => line.insert(place, pool[roll(pool.len())]),
+                }
+            }
+            let mut behind = [&line[..], b"\n"].concat();
+            let Some(quick) = fast(&behind, &mut Clock::new()) else { continue };
+            let text = String::from_utf8_lossy(&line).into_owned();
+            let attributes = pairs(&behind[quick.attributes.clone()]);
+            let Some(bytes) = quick.bytes(&mut behind).map(<[u8]>::to_vec) else { continue };
+            // What only the fast way takes (half a surrogate pair, attributes with a comma too many) does not matter.
+            if let Some(thorough) = slow(&mut line, &mut Clock::new()) {
+                assert_eq!(attributes, pairs(&line[thorough.attributes.clone()]), "{text}");
+                assert_eq!(Some(&bytes[..]), thorough.bytes(&mut line), "{text}");
+                assert_eq!((quick.time, quick.stream), (thorough.time, thorough.stream), "{text}");
+                assert_eq!((quick.newline, quick.piece), (thorough.newline, thorough.piece), "{text}");
+            }
+        }
     }
 }

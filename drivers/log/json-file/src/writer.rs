@@ -21,7 +21,7 @@ use std::time::Duration;
 
 /// A batch is handed to the kernel when this much of it is encoded: large enough that the call costs nothing, small
 /// enough to stay in the processor's cache and not to weigh on an idle container.
-const CHUNK: usize = 128 * 1024;
+const CHUNK: usize = 64 * 1024;
 /// Room kept when the sink is flushed.
 const IDLE_ROOM: usize = 16 * 1024;
 /// How long closing waits for a compression before it puts it off to the next start.
