@@ -64,14 +64,18 @@ pub struct Launch {
 /// How plugins are found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PluginSearch {
-    /// Directories, first match wins.
-    pub dirs: Vec<PathBuf>,
-    /// When not empty, only these (`log/acme`).
-    pub allow: Vec<String>,
+    /// From `--plugin-dir`.
+    pub flag_dirs: Vec<PathBuf>,
+    /// From `plugins.path`.
+    pub config_dirs: Vec<PathBuf>,
+    /// From `plugins.allow`; `None`: all that pass the ownership checks.
+    pub allow: Option<Vec<String>>,
     /// `log/acme` and the sha256 its file must have.
     pub pins: Vec<(String, String)>,
-    /// Where verdicts are cached.
-    pub cache: Option<PathBuf>,
+    /// Where verdicts of layout checks are cached.
+    pub cache_dir: Option<PathBuf>,
+    /// The file of drivers that crashed or hung.
+    pub quarantine: Option<PathBuf>,
 }
 
 /// One log driver of the container.

@@ -74,7 +74,8 @@ pub fn exec_detached(keeper: &Path, state_dir: &Path, id: &str, plan: &ExecPlan,
         .open(&order)
         .map_err(Error::talk("write the order for"))?;
     file.write_all(&encode(plan, target)?).map_err(Error::talk("write the order for"))?;
-    let null = OpenOptions::new().read(true).write(true).open("/dev/null").map_err(Error::talk("open /dev/null for"))?;
+    let null =
+        OpenOptions::new().read(true).write(true).open("/dev/null").map_err(Error::talk("open /dev/null for"))?;
     let (reader, writer) = std::io::pipe().map_err(Error::talk("make a pipe to"))?;
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let argv = [text(keeper), "exec-file".to_owned(), text(keeper), text(&order)];

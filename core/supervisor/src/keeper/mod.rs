@@ -6,10 +6,12 @@ mod fork;
 mod make;
 mod pump;
 mod record;
+mod runtime;
 mod serve;
 mod start;
 
 pub use fork::main;
+pub use runtime::RuntimeLauncher;
 
 use crate::estate::Estate;
 use crate::launch::Launch;

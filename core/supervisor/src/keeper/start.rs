@@ -1,5 +1,6 @@
 //! Leading one container to life, step by step with the caller. Until the caller says "release", its death undoes.
 
+use super::serve::Cause;
 use super::{Keeper, Launcher, PumpProcess, Steps, make, refuse};
 use crate::clock;
 use crate::estate::{Link, Programs};
@@ -7,7 +8,6 @@ use crate::launch::Launch;
 use crate::state::{Life, Phase};
 use crate::wire::{self, Ask, Refusal, Started, Tell};
 use gantry_model::class::Class;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -85,12 +85,13 @@ impl Steps for Keeper {
 impl Keeper {
     /// Waits for the pump and the caller; true when the caller opened the gate.
     fn wait_for_start(&mut self, may_release: bool) -> Result<bool, Refusal> {
-        let [caller, link, pump] = self.poll_start().map_err(|error| refuse(&error, "wait for the start"))?;
-        if link {
-            self.take_link_messages().map_err(|error| refuse(&error, "listen to the pump"))?;
-        }
-        if pump {
-            self.pump_died_early()?;
+        let failed = |error: io::Error| refuse(&error, "wait for the start");
+        let mut ready = self.wait(false, None).map_err(failed)?;
+        let caller = ready.contains(&Cause::Caller);
+        ready.retain(|cause| *cause != Cause::Caller);
+        self.serve(&ready).map_err(failed)?;
+        if self.pump.retry_at.is_some() {
+            return Err(Refusal::new(Class::Driver, "the pump dies whenever it is started: see supervisor.log"));
         }
         if !caller {
             return Ok(false);
@@ -111,29 +112,6 @@ impl Keeper {
             }
         }
         Ok(false)
-    }
-
-    fn poll_start(&self) -> io::Result<[bool; 3]> {
-        let input = PollFlags::POLLIN;
-        let mut fds = vec![PollFd::new(self.link.as_fd(), input)];
-        fds.extend(self.pump.pidfd.as_ref().map(|fd| PollFd::new(fd.as_fd(), input)));
-        fds.extend(self.estate.control.as_ref().map(|fd| PollFd::new(fd.as_fd(), input)));
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(false));
-        let link = ready.next().unwrap_or(false);
-        let pump = self.pump.pidfd.is_some() && ready.next().unwrap_or(false);
-        Ok([self.estate.control.is_some() && ready.next().unwrap_or(false), link && !pump, pump])
-    }
-
-    fn pump_died_early(&mut self) -> Result<(), Refusal> {
-        self.pump_died().map_err(|error| refuse(&error, "restart the pump"))?;
-        if self.pump.pidfd.is_none() || self.pump.crashes.len() > 3 {
-            return Err(Refusal::new(Class::Driver, "the pump dies whenever it is started: see supervisor.log"));
-        }
-        Ok(())
     }
 
     /// The gate is open and the program runs.

@@ -37,6 +37,7 @@ impl Pump {
             self.stage = Stage::Closing;
         }
         if matches!(self.stage, Stage::Draining | Stage::Closing) {
+            self.wake.want();
             self.give_up_wedged();
         }
         if self.stage == Stage::Closing && self.sinks.iter().all(|sink| sink.health().is_final()) {

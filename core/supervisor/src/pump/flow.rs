@@ -215,7 +215,7 @@ impl Pump {
             let busy = self.sinks.iter().filter(|sink| sink.health() != Health::Hung).filter_map(|s| s.busy_for());
             times.extend(busy.map(|ms| now + Duration::from_millis((CALL_LIMIT_MS + 1).saturating_sub(ms))));
         }
-        if self.stage == Stage::Closing {
+        if matches!(self.stage, Stage::Draining | Stage::Closing) {
             times.push(self.closing_tick(now));
         }
         if self.terminal_quiet && self.stage == Stage::Live {

@@ -7,6 +7,7 @@ mod chunk;
 mod client;
 mod drain;
 mod flow;
+mod host;
 mod input;
 pub mod record;
 mod serve;
@@ -18,6 +19,7 @@ mod wake;
 mod watch;
 mod writer;
 
+pub use host::HostDrivers;
 pub use writer::{Drivers, LogSink, Opened};
 
 use crate::estate::{Estate, Link};
@@ -32,6 +34,7 @@ use nix::sys::signalfd::SignalFd;
 use sink::Sink;
 use split::Cut;
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -106,9 +109,23 @@ struct Pump {
     keeper_left: bool,
 }
 
-/// The program: `link` is the socket to the keeper, `keeper` its pidfd. Returns when the container's end is recorded and
-/// every session has got its bytes.
-pub fn main(link: OwnedFd, keeper: Option<OwnedFd>, drivers: Arc<dyn Drivers>) -> io::Result<()> {
+/// The program: its arguments are the numbers of two descriptors, the socket to the keeper and the keeper's pidfd.
+/// It leaves at once at the end: a driver's threads may hang.
+pub fn program(arguments: impl Iterator<Item = OsString>, drivers: Arc<dyn Drivers>) -> io::Result<()> {
+    gantry_sys::memory::stay_small();
+    let mut arguments = arguments.skip(1);
+    let unasked = || io::Error::new(io::ErrorKind::InvalidInput, "this program is started by gantry, not by hand");
+    let mut next = || -> io::Result<OwnedFd> {
+        let number = arguments.next().and_then(|text| text.to_str()?.parse().ok());
+        Ok(gantry_sys::passing::inherited(number.ok_or_else(unasked)?)?)
+    };
+    let (link, keeper) = (next()?, next()?);
+    main(link, Some(keeper), drivers)?;
+    gantry_sys::process::exit(0)
+}
+
+/// Returns when the container's end is recorded and every session has got its bytes.
+fn main(link: OwnedFd, keeper: Option<OwnedFd>, drivers: Arc<dyn Drivers>) -> io::Result<()> {
     let children = watch::child_signals()?;
     let Some(estate) = Estate::receive(link.as_fd())? else { return Ok(()) };
     let state_dir = estate.launch.state_dir.clone();

@@ -1,3 +1,3 @@
 //! The few types of the plugin interface that the pump handles.
 
-pub use gantry_plugin_api::log::{LogRecord, ResumeToken, Stream};
+pub use gantry_host::api::log::{LogRecord, ResumeToken, Stream};

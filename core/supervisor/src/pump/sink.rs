@@ -301,6 +301,18 @@ impl Shared {
         self.wake.wake();
     }
 
+    /// What a predecessor left beyond its last note is noted.
+    pub fn commit_found(&self, state: &StateFile, index: usize, change: impl FnOnce(&mut Commit)) {
+        let current = self.lock().current;
+        self.settle(state, index, current, change);
+    }
+
+    /// The sink's thread has nothing to do with its chunk: all of it is stored.
+    pub fn pass_over(&self) {
+        self.lock().current = None;
+        self.wake.wake();
+    }
+
     /// What was committed last.
     pub fn commit(&self) -> Commit {
         self.lock().commit

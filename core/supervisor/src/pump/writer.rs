@@ -5,7 +5,7 @@ use super::record::{LogRecord, ResumeToken};
 use super::sink::{Health, Item, Shared, Sink};
 use crate::launch::Launch;
 use crate::note::note;
-use crate::state::StateFile;
+use crate::state::{Commit, StateFile};
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -117,9 +117,9 @@ impl Writer {
         let commit = self.shared.commit();
         let token = commit.written.then_some(ResumeToken(commit.token));
         match self.inside(|w| w.drivers.open(&w.launch, w.index, token.as_ref())) {
-            Ok(opened) => {
-                self.skip = commit.sequence + opened.beyond;
-                self.sink = Some(opened.sink);
+            Ok(Opened { mut sink, beyond }) => {
+                self.note_found(sink.as_mut(), &commit, beyond);
+                self.sink = Some(sink);
                 self.retry = Retry::new();
                 self.tell(Health::Open, None);
             }
@@ -146,11 +146,8 @@ impl Writer {
             self.open();
         }
         let done = (self.skip + 1).saturating_sub(chunk.first).min(chunk.count() as u64) as usize;
-        if done > 0 {
-            self.note_found(chunk.first + done as u64, done as u64);
-        }
         if done == chunk.count() {
-            return self.shared.settle(&self.state, self.index, None, |_| {});
+            return self.shared.pass_over();
         }
         let mut from = done;
         while from < chunk.count() {
@@ -160,13 +157,21 @@ impl Writer {
         }
     }
 
-    /// Records that a predecessor wrote, but could not note.
-    fn note_found(&self, end: u64, count: u64) {
-        self.shared.settle(&self.state, self.index, Some(end), |commit| {
-            let known = commit.sequence;
-            commit.sequence = commit.sequence.max(end - 1);
-            commit.records_out += count.min(commit.sequence - known);
-        });
+    /// Records that a predecessor wrote, but could not note. A write of nothing asks for the token that goes with them:
+    /// only with it may they count as committed, else a third pump would skip them twice.
+    fn note_found(&mut self, sink: &mut dyn LogSink, commit: &Commit, beyond: u64) {
+        self.skip = commit.sequence + beyond;
+        if beyond == 0 {
+            return;
+        }
+        if let Ok(ResumeToken(token)) = self.inside(|_| sink.write(&[])) {
+            let skip = self.skip;
+            self.shared.commit_found(&self.state, self.index, |commit| {
+                commit.sequence = skip;
+                (commit.token, commit.written) = (token, true);
+                commit.records_out += beyond;
+            });
+        }
     }
 
     fn write(&mut self, chunk: &Chunk, from: usize, to: usize) {

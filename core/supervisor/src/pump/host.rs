@@ -1,0 +1,72 @@
+//! Log drivers that are plugins: found, checked and loaded by the plugin host, called on the sink's own thread.
+
+use super::record::{LogRecord, ResumeToken};
+use super::writer::{Drivers, LogSink, Opened};
+use crate::launch::{Launch, PluginSearch};
+use gantry_host::api::log::LogContainer;
+use gantry_host::api::options::Options;
+use gantry_host::{Plugins, Search};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Where the pump's program gets its drivers.
+#[derive(Default)]
+pub struct HostDrivers(OnceLock<Plugins>);
+
+impl Drivers for HostDrivers {
+    fn open(&self, launch: &Launch, index: usize, resume: Option<&ResumeToken>) -> Result<Opened, String> {
+        let spec = launch.sinks.get(index).ok_or("there is no such sink")?;
+        let plugins = self.0.get_or_init(|| Plugins::new(search(&launch.plugins)));
+        let driver = plugins.log(&spec.driver).map_err(|error| error.to_string())?;
+        let options = Options::from_pairs(spec.options.iter().cloned());
+        let opened = driver.open(&container(launch), &options, resume).map_err(|error| error.to_string())?;
+        Ok(Opened { sink: Box::new(HostSink(opened.sink)), beyond: opened.beyond })
+    }
+}
+
+struct HostSink(gantry_host::LogSink);
+
+impl LogSink for HostSink {
+    fn write(&mut self, batch: &[LogRecord<'_>]) -> Result<ResumeToken, String> {
+        self.0.write(batch).map_err(|error| error.to_string())
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        self.0.reopen().map_err(|error| error.to_string())
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        self.0.close().map_err(|error| error.to_string())
+    }
+}
+
+/// Our own threads and deadlines are enough: the host needs none.
+fn search(search: &PluginSearch) -> Search {
+    Search {
+        flag_dirs: search.flag_dirs.clone(),
+        config_dirs: search.config_dirs.clone(),
+        allow: search.allow.clone(),
+        pins: search.pins.clone(),
+        cache_dir: search.cache_dir.clone(),
+        quarantine: search.quarantine.clone(),
+        deadline: Duration::MAX,
+    }
+}
+
+fn container(launch: &Launch) -> LogContainer {
+    let log = &launch.log;
+    LogContainer {
+        id: launch.id.clone(),
+        name: launch.name.clone(),
+        image_id: log.image_id.clone(),
+        image_name: log.image_name.clone(),
+        command: log.command.clone(),
+        created_ns: log.created_ns,
+        env: log.env.clone(),
+        labels: log.labels.clone(),
+        attributes: log.attributes.clone(),
+        tag: log.tag.clone(),
+        hostname: log.hostname.clone(),
+        dir: log.dir.clone(),
+    }
+}

@@ -1,0 +1,101 @@
+//! Log drivers for tests: a good one that writes `SEQUENCE STREAM FLAGS ORDINAL BYTES` lines, and bad ones.
+
+use gantry_supervisor::Launch;
+use gantry_supervisor::pump::record::{LogRecord, ResumeToken};
+use gantry_supervisor::pump::{Drivers, LogSink, Opened};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::Duration;
+
+pub struct Strange;
+
+impl Drivers for Strange {
+    fn open(&self, launch: &Launch, index: usize, resume: Option<&ResumeToken>) -> Result<Opened, String> {
+        let driver = launch.sinks[index].driver.as_str();
+        match driver {
+            "file" => open_file(launch, index, resume),
+            "absent" => Err("it is absent".into()),
+            "hang-open" => loop {
+                std::thread::sleep(Duration::from_secs(1000));
+            },
+            "hang" | "panic" | "crash" | "slow" | "errs" => {
+                Ok(Opened { sink: Box::new(Bad(driver.to_owned())), beyond: 0 })
+            }
+            _ => Err(format!("no driver {driver}")),
+        }
+    }
+}
+
+fn open_file(launch: &Launch, index: usize, resume: Option<&ResumeToken>) -> Result<Opened, String> {
+    let path = launch.log.dir.join(format!("{index}.log"));
+    let open = || -> std::io::Result<Opened> {
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
+        let mut text = Vec::new();
+        file.seek(SeekFrom::Start(resume.map_or(0, |token| token.0[0])))?;
+        file.read_to_end(&mut text)?;
+        let torn = text.iter().rev().take_while(|byte| **byte != b'\n').count() as u64;
+        let length = file.metadata()?.len();
+        file.set_len(length - torn)?;
+        let beyond = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+        Ok(Opened { sink: Box::new(Good { file, length: length - torn }), beyond })
+    };
+    open().map_err(|error| error.to_string())
+}
+
+struct Good {
+    file: File,
+    length: u64,
+}
+
+impl LogSink for Good {
+    fn write(&mut self, batch: &[LogRecord<'_>]) -> Result<ResumeToken, String> {
+        let mut text = Vec::new();
+        for record in batch {
+            let head = (record.sequence, record.stream.0, record.flags, record.partial_ordinal);
+            write!(text, "{} {} {} {} ", head.0, head.1, head.2, head.3).expect("memory");
+            text.extend_from_slice(record.bytes());
+            text.push(b'\n');
+        }
+        self.file.write_all(&text).map_err(|error| error.to_string())?;
+        self.length += text.len() as u64;
+        Ok(ResumeToken([self.length, 0, 0, 0]))
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+struct Bad(String);
+
+impl LogSink for Bad {
+    fn write(&mut self, _: &[LogRecord<'_>]) -> Result<ResumeToken, String> {
+        match self.0.as_str() {
+            "hang" => loop {
+                std::thread::sleep(Duration::from_secs(1000));
+            },
+            "panic" => panic!("as asked"),
+            "crash" => {
+                nix::sys::signal::raise(nix::sys::signal::Signal::SIGSEGV).expect("raise");
+                Ok(ResumeToken::default())
+            }
+            "slow" => {
+                std::thread::sleep(Duration::from_millis(50));
+                Ok(ResumeToken::default())
+            }
+            _ => Err("it never works".into()),
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+}

@@ -1,0 +1,35 @@
+//! Keeper and pump as processes, with plain children in place of containers and log drivers that misbehave on demand.
+//!
+//! The program is test runner, keeper and pump in one: the latter two by the name it is started under. Needs no
+//! privileges.
+
+mod drivers;
+mod launcher;
+mod scene;
+mod tests;
+
+use gantry_supervisor::{keeper, pump};
+use std::sync::Arc;
+
+fn main() {
+    let mut arguments = std::env::args();
+    match arguments.next().as_deref() {
+        Some("gantry-keeper") => keeper::main(std::env::args_os(), &launcher::Plain).expect("keeper"),
+        Some("gantry-pump") => pump::program(std::env::args_os(), Arc::new(drivers::Strange)).expect("pump"),
+        _ => run(arguments.find(|argument| !argument.starts_with('-'))),
+    }
+}
+
+fn run(filter: Option<String>) {
+    let wanted = |name: &str| filter.as_deref().is_none_or(|filter| name.contains(filter));
+    let mut failed = Vec::new();
+    for (name, test) in tests::ALL.iter().filter(|(name, _)| wanted(name)) {
+        let begun = std::time::Instant::now();
+        let good = std::panic::catch_unwind(test).is_ok();
+        println!("test {name} ... {} ({} ms)", if good { "ok" } else { "FAILED" }, begun.elapsed().as_millis());
+        if !good {
+            failed.push(*name);
+        }
+    }
+    assert!(failed.is_empty(), "failed: {failed:?}");
+}
