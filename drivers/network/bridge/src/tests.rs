@@ -4,6 +4,7 @@
 mod containers;
 mod faults;
 mod isolation;
+mod measure;
 mod outside;
 mod published;
 mod restore;
