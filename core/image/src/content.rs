@@ -91,6 +91,23 @@ impl ContentStore {
         files::sync_dir(&self.blobs)
     }
 
+    /// Marks that someone is at work here; what a killed one leaves tells that there is garbage.
+    pub(crate) fn mark(&self) -> Result<Marker> {
+        let path = self.ingest.join(files::unique_name());
+        File::create_new(&path).map_err(Error::io("create", &path))?;
+        Ok(Marker { _file: Unfinished(path) })
+    }
+
+    /// Leaves a mark that there is garbage.
+    pub(crate) fn leave_mark(&self) -> Result<()> {
+        self.mark().map(std::mem::forget)
+    }
+
+    /// Whether someone is at work or was killed at it.
+    pub(crate) fn is_marked(&self) -> Result<bool> {
+        Ok(!files::names(&self.ingest)?.is_empty())
+    }
+
     /// Removes a blob.
     pub(crate) fn delete(&self, digest: &Digest) -> Result<bool> {
         files::remove(&self.path(digest))
@@ -127,6 +144,12 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
+}
+
+/// A mark that goes when the work is done.
+#[derive(Debug)]
+pub(crate) struct Marker {
+    _file: Unfinished,
 }
 
 /// A blob being written and hashed. Dropping it removes it.

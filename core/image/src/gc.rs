@@ -23,6 +23,9 @@ pub struct Collected {
     pub failures: Vec<crate::error::Error>,
 }
 
+/// Layers to be deleted: those with their driver and record, and ids that no record names.
+type Swept = (Vec<(String, LayerRecord)>, Vec<String>);
+
 impl ImageStore {
     /// Removes everything that no image needs, of one storage driver. `driver_layers` are the ids of all image
     /// layers that the driver holds, listed before this call; containers' layers must not be among them.
@@ -74,7 +77,7 @@ impl ImageStore {
         images: &[Image],
         driver_layers: &[String],
         users: &dyn Users,
-    ) -> Result<(Vec<(String, LayerRecord)>, Vec<String>)> {
+    ) -> Result<Swept> {
         let chains: HashSet<ChainId> = images.iter().flat_map(|image| &image.layers).map(|layer| layer.chain).collect();
         let mut dying: Vec<LayerRecord> = Vec::new();
         let mut named: HashSet<String> = HashSet::new();

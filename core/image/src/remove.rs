@@ -12,6 +12,10 @@ use crate::layers::storage;
 use crate::records::{Image, LayerRecord};
 use crate::store::{ImageStore, is_id_prefix};
 
+/// How often, and after what time, a removal tries again to be alone with the content.
+const PATIENCE: usize = 10;
+const STEP: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// A container that uses an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -88,6 +92,9 @@ impl ImageStore {
         if gone {
             let dying = self.bury(&image, users)?;
             self.delete_layers(&dying, delete, &mut removal);
+            if !removal.failures.is_empty() {
+                self.content.leave_mark()?;
+            }
         }
         Ok(removal)
     }
@@ -95,7 +102,11 @@ impl ImageStore {
     /// Deletes the blobs and takes away the layer records of a removed image that nothing else needs. If
     /// someone is bringing content at the moment, all of it is left to the collection of garbage.
     fn bury(&self, image: &Image, users: &dyn Users) -> Result<Vec<(String, LayerRecord)>> {
-        let Some(_alone) = Lock::try_exclusive(&self.content_lock_path())? else { return Ok(Vec::new()) };
+        self.content.prepare()?;
+        let Some(_alone) = self.alone()? else {
+            self.content.leave_mark()?;
+            return Ok(Vec::new());
+        };
         let others = self.records.images()?;
         let blobs: HashSet<Digest> = others.iter().flat_map(Image::blobs).collect();
         for blob in image.blobs().filter(|blob| !blobs.contains(blob)) {
@@ -114,6 +125,17 @@ impl ImageStore {
             }
         }
         Ok(dying)
+    }
+
+    /// Other removals are soon done, loads are not.
+    fn alone(&self) -> Result<Option<Lock>> {
+        for _ in 0..PATIENCE {
+            if let Some(lock) = Lock::try_exclusive(&self.content_lock_path())? {
+                return Ok(Some(lock));
+            }
+            std::thread::sleep(STEP);
+        }
+        Lock::try_exclusive(&self.content_lock_path())
     }
 
     /// Second phase, without a lock: the drivers delete, then the records go.
@@ -153,7 +175,7 @@ impl Remover<'_> {
         let references = self.store.records.references_of(&self.image.id)?;
         match is_id_prefix(&self.image.id, name) {
             false => self.by_name(name, &references),
-            true => self.by_id(name, references),
+            true => self.by_id(references),
         }
     }
 
@@ -177,19 +199,22 @@ impl Remover<'_> {
                 self.untag(&digest)?;
             }
         }
-        if !left.is_empty() || self.conflict(name).is_some() {
+        if !left.is_empty() || self.conflict().is_some() {
             return Ok(false);
         }
         self.delete_image()
     }
 
     /// An id was given: all its names go, if they are of one repository or it is forced.
-    fn by_id(&mut self, name: &str, references: Vec<Reference>) -> Result<bool> {
+    fn by_id(&mut self, references: Vec<Reference>) -> Result<bool> {
         if references.len() > 1 && !is_single(&references) && !self.force {
             let why = "image is referenced in multiple repositories";
-            return Err(Error::InUse(format!("conflict: unable to delete {} (must be forced) - {why}", shown(name))));
+            return Err(Error::InUse(format!(
+                "conflict: unable to delete {} (must be forced) - {why}",
+                self.image.id.short()
+            )));
         }
-        if let Some(conflict) = self.conflict(name) {
+        if let Some(conflict) = self.conflict() {
             return Err(conflict);
         }
         for reference in references {
@@ -199,11 +224,11 @@ impl Remover<'_> {
     }
 
     /// Running containers forbid, stopped ones need force.
-    fn conflict(&self, name: &str) -> Option<Error> {
+    fn conflict(&self) -> Option<Error> {
         let users = self.users.of_image(&self.image.id);
         let text = |how, state, user: &User| {
             let container = short(&user.container);
-            let name = shown(name);
+            let name = self.image.id.short();
             format!("conflict: unable to delete {name} ({how}) - image is being used by {state} container {container}")
         };
         if let Some(user) = users.iter().find(|user| user.running) {
@@ -240,9 +265,4 @@ fn is_single(references: &[Reference]) -> bool {
 
 fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
-}
-
-/// An id is shown short.
-fn shown(name: &str) -> &str {
-    short(name.strip_prefix("sha256:").unwrap_or(name))
 }

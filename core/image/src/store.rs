@@ -10,7 +10,7 @@ use gantry_model::digest::Digest;
 use gantry_model::reference::Reference;
 
 use crate::config::ImageConfig;
-use crate::content::ContentStore;
+use crate::content::{ContentStore, Marker};
 use crate::error::{Error, Result};
 use crate::files::{self, Lock};
 use crate::layers::{UnpackOptions, unpack_stack};
@@ -23,6 +23,13 @@ pub struct ImageStore {
     pub(crate) content: ContentStore,
     pub(crate) records: Records,
     content_dir: PathBuf,
+}
+
+/// Content is being brought in.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    _marker: Marker,
+    _lock: Lock,
 }
 
 /// As `images` lists it.
@@ -60,10 +67,16 @@ impl ImageStore {
     }
 
     /// Makes the directories and holds off the deletion of content while content is brought in.
-    pub(crate) fn begin_writing(&self) -> Result<Lock> {
+    pub(crate) fn begin_writing(&self) -> Result<Writing> {
         self.content.prepare()?;
         self.records.prepare()?;
-        Lock::shared(&self.content_lock_path())
+        let lock = Lock::shared(&self.content_lock_path())?;
+        Ok(Writing { _marker: self.content.mark()?, _lock: lock })
+    }
+
+    /// Whether garbage is likely: a load was killed, or a removal was put off. One directory is read.
+    pub fn needs_collection(&self) -> bool {
+        self.content.is_marked().unwrap_or(true)
     }
 
     pub(crate) fn content_lock_path(&self) -> PathBuf {

@@ -460,8 +460,10 @@ fn a_killed_load_leaves_only_garbage() {
     let writing = fixture.store.begin_writing().unwrap();
     assert!(fixture.collect().busy, "not while someone writes");
     drop(writing);
+    assert!(fixture.store.needs_collection());
     let collected = fixture.collect();
     assert_eq!((collected.layers, collected.blobs), (2, 1));
+    assert!(!fixture.store.needs_collection());
     assert_eq!(fixture.leftovers(), before);
     assert!(fixture.layer_dir("kept:1", 0).join("kept").exists());
 }
@@ -476,6 +478,7 @@ fn a_removal_cut_short_is_finished_later() {
     let fail = |_: &DeadLayer| Err("the driver is gone".into());
     let removal = fixture.store.remove("a:1", false, &(), &fail).unwrap();
     assert_eq!((removal.removed.len(), removal.failures.len()), (2, 1));
+    assert!(fixture.store.needs_collection());
     assert_eq!(fixture.collect().layers, 1);
     assert_eq!(fixture.leftovers(), Vec::<PathBuf>::new());
     fixture.load(&docker_archive(&[TestImage::of_files(&[("a", "1")], &["a:1"])])).unwrap();

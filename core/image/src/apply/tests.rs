@@ -479,7 +479,7 @@ fn limits_are_kept() {
     header.add(TarEntry::new(b'0', "x").pax("comment", &[b'c'; 5000]));
     assert!(case.refused(&header).contains("extended archive header exceeds"));
     let mut huge = Tar::new();
-    huge.raw(&crate::testing::tarball::header(b'0', b"huge", &TarEntry::new(b'0', "huge"), 0o7777_7777_777));
+    huge.raw(&crate::testing::tarball::header(b'0', b"huge", &TarEntry::new(b'0', "huge"), 0o77_777_777_777));
     assert!(case.refused(&huge).contains("truncated"));
 }
 
