@@ -136,8 +136,10 @@ impl Engine {
         let mut prepared = self.prepare_start(file, &act.record, attach)?;
         supervisor.launch(&prepared.launch)?;
         let pid = supervisor.wait_cloned()?;
-        self.attach_network(file, &act.record.name, pid, &mut prepared)?;
+        let attached = self.attach_network(file, &act.record.name, pid, &mut prepared);
+        // An init that failed takes its namespaces with it: its own reason comes before that of the attach.
         let warnings = supervisor.wait_ready()?;
+        attached?;
         if !detach && file.host.restart_policy.name.trim_start_matches("no").is_empty() {
             supervisor.take_finish()?;
         }

@@ -4,7 +4,7 @@ use super::{PLAN, REPORT, memfd, path_text, take_file};
 use crate::wire::Refusal;
 use gantry_model::class::Class;
 use gantry_runtime::{ExecPlan, Kind, Stdio};
-use gantry_sys::{passing, pidfd, protect};
+use gantry_sys::{passing, pidfd, process, protect};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -51,10 +51,15 @@ fn cannot(act: &str, error: &io::Error) -> Refusal {
     Refusal::new(Class::Internal, format!("cannot {act}: {error}"))
 }
 
-/// The helper gives its own streams away, so that the process alone holds the caller's pipes.
+/// The helper gives its own streams away and keeps `/dev/null`, so that the process alone holds the caller's pipes.
 fn stdio(terminal: bool) -> io::Result<Stdio> {
-    let [stdin, stdout, stderr] = [0, 1, 2].map(passing::inherited);
-    let (stdin, stdout, stderr) = (stdin?, stdout?, stderr?);
+    let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+    let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+    let stderr = io::stderr().as_fd().try_clone_to_owned()?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    for number in 0..3 {
+        process::duplicate_onto(null.as_fd(), number)?;
+    }
     if terminal { Stdio::terminal(stdin) } else { Ok(Stdio { stdin, stdout, stderr, console: None }) }
 }
 
