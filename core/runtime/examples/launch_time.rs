@@ -20,6 +20,7 @@ fn main() -> Result<()> {
     make_rootfs(&dir.join("rootfs"))?;
     let measured = (0..rounds).map(|round| one(&dir, round)).collect::<Result<Vec<_>>>();
     fs::remove_dir_all(&dir)?;
+    cgroup::manager(&format!("gantry-time-{}", std::process::id()))?.remove()?;
     report(&measured?);
     Ok(())
 }
@@ -42,7 +43,7 @@ fn one(dir: &Path, round: usize) -> Result<[Duration; 6]> {
     let mut spec = default_spec();
     let process = spec.process_mut().as_mut().ok_or("no process")?;
     process.set_args(Some(vec!["true".into()]));
-    let group = format!("gantry-time/{}-{round}", std::process::id());
+    let group = format!("gantry-time-{}/{round}", std::process::id());
     let null = || File::options().read(true).write(true).open("/dev/null");
     let stdio = Stdio { stdin: null()?.into(), stdout: null()?.into(), stderr: null()?.into(), console: None };
 

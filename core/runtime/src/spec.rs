@@ -134,10 +134,13 @@ fn default_mounts() -> Built<Vec<Mount>> {
     table.into_iter().map(mount).collect()
 }
 
+/// Allow or deny, kind, major, minor, access.
+type DeviceRule = (bool, LinuxDeviceType, Option<i64>, Option<i64>, &'static str);
+
 /// Nothing, then: any node may be made, but only the harmless ones may be used.
 pub fn default_devices() -> Result<Vec<LinuxDeviceCgroup>, OciSpecError> {
     use LinuxDeviceType::{A, B, C};
-    let rules: [(bool, LinuxDeviceType, Option<i64>, Option<i64>, &str); 12] = [
+    let rules: [DeviceRule; 12] = [
         (false, A, None, None, "rwm"),
         (true, C, None, None, "m"),
         (true, B, None, None, "m"),
@@ -151,7 +154,7 @@ pub fn default_devices() -> Result<Vec<LinuxDeviceCgroup>, OciSpecError> {
         (true, C, Some(5), Some(2), "rwm"),
         (true, C, Some(136), None, "rwm"),
     ];
-    let rule = |(allow, kind, major, minor, access): (bool, _, Option<i64>, Option<i64>, &str)| {
+    let rule = |(allow, kind, major, minor, access): DeviceRule| {
         let mut rule = LinuxDeviceCgroupBuilder::default().allow(allow).typ(kind).access(access).build()?;
         rule.set_major(major).set_minor(minor);
         Ok(rule)

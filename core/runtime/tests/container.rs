@@ -508,3 +508,26 @@ fn a_mount_of_the_host_made_later_arrives_through_a_slave_bind() {
     nix::mount::umount2(shown.as_str(), nix::mount::MntFlags::MNT_DETACH).unwrap();
     assert_eq!(text, "seen\n");
 }
+
+#[test]
+fn a_root_can_be_mounted_outside_a_container() {
+    if !able() {
+        return;
+    }
+    let container = Container::new("");
+    let scratch = container.path("scratch");
+    fs::create_dir(&scratch).unwrap();
+    let root = container.overlay();
+    let seen = std::thread::scope(|scope| {
+        let work = scope.spawn(|| {
+            use nix::sched::{CloneFlags, unshare};
+            unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS).unwrap();
+            let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_PRIVATE;
+            nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+            gantry_runtime::mount_root(&root[0], &scratch).unwrap();
+            scratch.join("bin/busybox").exists()
+        });
+        work.join().unwrap()
+    });
+    assert!(seen && !scratch.join("bin").exists());
+}

@@ -111,7 +111,7 @@ impl Container {
     }
 
     pub fn cgroup(&self) -> String {
-        format!("gantry-test/{}", self.id)
+        format!("{}/c", self.id)
     }
 
     pub fn overlay(&self) -> Vec<RootMount> {
@@ -192,7 +192,7 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
-        if let Ok(manager) = cgroup::manager(&self.cgroup()) {
+        if let Ok(manager) = cgroup::manager(&self.id) {
             let _ = manager.kill_all();
             let _ = manager.remove();
         }

@@ -61,8 +61,11 @@ impl Node {
             let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
             fchownat(directory, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;
         }
-        // The umask does not matter here, but mknod drops set-id bits; say the mode again.
-        fchmodat(directory, name, mode, FchmodatFlags::FollowSymlink)
+        // The umask is 0 by now, so mknod has set all but the set-id bits.
+        if self.mode & 0o7000 != 0 {
+            fchmodat(directory, name, mode, FchmodatFlags::FollowSymlink)?;
+        }
+        Ok(())
     }
 
     /// The image, or a bind mount of the host's /dev, may have it already.

@@ -66,7 +66,7 @@ impl Root {
                 let recurse = if *recursive { mount::AT_RECURSIVE } else { 0 };
                 let tree = mount::open_tree(here(), path, mount::OPEN_TREE_CLONE | recurse).during(Act::CloneMount)?;
                 let attributes =
-                    MountAttr { set: self.set, propagation: MsFlags::MS_PRIVATE.bits() as u64, ..MountAttr::default() };
+                    MountAttr { set: self.set, propagation: MsFlags::MS_PRIVATE.bits(), ..MountAttr::default() };
                 mount::set_attributes(&tree, *recursive, &attributes).during(Act::SetAttributes)?;
                 Ok(tree)
             }
