@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Finds and loads plugins. Cheap to make: nothing is read before it is asked for.
 pub struct Plugins {
@@ -29,6 +29,7 @@ pub struct Plugins {
     places: Vec<Place>,
     quarantine: Arc<Quarantine>,
     verdicts: Arc<Verdicts>,
+    found: Mutex<HashMap<(Kind, String), Arc<Found>>>,
     loaded: Mutex<HashMap<(Kind, String), Loaded>>,
 }
 
@@ -74,11 +75,28 @@ impl Plugins {
     pub fn new(search: Search) -> Plugins {
         let quarantine = Arc::new(Quarantine::new(search.quarantine.clone()));
         let verdicts = Arc::new(Verdicts::new(search.cache_dir.clone()));
-        Plugins { places: places(&search), search, quarantine, verdicts, loaded: Mutex::default() }
+        Plugins {
+            places: places(&search),
+            search,
+            quarantine,
+            verdicts,
+            found: Mutex::default(),
+            loaded: Mutex::default(),
+        }
     }
 
-    /// Finds a driver and checks its file, without loading it.
-    pub fn find(&self, kind: Kind, name: &str) -> Result<Found> {
+    /// Finds a driver and checks its file, without loading it. What was found once stays found.
+    pub fn find(&self, kind: Kind, name: &str) -> Result<Arc<Found>> {
+        let key = (kind, name.to_owned());
+        if let Some(found) = locked(&self.found).get(&key) {
+            return Ok(found.clone());
+        }
+        let found = Arc::new(self.search_for(kind, name)?);
+        locked(&self.found).insert(key, found.clone());
+        Ok(found)
+    }
+
+    fn search_for(&self, kind: Kind, name: &str) -> Result<Found> {
         if !is_name(name) {
             return Err(Error::Name { kind, name: name.to_owned() });
         }
@@ -119,13 +137,13 @@ impl Plugins {
 
     /// What a plugin says about itself.
     pub fn manifest(&self, kind: Kind, name: &str) -> Result<Manifest> {
-        Ok(self.find(kind, name)?.manifest)
+        Ok(self.find(kind, name)?.manifest.clone())
     }
 
     /// Checks options by the driver's schema, replaces aliases and fills in defaults. Runs nothing of the driver's.
     pub fn check_options(&self, kind: Kind, name: &str, scope: Scope, pairs: &[(String, String)]) -> Result<Options> {
-        let manifest = self.manifest(kind, name)?;
-        let options = manifest.driver(kind).map(|d| d.options.as_slice()).unwrap_or_default();
+        let found = self.find(kind, name)?;
+        let options = found.manifest.driver(kind).map(|d| d.options.as_slice()).unwrap_or_default();
         Schema { kind, name, options }.check(scope, pairs)
     }
 
@@ -161,7 +179,7 @@ impl Plugins {
 
     fn load<D: Driver>(&self, name: &str) -> Result<D> {
         let key = (D::KIND, name.to_owned());
-        let known = self.loaded().get(&key).cloned();
+        let known = locked(&self.loaded).get(&key).cloned();
         if let Some(driver) = known.and_then(D::from_loaded) {
             return Ok(driver);
         }
@@ -170,12 +188,8 @@ impl Plugins {
         let crew = Crew::new(D::KIND, name, self.search.deadline, self.quarantine.clone());
         let (verdicts, its_crew) = (self.verdicts.clone(), crew.clone());
         let driver = crew.run(Limit::Quick, "load", move || D::start(found, &verdicts, its_crew))??;
-        self.loaded().insert(key, driver.to_loaded());
+        locked(&self.loaded).insert(key, driver.to_loaded());
         Ok(driver)
-    }
-
-    fn loaded(&self) -> std::sync::MutexGuard<'_, HashMap<(Kind, String), Loaded>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_quarantine(&self, kind: Kind, name: &str) -> Result<()> {
@@ -234,6 +248,10 @@ impl Plugins {
         let searched = self.places.iter().map(|p| p.dir.clone()).collect();
         Error::Unknown { kind, name: name.to_owned(), nearest, known, searched }
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_absent(error: &io::Error) -> bool {

@@ -1,4 +1,4 @@
-//! Runs calls of one driver with a deadline. A call goes to an idle thread of the driver, or a new one; a thread whose
+//! Runs calls of one driver with a deadline. A call goes to an idle thread, or a new one; a thread whose
 //! call is overdue is abandoned with everything the call borrowed, which is why jobs own what they use.
 
 use crate::error::{Error, Result};
@@ -22,13 +22,25 @@ pub enum Limit {
 }
 
 type Job = Box<dyn FnOnce() + Send>;
+/// Threads that wait for a job.
+type Idle = Mutex<Vec<Sender<Job>>>;
 
-/// The threads of one driver.
+/// A thread costs a tenth of a millisecond, so drivers share theirs. Those of networks do not: one that leaves its
+/// thread in another namespace must harm nobody else.
+fn threads_for(kind: Kind) -> Arc<Idle> {
+    static SHARED: OnceLock<Arc<Idle>> = OnceLock::new();
+    match kind {
+        Kind::Network => Arc::default(),
+        _ => SHARED.get_or_init(Arc::default).clone(),
+    }
+}
+
+/// What calls one driver.
 pub struct Crew {
     pub kind: Kind,
     pub name: String,
     deadline: Duration,
-    idle: Mutex<Vec<Sender<Job>>>,
+    idle: Arc<Idle>,
     stuck: OnceLock<&'static str>,
     quarantine: Arc<Quarantine>,
 }
@@ -48,7 +60,7 @@ enum State<R> {
 impl Crew {
     /// No threads yet.
     pub fn new(kind: Kind, name: &str, deadline: Duration, quarantine: Arc<Quarantine>) -> Arc<Self> {
-        let (idle, stuck) = (Mutex::new(vec![]), OnceLock::new());
+        let (idle, stuck) = (threads_for(kind), OnceLock::new());
         Arc::new(Crew { kind, name: name.to_owned(), deadline, idle, stuck, quarantine })
     }
 
@@ -160,7 +172,7 @@ impl Crew {
     fn hire(&self) -> std::io::Result<Sender<Job>> {
         let (sender, jobs) = channel::<Job>();
         let mask = block_signals();
-        let started = std::thread::Builder::new().name(thread_name(&self.name)).spawn(move || work(&jobs));
+        let started = std::thread::Builder::new().name("driver-calls".to_owned()).spawn(move || work(&jobs));
         restore_signals(&mask);
         started.map(|_| sender)
     }
@@ -170,11 +182,6 @@ fn work(jobs: &Receiver<Job>) {
     while let Ok(job) = jobs.recv() {
         job();
     }
-}
-
-/// The kernel keeps 15 bytes.
-fn thread_name(driver: &str) -> String {
-    format!("drv-{}", driver.chars().take(11).collect::<String>())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -208,7 +215,8 @@ mod tests {
 
     #[test]
     fn calls_one_after_another_share_a_thread() {
-        let crew = crew(Duration::from_secs(5));
+        let quarantine = Arc::new(Quarantine::new(None));
+        let crew = Crew::new(Kind::Network, "x", Duration::from_secs(5), quarantine);
         let id = || crew.run(Limit::Quick, "id", || std::thread::current().id()).expect("ran");
         let first = id();
         assert!((0..100).all(|_| id() == first));

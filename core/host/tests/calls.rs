@@ -331,7 +331,7 @@ fn the_build_tree_is_searched() {
     let path = tree.join("libgantry_log_host_test_tree.so");
     fs::copy(hello(), &path).unwrap();
     let plugins = Plugins::new(Search { allow: Some(vec![]), ..Search::default() });
-    let found = plugins.find(Kind::Log, "host-test-tree").map(|f| f.path);
+    let found = plugins.find(Kind::Log, "host-test-tree").map(|f| f.path.clone());
     let loaded = plugins.log("host-test-tree").map(|d| d.name().to_owned());
     fs::remove_file(&path).unwrap();
     assert!(Path::new(&found.unwrap()).ends_with("libgantry_log_host_test_tree.so"));

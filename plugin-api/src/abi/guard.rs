@@ -1,7 +1,7 @@
 //! What stands between an author's code and the engine: panics become errors, their messages and the `tracing` events of
 //! the library go to the engine's log.
 
-use super::data::{AbiResult, error};
+use super::data::{AbiResult, ErrorAbi, error};
 use super::mirror::Mirror;
 use crate::error::{Class, Error, Result};
 use crate::host::{Host, Level};
@@ -23,11 +23,19 @@ pub fn guarded<T: Mirror>(method: &str, act: impl FnOnce() -> Result<T>) -> AbiR
 /// Runs a method of the author whose answer crosses as it is.
 #[inline]
 pub fn raw<A>(method: &str, act: impl FnOnce() -> Result<A>) -> AbiResult<A> {
-    match catch_unwind(AssertUnwindSafe(act)) {
-        Ok(Ok(answer)) => ROk(answer),
-        Ok(Err(cause)) => RErr(error(&cause)),
-        Err(payload) => RErr(error(&panicked(method, payload))),
+    let crossing = || match act() {
+        Ok(answer) => ROk(answer),
+        Err(cause) => RErr(boxed(&cause)),
+    };
+    match catch_unwind(AssertUnwindSafe(crossing)) {
+        Ok(answer) => answer,
+        Err(payload) => RErr(boxed(&panicked(method, payload))),
     }
+}
+
+#[cold]
+fn boxed(cause: &Error) -> ErrorAbi {
+    error(cause)
 }
 
 #[cold]

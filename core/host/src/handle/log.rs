@@ -1,7 +1,7 @@
 //! Log drivers. Opening and removing have a deadline; sinks and readers run on the caller's thread, since the pump keeps
 //! one thread per sink and its own deadlines.
 
-use super::{Driver, Handle, Loaded, construct, said, unmirrored};
+use super::{Driver, Handle, Loaded, construct, direct, said, unmirrored};
 use crate::error::{Error, Result};
 use crate::plugins::Found;
 use crate::verdict::Verdicts;
@@ -31,7 +31,7 @@ pub struct OpenedSink {
 impl Driver for LogDriver {
     const KIND: Kind = Kind::Log;
 
-    fn start(found: Found, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
+    fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
         let object = construct(found, verdicts, |m: &LogModule, host| m.new()(host))?;
         let capabilities = unmirrored(object.capabilities()).map_err(|e| said(&crew, "capabilities", e))?;
         let capabilities = LogCapabilities::from_abi(&capabilities);
@@ -103,22 +103,22 @@ impl LogSink {
     /// Stores a batch in order, all of it or an error.
     #[inline]
     pub fn write(&mut self, batch: &[LogRecord<'_>]) -> Result<ResumeToken> {
-        unmirrored(self.sink.write(batch.into())).map_err(|e| said(&self.crew, "write", e))
+        direct(&self.crew, "write", self.sink.write(batch.into()))
     }
 
     /// Hands everything buffered on.
     pub fn flush(&mut self) -> Result<()> {
-        unmirrored(self.sink.flush()).map_err(|e| said(&self.crew, "flush", e))
+        direct(&self.crew, "flush", self.sink.flush())
     }
 
     /// Starts a new file or connection.
     pub fn reopen(&mut self) -> Result<()> {
-        unmirrored(self.sink.reopen()).map_err(|e| said(&self.crew, "reopen", e))
+        direct(&self.crew, "reopen", self.sink.reopen())
     }
 
     /// Flushes and closes; the last call.
     pub fn close(&mut self) -> Result<()> {
-        unmirrored(self.sink.close()).map_err(|e| said(&self.crew, "close", e))
+        direct(&self.crew, "close", self.sink.close())
     }
 }
 
@@ -132,7 +132,7 @@ impl LogReader {
     /// Delivers about `max` records to `emit`; waits at most `wait_ms` for the first one when following.
     pub fn next(&mut self, max: u32, wait_ms: u32, emit: &mut Emit<'_>) -> Result<ReadState> {
         let (state, panicked) = lend_emit(emit, |emit| self.reader.next(max, wait_ms, emit));
-        let state = unmirrored(state).map_err(|e| said(&self.crew, "next", e))?;
+        let state = direct(&self.crew, "next", state)?;
         if panicked {
             let reason = "the receiver of the records panicked".to_owned();
             return Err(Error::Run { kind: Kind::Log, name: self.crew.name.clone(), call: "next", reason });

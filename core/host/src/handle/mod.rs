@@ -12,7 +12,7 @@ use crate::verdict::Verdicts;
 use crate::worker::{Crew, Limit};
 use abi_stable::library::RootModule;
 use gantry_plugin_api::abi::Mirror;
-use gantry_plugin_api::abi::data::{AbiResult, answer};
+use gantry_plugin_api::abi::data::{AbiResult, ErrorAbi, answer};
 use gantry_plugin_api::abi::host::{HostBox, lend};
 use gantry_plugin_api::manifest::Kind;
 use std::mem::ManuallyDrop;
@@ -31,7 +31,7 @@ pub enum Loaded {
 pub trait Driver: Clone + Send + Sized + 'static {
     const KIND: Kind;
     /// Loads the file and constructs the driver; runs on a thread of `crew`.
-    fn start(found: Found, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self>;
+    fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self>;
     fn to_loaded(&self) -> Loaded;
     fn from_loaded(loaded: Loaded) -> Option<Self>;
 }
@@ -102,6 +102,20 @@ pub fn unmirrored<A>(result: AbiResult<A>) -> Result<A, gantry_plugin_api::Error
     }
 }
 
+/// The answer of a call that runs on the caller's thread.
+#[inline]
+pub fn direct<A>(crew: &Crew, call: &'static str, result: AbiResult<A>) -> Result<A> {
+    match result.into_result() {
+        Ok(value) => Ok(value),
+        Err(error) => Err(failed(crew, call, &error)),
+    }
+}
+
+#[cold]
+fn failed(crew: &Crew, call: &'static str, error: &ErrorAbi) -> Error {
+    said(crew, call, Mirror::from_abi(&**error))
+}
+
 /// The driver's error with the driver's name.
 #[cold]
 pub fn said(crew: &Crew, call: &'static str, error: gantry_plugin_api::Error) -> Error {
@@ -111,7 +125,7 @@ pub fn said(crew: &Crew, call: &'static str, error: gantry_plugin_api::Error) ->
 /// Loads the module of a file and calls its constructor. The file stays open: the loader knows libraries by the name of
 /// their descriptor, and a number used again would answer with the wrong one.
 pub fn construct<M: RootModule, O>(
-    found: Found,
+    found: Arc<Found>,
     verdicts: &Verdicts,
     new: impl FnOnce(&M, HostBox) -> AbiResult<O>,
 ) -> Result<O> {

@@ -24,7 +24,7 @@ pub struct NetworkDriver {
 impl Driver for NetworkDriver {
     const KIND: Kind = Kind::Network;
 
-    fn start(found: Found, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
+    fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
         let object = construct(found, verdicts, |m: &NetworkModule, host| m.new()(host))?;
         let capabilities = unmirrored(object.capabilities()).map_err(|e| said(&crew, "capabilities", e))?;
         let capabilities = NetworkCapabilities::from_abi(&capabilities);

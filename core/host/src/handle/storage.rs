@@ -24,7 +24,7 @@ pub struct StorageDriver {
 impl Driver for StorageDriver {
     const KIND: Kind = Kind::Storage;
 
-    fn start(found: Found, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
+    fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
         let object = construct(found, verdicts, |m: &StorageModule, host| m.new()(host))?;
         Ok(StorageDriver { handle: Handle::new(object, crew) })
     }

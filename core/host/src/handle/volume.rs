@@ -23,7 +23,7 @@ pub struct VolumeDriver {
 impl Driver for VolumeDriver {
     const KIND: Kind = Kind::Volume;
 
-    fn start(found: Found, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
+    fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
         let object = construct(found, verdicts, |m: &VolumeModule, host| m.new()(host))?;
         let capabilities = unmirrored(object.capabilities()).map_err(|e| said(&crew, "capabilities", e))?;
         let capabilities = VolumeCapabilities::from_abi(&capabilities);
