@@ -130,7 +130,7 @@ impl Pump {
         let count = Rc::new(Cell::new(0));
         let mut tee = Tee { input, keep, count: Rc::clone(&count) };
         let mut head = [0; 6];
-        let have = read_full(&mut tee, &mut head).map_err(|error| ApplyError::Tar(error.into()))?;
+        let have = read_full(&mut tee, &mut head).map_err(|error| ApplyError::Stream(error))?;
         let compression = sniff(&head[..have])?;
         let whole = BufReader::with_capacity(BUFFER, Cursor::new(&head[..have]).chain(&mut tee));
         let passed = match compression {
@@ -142,7 +142,7 @@ impl Pump {
             return Ok(None);
         }
         // A decoder may stop at the end of its format; what follows belongs to the blob all the same.
-        io::copy(&mut tee, &mut io::sink()).map_err(|error| ApplyError::Tar(error.into()))?;
+        io::copy(&mut tee, &mut io::sink()).map_err(|error| ApplyError::Stream(error))?;
         Ok(Some(Source { compression, blob: tee.keep }))
     }
 
@@ -153,7 +153,7 @@ impl Pump {
             let mut buffer = self.empty.try_recv().unwrap_or_default();
             buffer.resize(BUFFER, 0);
             let filled = read_full(&mut decoder, &mut buffer);
-            let count = filled.map_err(|error| ApplyError::Decompress(compression.name(), error))?;
+            let count = filled.map_err(|error| broken(compression, error))?;
             if count == 0 {
                 return Ok(true);
             }
@@ -174,6 +174,14 @@ impl Pump {
             return Err(ApplyError::Limit { what: "the compression ratio", limit: self.limits.ratio });
         }
         Ok(())
+    }
+}
+
+/// The system's errors come from the source or from the copy that is kept, the others from the format.
+fn broken(compression: Compression, error: io::Error) -> ApplyError {
+    match error.raw_os_error() {
+        Some(_) => ApplyError::Stream(error),
+        None => ApplyError::Decompress(compression.name(), error),
     }
 }
 
@@ -261,3 +269,18 @@ impl BufRead for Stream {
 }
 
 impl Input for Stream {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Class;
+
+    #[test]
+    fn a_full_disk_is_not_the_archives_fault() {
+        let full = broken(Compression::Gzip, io::Error::from_raw_os_error(28));
+        assert_eq!(full.class(), Class::Internal);
+        assert!(full.hint().is_some_and(|hint| hint.contains("free space")));
+        let damaged = broken(Compression::Gzip, io::Error::other("corrupt deflate stream"));
+        assert_eq!(damaged.class(), Class::Invalid);
+    }
+}

@@ -14,6 +14,8 @@ pub enum ApplyError {
     Tar(#[from] TarError),
     #[error("cannot decompress the {0} stream")]
     Decompress(&'static str, #[source] io::Error),
+    #[error("cannot read the stream or keep a copy of it")]
+    Stream(#[source] io::Error),
     #[error("{0} compression is not supported")]
     Compression(&'static str),
     #[error("{what} exceeds the limit of {limit}")]
@@ -38,7 +40,7 @@ impl ApplyError {
     pub(crate) fn class(&self) -> Class {
         match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Class::Invalid,
-            Self::Io { source, .. } | Self::Tar(TarError::Read(source)) => io_class(source),
+            Self::Io { source, .. } | Self::Stream(source) | Self::Tar(TarError::Read(source)) => io_class(source),
             Self::Compression(_) => Class::Unsupported,
             _ => Class::Invalid,
         }
@@ -47,7 +49,7 @@ impl ApplyError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Io { act: "make the device", .. } => Some("making device nodes needs CAP_MKNOD".into()),
-            Self::Io { source, .. } | Self::Tar(TarError::Read(source)) => io_hint(source),
+            Self::Io { source, .. } | Self::Stream(source) | Self::Tar(TarError::Read(source)) => io_hint(source),
             Self::Limit { .. } | Self::Path { .. } => Some("raise the limit if the image can be trusted".into()),
             Self::Compression(_) => Some("compress the archive with gzip or zstd".into()),
             _ => None,
