@@ -50,15 +50,14 @@ pub fn exec_terminal(
     keys: &[u8],
     on_signal: &mut OnSignal<'_>,
 ) -> Result<End> {
-    let pty = nix::pty::openpty(None, None).map_err(|e| Error::talk("make a terminal for")(e.into()))?;
+    let (master, slave) = terminal(target).map_err(Error::talk("make a terminal for"))?;
     if let Some((rows, columns)) = size {
-        let _ = gantry_sys::tty::set_size(pty.master.as_fd(), rows, columns);
+        let _ = gantry_sys::tty::set_size(master.as_fd(), rows, columns);
     }
-    let slave = pty.slave.as_fd();
-    let helper = Helper::start(keeper, plan, target, [slave, slave, slave])?;
-    drop(pty.slave);
+    let helper = Helper::start(keeper, plan, target, [slave.as_fd(); 3])?;
+    drop(slave);
     helper.started()?;
-    match relay::copy(pty.master.as_fd(), helper.spawned.pidfd.as_fd(), io, keys, on_signal)? {
+    match relay::copy(master.as_fd(), helper.spawned.pidfd.as_fd(), io, keys, on_signal)? {
         End::Detached => Ok(End::Detached),
         End::Exited(_) => helper.ended().map(End::Exited),
     }
@@ -83,6 +82,28 @@ pub fn exec_detached(keeper: &Path, state_dir: &Path, id: &str, plan: &ExecPlan,
     client.spawn(&argv, [null.as_fd(), null.as_fd(), writer.as_fd()])?;
     drop(writer);
     told(File::from(OwnedFd::from(reader)))
+}
+
+/// A terminal of the container's own devpts, so that it has a name inside; of the host's when the container has none.
+fn terminal(target: i32) -> std::io::Result<(OwnedFd, OwnedFd)> {
+    match terminal_inside(target) {
+        Ok(pair) => Ok(pair),
+        Err(_) => nix::pty::openpty(None, None).map(|pty| (pty.master, pty.slave)).map_err(Into::into),
+    }
+}
+
+fn terminal_inside(target: i32) -> std::io::Result<(OwnedFd, OwnedFd)> {
+    const MULTIPLEXOR: (u64, u64) = (5, 2);
+    let root = File::open(format!("/proc/{target}/root"))?;
+    // Resolved inside the container's root: a link planted there cannot lead the host's process elsewhere.
+    let flags = libc::O_RDWR | libc::O_NOCTTY;
+    let master = File::from(gantry_sys::path::open_in_root(root.as_fd(), c"dev/pts/ptmx", flags)?);
+    let number = std::os::unix::fs::MetadataExt::rdev(&master.metadata()?);
+    if (u64::from(libc::major(number)), u64::from(libc::minor(number))) != MULTIPLEXOR {
+        return Err(std::io::ErrorKind::InvalidData.into());
+    }
+    let slave = gantry_sys::tty::unlock_and_open_slave(master.as_fd())?;
+    Ok((master.into(), slave))
 }
 
 impl Helper {
