@@ -1,8 +1,8 @@
-//! One container's link: a veth pair, made by one message with both ends in place, named and up; then the container's
-//! side by one batch through a socket that was opened in its namespace.
+//! One container's link: a veth pair, made by one message with both ends named and in place, the host's on the bridge and
+//! up; then the container's side in two batches through a socket that was opened in its namespace: up, so that the bridge
+//! learns of the carrier, and addresses and routes, announced to a bridge that forwards.
 //!
-//! The host's end is on the bridge and up from the start. The container's cannot be (the kernel connects the two only
-//! after making both) and comes up with its batch.
+//! The container's end cannot come up in the first message: the kernel connects the two only after making both.
 
 use crate::error::{Error, Result};
 use crate::{bridge, fault};
@@ -23,6 +23,10 @@ use std::fs;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+const GET_LINK: u16 = 18;
+const IFNAME: u16 = 3;
+const EXTENDED_MASK: u16 = 29;
+const WITHOUT_STATISTICS: u32 = 1 << 3;
 const LOOPBACK: u32 = 1;
 const MAKE: i32 = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
 const REPLACE: i32 = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
@@ -66,13 +70,43 @@ pub fn host_name(endpoint: &str) -> String {
 pub fn connect(host: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>) -> Result<()> {
     let mut inside = enter(netns, plan)?;
     let made = make_pair(host, plan, netns, &inside)?;
-    let finished =
-        fault::step("veth").and_then(|()| configure(&mut inside, plan)).and_then(|()| fault::step("address"));
+    let finished = finish(host, &mut inside, plan);
     if finished.is_err() && made {
         // The error that led here is the one to tell.
         let _ = remove(host, &plan.host_name);
     }
     finished.and_then(|()| introduce(host, plan))
+}
+
+fn finish(host: &mut Socket, inside: &mut Socket, plan: &Plan) -> Result<()> {
+    fault::step("veth")?;
+    let index = index(inside, &plan.name)?.ok_or_else(|| vanished(&plan.name))?;
+    inside.send(rise(plan, index))?;
+    settle(host, plan)?;
+    inside.send(configuration(plan, index))?;
+    fault::step("address")
+}
+
+fn vanished(name: &str) -> Error {
+    Error::LookUp { name: name.to_owned(), source: std::io::Error::from_raw_os_error(libc::ENODEV) }
+}
+
+/// Makes the bridge forward now. The kernel acts on the carrier (of the link, then of a bridge whose first port it is)
+/// from a work queue, and until then the container's first packets are lost; being asked for a link, it does so at once
+/// (since Linux 6.8).
+fn settle(host: &mut Socket, plan: &Plan) -> Result<()> {
+    let mut batch = Batch::default();
+    batch.request("look at the link made", GET_LINK, 0, |b| {
+        b.raw(&[0; 16]);
+        b.text(IFNAME, &plan.host_name);
+        b.ne32(EXTENDED_MASK, WITHOUT_STATISTICS);
+    });
+    batch.request("look at the bridge", GET_LINK, 0, |b| {
+        let index = plan.bridge.to_ne_bytes();
+        b.raw(&[0, 0, 0, 0, index[0], index[1], index[2], index[3], 0, 0, 0, 0, 0, 0, 0, 0]);
+        b.ne32(EXTENDED_MASK, WITHOUT_STATISTICS);
+    });
+    Ok(host.send(batch)?)
 }
 
 /// Tells the host who has the addresses now: it may remember another container's hardware address under them, and would
@@ -157,11 +191,10 @@ fn resolve(host: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>, inside: &Socke
 
 /// True when the container's interface is the other end of the host's.
 fn peer_name_matches(host: &mut Socket, inside: &Socket, plan: &Plan) -> Result<bool> {
-    const GET_LINK: u16 = 18;
     const PEER: u16 = 5;
     let answer = host.ask("look up the other end of a link", GET_LINK, 0, |b| {
         b.raw(&[0; 16]);
-        b.text(3, &plan.host_name);
+        b.text(IFNAME, &plan.host_name);
     })?;
     let attributes = answer.body.get(16..).unwrap_or_default();
     let peer = gantry_driver_shared::attributes::find(attributes, PEER).and_then(|v| v.try_into().ok());
@@ -235,24 +268,37 @@ fn neighbour(plan: &Plan, address: IpAddr) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewNeighbour(message)
 }
 
-/// Everything on the container's side, in one batch.
-fn configure(inside: &mut Socket, plan: &Plan) -> Result<()> {
-    let index = index(inside, &plan.name)?.ok_or_else(|| Error::LookUp {
-        name: plan.name.clone(),
-        source: std::io::Error::from_raw_os_error(libc::ENODEV),
-    })?;
+/// Both of the container's interfaces up.
+fn rise(plan: &Plan, index: u32) -> Batch {
     let mut batch = Batch::default();
     batch.route("bring up the loopback interface", &bring_up(LOOPBACK), 0);
+    batch.route(format!("bring up interface {}", plan.name), &bring_up(index), 0);
+    batch
+}
+
+/// Addresses and routes.
+fn configuration(plan: &Plan, index: u32) -> Batch {
+    let mut batch = Batch::default();
     for address in &plan.addresses {
         let act = format!("give the container the address {}/{}", address.addr, address.prefix);
         batch.route(act, &new_address(index, address), REPLACE);
     }
-    // With its addresses in place, so that coming up announces them (`arp_notify`).
-    batch.route(format!("bring up interface {}", plan.name), &bring_up(index), 0);
+    if !plan.addresses.is_empty() {
+        batch.route("announce the container's address", &announcement(index, plan), 0);
+    }
     for gateway in &plan.gateways {
         batch.route(format!("set the default route via {gateway}"), &default_route(index, *gateway), REPLACE);
     }
-    Ok(inside.send(batch)?)
+    batch
+}
+
+/// Setting the hardware address it has already makes the kernel announce the IP address (`arp_notify`): neighbours that
+/// remember its former owner learn the new one.
+fn announcement(index: u32, plan: &Plan) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes.push(LinkAttribute::Address(plan.mac.to_vec()));
+    RouteNetlinkMessage::SetLink(message)
 }
 
 fn bring_up(index: u32) -> RouteNetlinkMessage {

@@ -134,6 +134,24 @@ fn a_dying_link_of_the_same_endpoint_makes_place() {
 }
 
 #[test]
+fn the_first_packet_arrives() {
+    on_a_host(|world| {
+        let network = network(5);
+        for last in 2..12 {
+            let (netns, spec) = (namespace(), endpoint(5, last, &[]));
+            serve(&netns, 80);
+            let made = world.try_attach(&network, &spec, &netns).expect("attaches");
+            // A first SYN that is lost is repeated after a second.
+            let started = std::time::Instant::now();
+            seen(made.addresses[0].addr, 80);
+            assert!(started.elapsed() < std::time::Duration::from_millis(900), "{:?}", started.elapsed());
+            let container = Container { netns, endpoint: spec, attachment: made };
+            world.detach(&network, &container, true);
+        }
+    });
+}
+
+#[test]
 fn a_reused_address_is_found_at_once() {
     on_a_host(|world| {
         let network = network(5);

@@ -26,6 +26,8 @@ pub fn on_a_host(test: impl FnOnce(&World) + Send + 'static) {
     let thread = std::thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET).expect("a namespace for the host");
         link::loopback_up().expect("loopback");
+        // New namespaces inherit the machine's own setting.
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("no forwarding");
         test(&World::new());
     });
     if let Err(panic) = thread.join() {
@@ -112,7 +114,8 @@ pub fn namespace() -> File {
 
 impl World {
     fn new() -> World {
-        let directory = tempfile::tempdir().expect("a directory");
+        // The state directory is on a tmpfs in life.
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory");
         let dirs = Dirs { root: directory.path().join("root"), state: directory.path().join("state") };
         let told = Told::default();
         World { dirs, host: Host::new(told.clone()), told, _directory: directory }
