@@ -10,7 +10,7 @@ use crate::wire::{self, Exit, Tell};
 use gantry_sys::pidfd::{self, Exit as Status};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -64,7 +64,7 @@ impl Keeper {
     }
 
     /// As its parent; or from the pump, which inherited it from a killed predecessor; or from the kernel, which remembers
-    /// since Linux 6.15.
+    /// since Linux 6.15; or from its zombie, when a stranger inherited it and has not looked yet.
     fn init_status(&self) -> Option<Status> {
         let init = self.estate.init.as_ref()?.as_fd();
         if let Ok(Some(status)) = pidfd::wait(init, libc::WNOHANG | libc::WNOWAIT) {
@@ -73,7 +73,8 @@ impl Keeper {
         let until = Instant::now() + STATUS_LIMIT;
         loop {
             let noted = self.estate.state.reaped().map(Status::from_wait_status);
-            let status = noted.or_else(|| pidfd::exit_info(init).ok().flatten());
+            let remembered = || pidfd::exit_info(init).ok().flatten();
+            let status = noted.or_else(remembered).or_else(|| zombie_status(self.life.init, init));
             if status.is_some() || Instant::now() >= until {
                 return status;
             }
@@ -168,6 +169,16 @@ impl Keeper {
             pause.into_iter().for_each(thread::sleep);
         }
     }
+}
+
+/// Field 52 of its `stat`, believed only when the number still was its own afterwards.
+fn zombie_status(pid: i32, pidfd: BorrowedFd<'_>) -> Option<Status> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.get(stat.rfind(')')? + 2..)?.split_ascii_whitespace();
+    let is_zombie = fields.next()? == "Z";
+    let code = fields.nth(48)?.parse().ok()?;
+    let still_there = pidfd::pidfd_send_signal(pidfd, 0).is_ok();
+    (is_zombie && still_there).then(|| Status::from_wait_status(code))
 }
 
 fn try_finish(program: &str, arguments: &[String]) -> Result<(), String> {

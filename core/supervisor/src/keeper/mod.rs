@@ -14,7 +14,6 @@ pub use fork::main;
 pub use runtime::RuntimeLauncher;
 
 use crate::estate::Estate;
-use crate::launch::Launch;
 use crate::state::Life;
 use crate::wire::Refusal;
 use std::io;
@@ -32,7 +31,7 @@ pub struct Stdio {
 /// How a container is made. The program passes the runtime's way; tests have simpler ones.
 pub trait Launcher {
     /// Clones init, reports on the way, opens the gate when told to. On an error nothing is left.
-    fn launch(&self, launch: &Launch, stdio: Stdio, steps: &mut dyn Steps) -> Result<(), Refusal>;
+    fn launch(&self, plan: &[u8], stdio: Stdio, steps: &mut dyn Steps) -> Result<(), Refusal>;
 }
 
 /// What a [`Launcher`] reports.

@@ -1,7 +1,6 @@
 //! Containers as the runtime makes them.
 
 use super::{Launcher, Stdio, Steps};
-use crate::launch::Launch;
 use crate::wire::Refusal;
 use gantry_model::class::Class;
 use gantry_runtime::{Error, Kind, Plan};
@@ -10,8 +9,8 @@ use gantry_runtime::{Error, Kind, Plan};
 pub struct RuntimeLauncher;
 
 impl Launcher for RuntimeLauncher {
-    fn launch(&self, launch: &Launch, stdio: Stdio, steps: &mut dyn Steps) -> Result<(), Refusal> {
-        let plan = Plan::from_bytes(&launch.plan).map_err(|error| refusal(&error))?;
+    fn launch(&self, plan: &[u8], stdio: Stdio, steps: &mut dyn Steps) -> Result<(), Refusal> {
+        let plan = Plan::from_bytes(plan).map_err(|error| refusal(&error))?;
         let Stdio { stdin, stdout, stderr, console } = stdio;
         let stdio = gantry_runtime::Stdio { stdin, stdout, stderr, console };
         let mut launched = gantry_runtime::launch(&plan, stdio).map_err(|error| refusal(&error))?;

@@ -31,10 +31,9 @@ pub fn run(
     drop(caller);
     estate.send(link.as_fd())?;
     let mut keeper = Keeper::new(estate, link, pump);
-    let mut launch = std::mem::take(&mut keeper.estate.launch);
-    let launched = launcher.launch(&launch, stdio, &mut keeper);
-    launch.plan = Vec::new();
-    keeper.estate.launch = launch;
+    let plan = std::mem::take(&mut keeper.estate.launch.plan);
+    let launched = launcher.launch(&plan, stdio, &mut keeper);
+    drop(plan);
     match launched {
         Ok(()) => keeper.released()?,
         Err(refusal) => return keeper.give_up(refusal),

@@ -1,7 +1,6 @@
 //! A container that is none: a child with the streams it was given, held at a gate. The plan is its argv, with NULs.
 
 use gantry_model::class::Class;
-use gantry_supervisor::Launch;
 use gantry_supervisor::keeper::{Launcher, Stdio, Steps};
 use gantry_supervisor::wire::Refusal;
 use gantry_sys::process::{self, Forked, StringArray};
@@ -12,12 +11,12 @@ use std::os::fd::{AsFd, OwnedFd};
 pub struct Plain;
 
 impl Launcher for Plain {
-    fn launch(&self, launch: &Launch, stdio: Stdio, steps: &mut dyn Steps) -> Result<(), Refusal> {
+    fn launch(&self, plan: &[u8], stdio: Stdio, steps: &mut dyn Steps) -> Result<(), Refusal> {
         let (gate, opener) = pipe().map_err(|e| Refusal::new(Class::Internal, e.to_string()))?;
         let (pid, pidfd) = match process::clone3(0, None).map_err(|e| Refusal::new(Class::Internal, e.to_string()))? {
             Forked::Child => {
                 drop(opener);
-                become_container(&launch.plan, stdio, gate)
+                become_container(plan, stdio, gate)
             }
             Forked::Parent { pid, pidfd } => (pid, pidfd),
         };

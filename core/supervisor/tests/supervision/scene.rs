@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub struct Scene {
+    _guard: Guard,
     pub dir: TempDir,
     pub launch: Launch,
     pub supervisor: Supervisor,
     pub pid: i32,
-    _guard: Guard,
 }
 
 struct Guard {

@@ -242,7 +242,7 @@ fn killed_pump_loses_nothing() {
 }
 
 fn killed_pump_under_full_load() {
-    let mut scene = start("seq 1 4000000 & seq 1 1000000 >&2; wait");
+    let mut scene = start("seq 1 1500000 & seq 1 400000 >&2; wait");
     let (kills, _) = harass(&mut scene);
     assert!(kills >= 3, "{kills} kills");
     scene.assert_gapless();
@@ -253,7 +253,7 @@ fn killed_pump_under_full_load() {
         let number: u64 = String::from_utf8_lossy(&bytes).parse().expect("number");
         assert_eq!((number, flags), (*count, 0));
     }
-    assert_eq!((out, err), (4_000_000, 1_000_000));
+    assert_eq!((out, err), (1_500_000, 400_000));
 }
 
 fn killed_keeper_keeps_the_status() {
@@ -318,18 +318,18 @@ fn a_hanging_sink_delays_nobody() {
 }
 
 fn a_blocking_sink_gives_way() {
-    let mut scene = with_second("hang", Policy::Block, "seq 1 1000000; sleep 0.3");
-    let begun = Instant::now();
-    thread::sleep(Duration::from_millis(1200));
+    let mut scene = with_second("hang", Policy::Block, "seq 1 400000; sleep 2");
     let client = scene.client();
-    let counters = client.counters();
+    let mut counters = Vec::new();
+    eventually("the good sink has all", || {
+        counters = client.counters().expect("counters");
+        counters[0].records_out == 400_000
+    });
+    assert!(counters[1].dropped_slow > 0 && counters[1].records_in == 400_000, "{counters:?}");
+    let begun = Instant::now();
     scene.exit();
     assert!(begun.elapsed() < Duration::from_millis(3500), "{:?}", begun.elapsed());
-    assert_eq!(scene.stored().len(), 1_000_000);
-    if let Ok(counters) = counters {
-        assert_eq!(counters[0].records_out, 1_000_000);
-        assert!(counters[1].dropped_slow + counters[1].dropped_down > 0, "{counters:?}");
-    }
+    assert_eq!(scene.stored().len(), 400_000);
 }
 
 fn a_panicking_sink_is_survived() {
@@ -403,6 +403,7 @@ fn idle_supervisors_sleep() {
     let mut scene = start("echo x; sleep 3.5");
     thread::sleep(Duration::from_millis(1500));
     let status = scene.client().status().expect("status");
+    thread::sleep(Duration::from_millis(100));
     let before = (switches(status.keeper), switches(status.pump));
     thread::sleep(Duration::from_millis(1500));
     let after = (switches(status.keeper), switches(status.pump));
