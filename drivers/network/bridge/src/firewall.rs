@@ -11,7 +11,10 @@ use crate::records::{Entry, Published, Records, Zone};
 use gantry_driver_shared::netlink::{Protocol, Socket};
 use gantry_driver_shared::nft::{self, Element, Key, Set, Transaction};
 use gantry_plugin_api::host::Host;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 use table::{BRIDGES, TABLE};
 
 /// The firewall of this host, as far as it is ours.
@@ -23,7 +26,9 @@ pub struct Firewall<'a> {
 impl<'a> Firewall<'a> {
     /// Opens the way to the kernel; `state` is the driver's state directory.
     pub fn open(state: &'a Path) -> Result<Firewall<'a>> {
-        Ok(Firewall { records: Records::new(state), socket: Socket::open(Protocol::Netfilter)? })
+        let socket = Socket::open(Protocol::Netfilter)?;
+        linger(&socket);
+        Ok(Firewall { records: Records::new(state), socket })
     }
 
     /// Makes sure that the table is whole and knows the network. True when it did not know it.
@@ -274,6 +279,21 @@ impl<'a> Firewall<'a> {
     fn note(&self, generation: u32) -> Result<()> {
         self.records.set_generation(generation);
         Ok(())
+    }
+}
+
+/// Keeps the socket open a while longer. The kernel makes whoever closes such a socket wait for the RCU grace period of
+/// anybody's last deletion, 10 ms, which passes unnoticed beside the engine's other work.
+fn linger(socket: &Socket) {
+    const FEW: usize = 16;
+    const LONG: Duration = Duration::from_secs(1);
+    static LINGERING: Mutex<Vec<(Instant, OwnedFd)>> = Mutex::new(Vec::new());
+    let (Ok(kept), Ok(mut lingering)) = (socket.as_fd().try_clone_to_owned(), LINGERING.lock()) else { return };
+    if lingering.len() >= FEW {
+        lingering.retain(|(since, _)| since.elapsed() < LONG);
+    }
+    if lingering.len() < FEW * FEW {
+        lingering.push((Instant::now(), kept));
     }
 }
 

@@ -5,7 +5,7 @@ use gantry_plugin_api::prelude::*;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-const ROUNDS: u16 = 200;
+const ROUNDS: u16 = 60;
 
 fn report(what: &str, mut times: Vec<Duration>) {
     times.sort();
