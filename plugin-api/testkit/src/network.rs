@@ -10,7 +10,7 @@
 //! the real host sees nothing of it. Drivers with the capability `host_namespace` are checked as far as they are called.
 
 use crate::namespaces::{as_host, inside, interfaces, new_netns};
-use crate::support::{Outcome, Report, complete, dirs, ensure, equal, is_root, schema};
+use crate::support::{Outcome, Report, complete, dirs, ensure, equal, id, is_root, schema};
 use gantry_plugin_api::host::Host;
 use gantry_plugin_api::network::*;
 use gantry_plugin_api::options::{Options, Scope};
@@ -25,7 +25,7 @@ type Check<D> = fn(&Bench<D>) -> Outcome;
 
 /// All checks with a network of one IPv4 subnet.
 pub fn suite<D: NetworkDriver + Sync>(make: impl Fn() -> D) -> Report {
-    let mut network = NetworkSpec { id: format!("{:064x}", 0x77), name: "testkit".into(), ..NetworkSpec::default() };
+    let mut network = NetworkSpec { id: id(0x77), name: "testkit".into(), ..NetworkSpec::default() };
     if make().capabilities().addresses {
         network.subnets.push(subnet());
     }
@@ -117,8 +117,8 @@ impl<D: NetworkDriver + Sync> Bench<D> {
             IpAddr::V6(_) => None,
         };
         EndpointSpec {
-            id: format!("{:064x}", 0xe000_u32 + u32::from(number)),
-            container_id: format!("{:064x}", 0xc000_u32 + u32::from(number)),
+            id: id(0xe000_0000 + (u32::from(number) << 16)),
+            container_id: id(0xc000_0000 + (u32::from(number) << 16)),
             container_name: format!("testkit-{number}"),
             addresses: self.network.subnets.iter().filter_map(address).collect(),
             mac: Some([0x02, 0x42, 10, 213, 77, number + 1]),

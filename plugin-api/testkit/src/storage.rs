@@ -10,7 +10,7 @@
 //! [`Class::UNSUPPORTED`] skips the whole suite and says so.
 
 use crate::namespaces::mounted;
-use crate::support::{Outcome, Report, complete, dirs, ensure, equal, is_root, schema};
+use crate::support::{Outcome, Report, complete, dirs, ensure, equal, id as name, is_root, schema};
 use gantry_plugin_api::Class;
 use gantry_plugin_api::host::Host;
 use gantry_plugin_api::options::{Options, Scope};
@@ -148,10 +148,6 @@ impl Bench {
         let changes = self.store.changes(&name(id), layers)?;
         Ok(changes.iter().map(|c| format!("{} {}", c.kind, c.path.display())).collect())
     }
-}
-
-fn name(id: u32) -> String {
-    format!("{id:064x}")
 }
 
 fn is_unsupported(error: &(dyn Error + 'static)) -> bool {

@@ -72,6 +72,17 @@ pub(crate) fn dirs(temp: &TempDir) -> Result<Dirs, Box<dyn Error>> {
     Ok(dirs)
 }
 
+/// 64 hex digits that begin with a number and go on without any pattern, as real ids have none: drivers shorten them to
+/// names of devices and links.
+pub(crate) fn id(number: u32) -> String {
+    let mut state = u64::from(number) + 1;
+    let mut word = || {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        state ^ state >> 29
+    };
+    format!("{number:08x}{:016x}{:016x}{:016x}{:08x}", word(), word(), word(), word() as u32)
+}
+
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
