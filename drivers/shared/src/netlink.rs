@@ -17,6 +17,7 @@ const DONE: u16 = libc::NLMSG_DONE as u16;
 const ACK: u16 = libc::NLM_F_ACK as u16;
 const DUMP: u16 = libc::NLM_F_DUMP as u16;
 const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
+const MULTI: u16 = libc::NLM_F_MULTI as u16;
 const INTERRUPTED: u16 = libc::NLM_F_DUMP_INTR as u16;
 /// The kernel fills a dump's parts up to the reader's buffer, but not beyond this.
 const RECEIVE: usize = 32 * 1024;
@@ -289,7 +290,7 @@ impl Socket {
     fn collect(&mut self, batch: &Batch, first: u32) -> Result<()> {
         let last = batch.acknowledged();
         let (mut refused, mut acknowledged) = (None, false);
-        while let Some(bytes) = self.receive(batch)? {
+        while !acknowledged && let Some(bytes) = self.receive(batch)? {
             for (header, body) in messages(&bytes) {
                 let index = header.sequence.wrapping_sub(first) as usize;
                 if header.kind != ERROR || index >= batch.messages.len() {
@@ -313,10 +314,11 @@ impl Socket {
         mut take: impl FnMut(Answer),
         mut note: impl FnMut(u16),
     ) -> Result<()> {
-        let mut failed = None;
-        while let Some(bytes) = self.receive(batch)? {
+        let (mut failed, mut ended) = (None, false);
+        while !ended && let Some(bytes) = self.receive(batch)? {
             for (header, body) in messages(&bytes).filter(|(h, _)| h.sequence == first) {
                 note(header.flags);
+                ended |= header.flags & MULTI == 0 || matches!(header.kind, ERROR | DONE);
                 match header.kind {
                     ERROR => failed = failed.or_else(|| refusal(&batch.messages[0], header.flags, body)),
                     DONE => {}

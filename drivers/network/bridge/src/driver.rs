@@ -246,12 +246,13 @@ impl<'a> Work<'a> {
         netns: BorrowedFd<'_>,
         undo: &mut Undo<'u>,
     ) -> Result<Attachment> {
+        let inside = endpoint::enter(netns, &endpoint.addresses)?;
         let mut socket = self.open()?;
         let bridge = self.network(&mut socket, undo)?;
         self.attach_ports(endpoint, undo)?;
         fault::step("ports")?;
         let plan = self.plan(endpoint, interface, bridge);
-        endpoint::connect(&mut socket, &plan, netns)?;
+        endpoint::connect(&mut socket, &plan, netns, inside)?;
         Ok(self.attachment(plan))
     }
 

@@ -6,8 +6,9 @@
 
 use crate::error::{Error, Result};
 use crate::{bridge, fault};
+use gantry_driver_shared::link;
 use gantry_driver_shared::netlink::{Batch, Protocol, Socket};
-use gantry_driver_shared::{link, netns};
+use gantry_driver_shared::netns::{self, Errand};
 use gantry_plugin_api::prelude::*;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
@@ -67,8 +68,8 @@ pub fn host_name(endpoint: &str) -> String {
 }
 
 /// Makes the link, or completes it. On error nothing of it is left.
-pub fn connect(host: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>) -> Result<()> {
-    let mut inside = enter(netns, plan)?;
+pub fn connect(host: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>, inside: Errand<Entered>) -> Result<()> {
+    let mut inside = inside.join().map_err(Error::Namespace)??;
     let made = make_pair(host, plan, netns, &inside)?;
     let finished = finish(host, &mut inside, plan);
     if finished.is_err() && made {
@@ -147,17 +148,20 @@ pub fn enslave(host: &mut Socket, bridge: u32, links: &[(String, Port)]) -> Resu
     Ok(host.send(batch)?)
 }
 
-/// A socket in the container's namespace; on the way, defaults for the interface to come: no IPv6 unless it gets an
+/// What [`enter`] brings.
+pub type Entered = gantry_driver_shared::netlink::Result<Socket>;
+
+/// Fetches a socket in the container's namespace, while the caller does other things; on the way, defaults for the interface to come: no IPv6 unless it gets an
 /// address, and word to the neighbours when an address appears.
-fn enter(netns: BorrowedFd<'_>, plan: &Plan) -> Result<Socket> {
-    let ipv6 = plan.addresses.iter().any(|c| c.addr.is_ipv6());
-    let entered = netns::within(netns, move || {
+pub fn enter(netns: BorrowedFd<'_>, addresses: &[Cidr]) -> Result<Errand<Entered>> {
+    let no_ipv6 = if addresses.iter().any(|c| c.addr.is_ipv6()) { "0" } else { "1" };
+    let errand = netns::send(netns, move || {
         // Kernels without IPv6 have no such file, and need none.
-        let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", if ipv6 { "0" } else { "1" });
+        let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", no_ipv6);
         let _ = fs::write("/proc/sys/net/ipv4/conf/default/arp_notify", "1");
         Socket::open(Protocol::Route)
     });
-    Ok(entered.map_err(Error::Namespace)??)
+    errand.map_err(Error::Namespace)
 }
 
 /// True when the pair was made now, false when it was there.
