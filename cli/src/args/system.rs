@@ -38,6 +38,9 @@ pub const COMPLETE: Info =
 pub const FINISH: Info =
     Info::new(&["internal finish"], "CONTAINER", "Undo what the end of a container left").arguments(1, 1);
 
+/// `gantry internal collect`.
+pub const COLLECT: Info = Info::new(&["internal collect"], "", "Delete what removals have set aside").arguments(0, 0);
+
 /// `gantry internal restart`.
 pub const RESTART: Info =
     Info::new(&["internal restart"], "CONTAINER", "Start a container again by its policy").arguments(1, 1);

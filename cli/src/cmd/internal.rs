@@ -1,11 +1,16 @@
-//! `internal finish` and `internal restart`: what a container's keeper executes when the engine is needed.
+//! `internal finish`, `restart` and `collect`: what a container's keeper, or the engine itself, executes when nobody waits.
 
 use super::{Command, Context, Outcome, failed};
-use crate::args::system::{FINISH as FINISH_INFO, RESTART as RESTART_INFO};
+use crate::args::system::{COLLECT as COLLECT_INFO, FINISH as FINISH_INFO, RESTART as RESTART_INFO};
 use crate::args::{NO_FLAGS, NoArgs};
 
+pub static COLLECT: Command<NoArgs> = Command { info: COLLECT_INFO, flags: &[NO_FLAGS], run: collect };
 pub static FINISH: Command<NoArgs> = Command { info: FINISH_INFO, flags: &[NO_FLAGS], run: finish };
 pub static RESTART: Command<NoArgs> = Command { info: RESTART_INFO, flags: &[NO_FLAGS], run: restart };
+
+fn collect(context: &Context, _: NoArgs, _: Vec<String>) -> Outcome {
+    context.engine()?.internal_collect().map(|()| 0).map_err(failed)
+}
 
 fn finish(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {
     context.engine()?.internal_finish(&names[0]).map(|()| 0).map_err(failed)

@@ -162,6 +162,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &config::SHOW,
     &completion::COMMAND,
     &completion::COMPLETE,
+    &internal::COLLECT,
     &internal::FINISH,
     &internal::RESTART,
 ];

@@ -103,11 +103,31 @@ impl Engine {
         for failure in &removal.failures {
             tracing::warn!("a layer is left for the next collection: {failure}");
         }
+        self.collect_images()?;
         Ok(removal.removed.iter().map(ToString::to_string).collect())
+    }
+
+    /// Takes away what interrupted loads and put-off removals left, when there is any.
+    pub(crate) fn collect_images(&self) -> Result<()> {
+        if !self.images()?.needs_collection() {
+            return Ok(());
+        }
+        let storage = self.storage()?;
+        let layers = storage.store.list()?.into_iter().filter(|(_, writable)| !writable).map(|(id, _)| id);
+        let layers: Vec<String> = layers.collect();
+        let delete = |dead: &DeadLayer| -> std::result::Result<(), gantry_image::BoxError> {
+            Ok(self.with_storage(&dead.driver, |store| Ok(store.remove(&dead.layer)?))?)
+        };
+        let collected = self.images()?.collect_garbage(&storage.driver, &layers, &Containers(self), &delete)?;
+        for failure in &collected.failures {
+            tracing::warn!("a layer is left for the next collection: {failure}");
+        }
+        Ok(storage.store.collect()?)
     }
 
     /// Loads an archive from a stream; answers the lines Docker prints.
     pub fn load(&self, input: impl Read + Send) -> Result<Vec<String>> {
+        self.collect_images()?;
         let storage = self.storage()?;
         let loaded = self.images()?.load_reader(input, &UnpackOptions::new(&storage.driver, storage))?;
         Ok(loaded.iter().map(told).collect())
@@ -115,6 +135,7 @@ impl Engine {
 
     /// Loads an archive file or an OCI layout directory.
     pub fn load_path(&self, path: &Path) -> Result<Vec<String>> {
+        self.collect_images()?;
         let storage = self.storage()?;
         let loaded = self.images()?.load(path, &UnpackOptions::new(&storage.driver, storage))?;
         Ok(loaded.iter().map(told).collect())
@@ -131,6 +152,7 @@ impl Engine {
             origin: origin.to_owned(),
             architecture,
         };
+        self.collect_images()?;
         let storage = self.storage()?;
         let imported = self.images()?.import(input, &import, &UnpackOptions::new(&storage.driver, storage))?;
         for warning in &imported.warnings {
@@ -169,10 +191,9 @@ impl Users for Containers<'_> {
 
     fn holds_layer(&self, driver: &str, chain: &ChainId) -> bool {
         let chain = chain.to_string();
-        let hex = chain.trim_start_matches("sha256:");
         let ids = containers::ids(&self.0.layout).unwrap_or_default();
         let files = ids.iter().filter_map(|id| self.0.container_file(id).ok());
-        files.filter(|f| f.storage_driver == driver).any(|f| f.layers.iter().any(|l| l == hex))
+        files.filter(|f| f.storage_driver == driver).any(|f| f.chains.contains(&chain))
     }
 }
 

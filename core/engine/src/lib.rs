@@ -13,6 +13,7 @@ pub mod request;
 mod spec;
 mod storage;
 mod system;
+mod trash;
 mod volume;
 
 pub use error::{Error, Result};

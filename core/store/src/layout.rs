@@ -40,6 +40,11 @@ impl Layout {
         self.state.join("containers").join(id)
     }
 
+    /// Notes of processes that are making containers, by id: a note whose process is gone names what it left.
+    pub fn creating(&self) -> PathBuf {
+        self.root.join("creating")
+    }
+
     /// Names of containers: symbolic links to ids.
     pub fn names(&self) -> PathBuf {
         self.root.join("names")

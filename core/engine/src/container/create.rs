@@ -19,6 +19,8 @@ pub(crate) struct Prepared {
     pub mounts: Vec<MountRecord>,
     pub name: Option<String>,
     pub warnings: Vec<String>,
+    /// Nobody removes the image before the container that uses it is recorded.
+    hold: gantry_image::Lock,
 }
 
 impl Engine {
@@ -36,6 +38,9 @@ impl Engine {
             check_name(name)?;
         }
         let image = self.images()?.resolve(&request.config.image)?;
+        let layers = self.image_layers(&image)?;
+        let hold = self.images()?.hold()?;
+        let image = self.images()?.resolve(&image.id.to_string())?;
         let image_config = self.images()?.config(&image.id)?;
         let mut config = request.config;
         merge(&mut config, &image_config.config);
@@ -64,13 +69,15 @@ impl Engine {
             networks: request.networks,
             image_id: image.id.to_string(),
             storage_driver: self.storage_driver().to_owned(),
-            layers: self.image_layers(&image)?,
+            layers,
+            chains: image.layers.iter().map(|l| l.chain.to_string()).collect(),
             sinks,
             platform: "linux".into(),
         };
         Ok(Prepared {
             file,
             mounts,
+            hold,
             name: request.name.map(|n| n.trim_start_matches('/').to_owned()),
             warnings: Vec::new(),
         })
@@ -93,15 +100,22 @@ impl Engine {
 
     /// Makes what was found sound; answers the file and the record as written.
     pub(crate) fn make(&self, prepared: Prepared) -> Result<(ContainerFile, Record)> {
-        let Prepared { file, mounts, name, .. } = prepared;
+        let Prepared { file, mounts, name, hold, .. } = prepared;
         let id = file.id.clone();
         let dir = self.layout.container(&id);
-        if !self.layout.names().is_dir() {
+        if !self.layout.creating().is_dir() {
             atomic::make_dir(&self.layout.names())?;
             atomic::make_dir(&self.layout.containers())?;
+            atomic::make_dir(&self.layout.creating())?;
         }
+        self.collect_unfinished();
+        let creator = serde_json::to_vec(&(proc::own(), proc::boot())).unwrap_or_default();
+        let note = self.layout.creating().join(&id);
+        fs::write(&note, creator).map_err(Error::io("note the creation of a container"))?;
         fs::create_dir(&dir).map_err(Error::io(format!("create container directory {}", dir.display())))?;
         let made = self.fill(&file, &mounts, name);
+        let _ = fs::remove_file(&note);
+        drop(hold);
         made.map(|record| (file, record)).map_err(|error| {
             let undone = self.unmake(&id, &mounts);
             error.join(undone)
@@ -109,9 +123,6 @@ impl Engine {
     }
 
     fn fill(&self, file: &ContainerFile, mounts: &[MountRecord], name: Option<String>) -> Result<Record> {
-        let dir = self.layout.container(&file.id);
-        let creator = serde_json::to_vec(&(proc::own(), proc::boot())).unwrap_or_default();
-        fs::write(dir.join("creating"), creator).map_err(Error::io("note the creation of a container"))?;
         let name = self.claim_name(name, &file.id)?;
         self.write_container_file(file)?;
         if !mounts.is_empty() {
@@ -123,7 +134,6 @@ impl Engine {
         self.copy_up(file, mounts)?;
         let record = record(file, name);
         containers::write(&self.layout, &record)?;
-        fs::remove_file(dir.join("creating")).map_err(Error::io("finish the creation of a container"))?;
         Ok(record)
     }
 
@@ -144,6 +154,27 @@ impl Engine {
         Ok(name)
     }
 
+    /// Takes away what killed processes left of containers they were making. Costs one look at a directory that is
+    /// nearly always empty.
+    pub(crate) fn collect_unfinished(&self) {
+        let notes = fs::read_dir(self.layout.creating()).into_iter().flatten().flatten();
+        for note in notes.filter(|n| creator_is_gone(&n.path())) {
+            let Ok(id) = note.file_name().into_string() else { continue };
+            let failures = if self.layout.container(&id).join("record.json").is_file() {
+                Vec::new()
+            } else {
+                let mounts = self.mounts(&id).unwrap_or_default();
+                self.unmake(&id, &mounts)
+            };
+            for failure in &failures {
+                tracing::warn!(container = %id, "cannot take away an unfinished container: {failure}");
+            }
+            if failures.is_empty() {
+                let _ = fs::remove_file(note.path());
+            }
+        }
+    }
+
     /// Takes away what a failed or interrupted creation left; reports what could not be.
     pub(crate) fn unmake(&self, id: &str, mounts: &[MountRecord]) -> Vec<Error> {
         let mut failures = Vec::new();
@@ -153,10 +184,7 @@ impl Engine {
         }
         note(self.release_addresses(id));
         self.release_names(id);
-        let dir = self.layout.container(id);
-        if dir.is_dir() {
-            note(fs::remove_dir_all(&dir).map_err(Error::io(format!("remove {}", dir.display()))));
-        }
+        note(self.throw_away(&self.layout.container(id)));
         note(self.remove_anonymous_volumes(mounts));
         failures
     }
@@ -166,6 +194,16 @@ impl Engine {
         for name in names.filter_map(|e| e.file_name().into_string().ok()) {
             let _ = containers::release_name(&self.layout, &name, id);
         }
+    }
+}
+
+fn creator_is_gone(note: &std::path::Path) -> bool {
+    type Creator = (gantry_model::record::ProcessRef, String);
+    let creator: Option<Creator> = fs::read(note).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    match creator {
+        Some((process, boot)) => boot != proc::boot() || !proc::is_alive(process),
+        // Not written yet, or torn by a power cut: old enough to be sure.
+        None => fs::metadata(note).and_then(|m| m.modified()).is_ok_and(|t| t.elapsed().is_ok_and(|a| a.as_secs() > 2)),
     }
 }
 

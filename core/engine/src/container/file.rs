@@ -30,6 +30,8 @@ pub struct ContainerFile {
     pub storage_driver: String,
     /// Ids of the image's layers, nearest first.
     pub layers: Vec<String>,
+    /// Chain ids of the image's layers, bottom first.
+    pub chains: Vec<String>,
     /// The log sinks, options checked.
     pub sinks: Vec<SinkFile>,
     /// Numeric owner of the streams, when known without looking into the image.

@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::request::AttachRequest;
 use gantry_model::record::{Record, Status};
 use gantry_store::{containers, proc};
-use std::fs;
 use std::time::Duration;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -63,13 +62,7 @@ impl Engine {
         note(self.detach_endpoints(id, name));
         note(self.remove_cgroup(id));
         note(self.close_volumes(id));
-        let state_dir = self.layout.container_state(id);
-        match fs::remove_dir_all(&state_dir) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                note(Err(Error::io(format!("remove {}", state_dir.display()))(e)));
-            }
-            _ => {}
-        }
+        note(self.throw_away(&self.layout.container_state(id)));
         failures
     }
 
@@ -151,21 +144,13 @@ impl Engine {
                 if let Err(error) = self.repair(&id) {
                     tracing::warn!(container = %id, "cannot put it right: {error}");
                 }
-            } else if creator_is_gone(&dir) {
+            } else if !self.layout.creating().join(&id).exists() && !dir.join("config.json").exists() {
+                // A removal that was cut short after its record was gone.
                 let mounts = self.mounts(&id).unwrap_or_default();
                 self.unmake(&id, &mounts);
             }
         }
+        self.collect_unfinished();
         Ok(())
-    }
-}
-
-fn creator_is_gone(dir: &std::path::Path) -> bool {
-    let creator: Option<(gantry_model::record::ProcessRef, String)> =
-        fs::read(dir.join("creating")).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    match creator {
-        Some((process, boot)) => boot != proc::boot() || !proc::is_alive(process),
-        // No note yet, or a removal that was cut short: old enough to be sure.
-        None => fs::metadata(dir).and_then(|m| m.modified()).is_ok_and(|t| t.elapsed().is_ok_and(|a| a.as_secs() > 2)),
     }
 }

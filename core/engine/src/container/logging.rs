@@ -108,6 +108,13 @@ impl Engine {
     }
 
     fn finish_command(&self, id: &str) -> Result<Vec<String>> {
+        let mut command = self.own_command()?;
+        command.extend(["internal", "finish", id].map(str::to_owned));
+        Ok(command)
+    }
+
+    /// This program with the options that lead to the same engine.
+    pub(crate) fn own_command(&self) -> Result<Vec<String>> {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let mut command = vec![text(self.program("gantry")?)];
         for (flag, path) in [("--root", &self.settings.root), ("--state", &self.settings.state)] {
@@ -119,7 +126,6 @@ impl Engine {
         for dir in &self.settings.plugin_dirs {
             command.extend(["--plugin-dir".to_owned(), dir.to_string_lossy().into_owned()]);
         }
-        command.extend(["internal", "finish", id].map(str::to_owned));
         Ok(command)
     }
 

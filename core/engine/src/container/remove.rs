@@ -6,7 +6,6 @@ use crate::request::RemoveRequest;
 use gantry_model::class::Class;
 use gantry_model::record::Status;
 use gantry_store::containers;
-use std::fs;
 use std::time::Duration;
 
 impl Engine {
@@ -75,14 +74,12 @@ impl Engine {
         self.remove_dir(id)?;
         act.forget();
         containers::release_name(&self.layout, &name, id)?;
+        self.empty_trash_if_full();
         if volumes { self.remove_anonymous_volumes(&mounts) } else { Ok(()) }
     }
 
     fn remove_dir(&self, id: &str) -> Result<()> {
-        let dir = self.layout.container(id);
-        // The record goes first: without it the rest is garbage that anyone may collect.
-        let _ = fs::remove_file(dir.join("record.json"));
-        fs::remove_dir_all(&dir).map_err(Error::io(format!("remove {}", dir.display())))
+        self.throw_away(&self.layout.container(id))
     }
 
     fn remove_dead(&self, id: &str) -> Result<()> {
