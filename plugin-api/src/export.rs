@@ -1,6 +1,7 @@
 //! The macro that turns a crate into a plugin.
 
-/// Exports the drivers of a library. Used once in the `lib.rs` of a `cdylib` crate:
+/// Exports the drivers of a library. Used once in the `lib.rs` of a `cdylib` crate
+/// (the [crate's page](crate) has a whole driver):
 ///
 /// ```ignore
 /// gantry_plugin_api::export_plugin! { name: "hello", license: "MIT", log: Hello }

@@ -6,12 +6,79 @@
 //! `<plugin dir>/<kind>/<name>.so`. Nothing here asks the author to think about the binary interface: guards inside this
 //! crate catch panics and carry data over it.
 //!
+//! ```toml
+//! [lib]
+//! crate-type = ["cdylib"]
+//!
+//! [dependencies]
+//! gantry-plugin-api = "0.1"
+//! ```
+//!
+//! A complete log driver:
+//!
+//! ```
+//! use gantry_plugin_api::prelude::*;
+//! use std::{fs::File, io::Write};
+//!
+//! #[derive(Default)]
+//! struct Hello;
+//!
+//! impl LogDriver for Hello {
+//!     const OPTIONS: &'static [OptionSpec] = &[OptionSpec::string("greeting", "printed before each line").default("hello")];
+//!
+//!     fn capabilities(&self) -> LogCapabilities {
+//!         LogCapabilities::default()
+//!     }
+//!
+//!     fn open(&self, c: &LogContainer, o: &Options, _: Option<&ResumeToken>, _: Host) -> Result<OpenedSink> {
+//!         let file = File::options().create(true).append(true).open(c.dir.join("hello.log"))?;
+//!         Ok(OpenedSink { sink: Box::new(Sink { file, greeting: o.text("greeting").to_owned() }), beyond: 0 })
+//!     }
+//! }
+//!
+//! struct Sink {
+//!     file: File,
+//!     greeting: String,
+//! }
+//!
+//! impl LogSink for Sink {
+//!     fn write(&mut self, batch: &[LogRecord<'_>]) -> Result<ResumeToken> {
+//!         for record in batch {
+//!             self.file.write_all(&[self.greeting.as_bytes(), b" ", record.bytes(), b"\n"].concat())?;
+//!         }
+//!         Ok(ResumeToken::default())
+//!     }
+//!
+//!     fn flush(&mut self) -> Result<()> {
+//!         Ok(())
+//!     }
+//!
+//!     fn close(&mut self) -> Result<()> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! gantry_plugin_api::export_plugin! { name: "hello", license: "MIT", log: Hello }
+//! # fn main() {}
+//! ```
+//!
+//! `gantry plugin inspect hello` shows what the macro wrote into the file, `gantry run --log-driver hello --log-opt
+//! greeting=hi …` uses it. The crate `gantry-plugin-testkit` holds a conformance suite per kind: call it from a test.
+//!
 //! Rules that hold for every kind:
 //! * Calls block. A driver that wants async keeps a current-thread runtime of its own.
 //! * Every call has a deadline set by the engine; a driver that misses it is cut off and named.
 //! * No threads before `open`/`init`, no signal handlers, no change of umask, working directory or environment.
 //! * A driver keeps no state between processes except in the directory it is given and in the opaque blobs it returns.
 //! * Options are validated without I/O when the object is created.
+//! * A panic becomes an error of the call it happened in; build with `panic = "unwind"`, which is cargo's default.
+//! * `tracing` events of the library go to the engine's log, as does [`host::Host::log`]. Nothing is written to stdout or
+//!   stderr, which belong to the user's command.
+//! * Calls may come from any thread. Shared objects (`Send + Sync`) may be called by several at once.
+//! * The file and its directory must belong to root (or the running user) and be writable by nobody else.
+//!
+//! Versions: while the API is 0.x, a plugin is built for exactly the engine's minor version; from 1.0 on any 1.x plugin
+//! works in any 1.x engine. [`manifest`] describes what can be read from a plugin file without running it.
 
 #[cfg(panic = "abort")]
 compile_error!(

@@ -181,6 +181,7 @@ pub trait NetworkDriver: Default + Send + Sync + 'static {
     ) -> Result<Attachment>;
 
     /// Disconnects. `netns` is `None` when the namespace is gone. Nothing there is no error.
+    #[allow(clippy::too_many_arguments)]
     fn detach(
         &self,
         network: &NetworkSpec,

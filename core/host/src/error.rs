@@ -51,7 +51,7 @@ pub enum Error {
     Quarantined { kind: Kind, name: String, reason: String, file: PathBuf },
     /// The driver answered with an error.
     #[error("{kind} driver {name:?}: {error}")]
-    Call { kind: Kind, name: String, call: &'static str, error: DriverError },
+    Call { kind: Kind, name: String, call: &'static str, error: Box<DriverError> },
     /// The driver did not answer in time; its thread is abandoned.
     #[error("{kind} driver {name:?}: {call} did not return within {}", seconds(after))]
     TimedOut { kind: Kind, name: String, call: &'static str, after: Duration },

@@ -307,7 +307,7 @@ fn two_plugins_are_two_libraries() {
     let plugins = shelf.plugins();
     let (one, two) = (plugins.log("hello").unwrap(), plugins.log("misbehaving").unwrap());
     assert_ne!(one.capabilities(), two.capabilities());
-    assert!(open_files().iter().filter(|f| f.starts_with(&shelf.dir().canonicalize().unwrap())).count() >= 2);
+    assert!(open_files().iter().filter(|f| f.starts_with(shelf.dir().canonicalize().unwrap())).count() >= 2);
     let again = plugins.log("hello").unwrap();
     assert_eq!(again.capabilities(), one.capabilities());
 }

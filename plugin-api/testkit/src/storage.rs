@@ -61,7 +61,7 @@ pub fn suite_with<D: StorageDriver>(make: impl Fn() -> D, options: &Options, pla
     report.check_if(capabilities.independent_layers, "layers need their parents", "a layer before its parent", || {
         child_first(&bench()?)
     });
-    report.check("what is there outlives the process", || outlives(&bench, &make));
+    report.check("what is there outlives the process", || outlives(bench, &make));
     report.finish("storage")
 }
 

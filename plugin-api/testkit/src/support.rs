@@ -95,7 +95,7 @@ pub(crate) fn schema(specs: &[OptionSpec]) -> Outcome {
         let twice = specs[..i].iter().any(|s| s.key == key && s.scope == spec.scope);
         ensure(!twice, || format!("key {key:?} is listed twice"))?;
         ensure(!spec.help.is_empty(), || format!("{key:?} has no help"))?;
-        ensure(!(spec.required && !spec.default.is_empty()), || format!("{key:?} is required and has a default"))?;
+        ensure(!spec.required || spec.default.is_empty(), || format!("{key:?} is required and has a default"))?;
         let listed = spec.choices.is_empty() || spec.choices.split(',').any(|c| c == spec.default);
         ensure(listed || spec.default.is_empty(), || format!("{key:?}: the default is not among the choices"))?;
     }

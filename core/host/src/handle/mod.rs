@@ -119,7 +119,7 @@ fn failed(crew: &Crew, call: &'static str, error: &ErrorAbi) -> Error {
 /// The driver's error with the driver's name.
 #[cold]
 pub fn said(crew: &Crew, call: &'static str, error: gantry_plugin_api::Error) -> Error {
-    Error::Call { kind: crew.kind, name: crew.name.clone(), call, error }
+    Error::Call { kind: crew.kind, name: crew.name.clone(), call, error: Box::new(error) }
 }
 
 /// Loads the module of a file and calls its constructor. The file stays open: the loader knows libraries by the name of
@@ -134,5 +134,10 @@ pub fn construct<M: RootModule, O>(
     let refused = |reason| Error::Load { kind, name: name.clone(), path: found.path.clone(), reason };
     let module = crate::load::module::<M>(&found, verdicts).map_err(refused)?;
     let host = lend(crate::lend::host_for(format!("{kind}/{name}")));
-    unmirrored(new(&module, host)).map_err(|error| Error::Call { kind, name: name.clone(), call: "new", error })
+    unmirrored(new(&module, host)).map_err(|error| Error::Call {
+        kind,
+        name: name.clone(),
+        call: "new",
+        error: Box::new(error),
+    })
 }
