@@ -2,15 +2,15 @@
 
 use crate::args::globals::Globals;
 use crate::out::failure::Failure;
-use gantry_config::Config;
+use gantry_config::{Config, Origin};
 use gantry_engine::request::Settings;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Gathers everything.
 pub fn gather(globals: &Globals) -> Result<Settings, Failure> {
-    let config = load(globals)?;
-    let pick = |flag: &Option<String>, configured: &PathBuf| {
-        flag.as_ref().map_or_else(|| configured.clone(), |path| absolute(path))
+    let Loaded { config, .. } = load(globals)?;
+    let pick = |flag: &Option<String>, configured: &Path| {
+        flag.as_ref().map_or_else(|| configured.to_owned(), |path| absolute(path))
     };
     Ok(Settings {
         root: pick(&globals.root, &config.root),
@@ -23,14 +23,31 @@ pub fn gather(globals: &Globals) -> Result<Settings, Failure> {
 }
 
 /// The configuration in force.
-pub fn load(_globals: &Globals) -> Result<Config, Failure> {
-    let mut config = Config::default();
-    for (name, slot) in [("GANTRY_ROOT", &mut config.root), ("GANTRY_STATE", &mut config.state)] {
-        if let Some(path) = std::env::var(name).ok().filter(|path| !path.is_empty()) {
-            *slot = absolute(&path);
-        }
+pub struct Loaded {
+    pub config: Config,
+    /// Where `root` comes from.
+    pub root: Origin,
+    /// Where `state` comes from.
+    pub state: Origin,
+}
+
+/// Reads files and environment.
+pub fn load(globals: &Globals) -> Result<Loaded, Failure> {
+    if globals.config.is_some() || std::env::var_os("GANTRY_CONFIG").is_some() {
+        return Err(Failure::error("--config is not supported yet: no configuration file is read"));
     }
-    Ok(config)
+    let mut loaded = Loaded { config: Config::default(), root: Origin::Default, state: Origin::Default };
+    let Loaded { config, root, state } = &mut loaded;
+    from_environment("GANTRY_ROOT", &mut config.root, root);
+    from_environment("GANTRY_STATE", &mut config.state, state);
+    Ok(loaded)
+}
+
+fn from_environment(name: &str, slot: &mut PathBuf, origin: &mut Origin) {
+    if let Some(path) = std::env::var(name).ok().filter(|path| !path.is_empty()) {
+        *slot = absolute(&path);
+        *origin = Origin::Environment(name.to_owned());
+    }
 }
 
 /// A path as the engine wants it, whatever the working directory.
