@@ -1,21 +1,25 @@
 //! The configuration: what an operator wrote in TOML, drop-ins and the environment, checked, with the origin of every
 //! value. Driver tables are kept as text for the drivers' own schemas to judge.
 
+mod drivers;
+mod fault;
+mod files;
+mod given;
+mod keys;
+mod load;
+mod origin;
+mod show;
+mod tables;
+
+pub use drivers::DriverOption;
+pub use fault::{Fault, Faults};
+pub use load::LoadOptions;
+pub use origin::Origin;
+pub use show::Shown;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// Where a value came from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Origin {
-    /// Built in.
-    #[default]
-    Default,
-    /// A file and its line.
-    File(PathBuf, usize),
-    /// An environment variable.
-    Environment(String),
-}
 
 /// One address pool: networks of `size` bits are cut from `base`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,10 @@ pub struct Config {
     pub plugin_deadline: Duration,
     /// `[log.X]`, `[storage.X]`, `[network.X]`, `[volume.X]`: (kind, name) to options.
     pub drivers: BTreeMap<(String, String), Vec<(String, String)>>,
+    /// Where each value came from, by its key; what is absent here is built in.
+    pub origins: BTreeMap<String, Origin>,
+    /// The drivers' options with their places, for [`Config::check_with`].
+    pub(crate) written: Vec<DriverOption>,
 }
 
 impl Default for Config {
@@ -76,6 +84,8 @@ impl Default for Config {
             plugin_pins: Vec::new(),
             plugin_deadline: Duration::from_secs(10),
             drivers: BTreeMap::new(),
+            origins: BTreeMap::new(),
+            written: Vec::new(),
         }
     }
 }

@@ -1,0 +1,127 @@
+//! The engine's own keys: one row each, with its environment variable, how it is read and how it is shown.
+
+use crate::fault::Problem;
+use crate::given::Given;
+use crate::{AddressPool, Config};
+use std::path::PathBuf;
+
+/// A key of the engine.
+pub struct Key {
+    /// With dots, as `config show` prints it.
+    pub path: &'static str,
+    /// The environment variable that overrides it.
+    pub variable: &'static str,
+    /// Reads a value into its field.
+    pub set: fn(&mut Config, Given<'_>) -> Result<(), Problem>,
+    /// The value in TOML.
+    pub show: fn(&Config) -> String,
+}
+
+/// Every key but the tables of drivers and `plugins.sha256`.
+pub const KEYS: &[Key] = &[
+    Key {
+        path: "root",
+        variable: "GANTRY_ROOT",
+        set: |c, v| v.path().map(|path| c.root = path),
+        show: |c| quoted(&c.root.to_string_lossy()),
+    },
+    Key {
+        path: "state",
+        variable: "GANTRY_STATE",
+        set: |c, v| v.path().map(|path| c.state = path),
+        show: |c| quoted(&c.state.to_string_lossy()),
+    },
+    Key {
+        path: "defaults.log-driver",
+        variable: "GANTRY_LOG_DRIVER",
+        set: |c, v| v.list(Given::name).and_then(at_least_one).map(|names| c.log_drivers = names),
+        show: |c| list(&c.log_drivers),
+    },
+    Key {
+        path: "defaults.storage-driver",
+        variable: "GANTRY_STORAGE_DRIVER",
+        set: |c, v| v.name().map(|name| c.storage_driver = name),
+        show: |c| quoted(&c.storage_driver),
+    },
+    Key {
+        path: "defaults.network",
+        variable: "GANTRY_NETWORK",
+        set: |c, v| v.name().map(|name| c.network = name),
+        show: |c| quoted(&c.network),
+    },
+    Key {
+        path: "defaults.volume-driver",
+        variable: "GANTRY_VOLUME_DRIVER",
+        set: |c, v| v.name().map(|name| c.volume_driver = name),
+        show: |c| quoted(&c.volume_driver),
+    },
+    Key {
+        path: "engine.network.address-pools",
+        variable: "GANTRY_ADDRESS_POOLS",
+        set: |c, v| v.list(Given::pool).and_then(at_least_one).map(|pools| c.address_pools = pools),
+        show: |c| joined(c.address_pools.iter().map(pool)),
+    },
+    Key {
+        path: "engine.network.fallback-dns",
+        variable: "GANTRY_FALLBACK_DNS",
+        set: |c, v| v.list(Given::address).map(|servers| c.fallback_dns = servers),
+        show: |c| list(&c.fallback_dns),
+    },
+    Key {
+        path: "engine.volume.bind-autocreate",
+        variable: "GANTRY_BIND_AUTOCREATE",
+        set: |c, v| v.truth().map(|on| c.bind_autocreate = on),
+        show: |c| c.bind_autocreate.to_string(),
+    },
+    Key {
+        path: "plugins.path",
+        variable: "",
+        set: |c, v| v.list(Given::path).map(|dirs| c.plugin_path = dirs),
+        show: |c| joined(c.plugin_path.iter().map(|dir: &PathBuf| quoted(&dir.to_string_lossy()))),
+    },
+    Key {
+        path: "plugins.allow",
+        variable: "GANTRY_PLUGIN_ALLOW",
+        set: |c, v| v.list(plugin_name).map(|names| c.plugin_allow = Some(names)),
+        show: |c| c.plugin_allow.as_ref().map_or_else(|| "(all)".into(), |names| list(names)),
+    },
+    Key {
+        path: "plugins.deadline",
+        variable: "GANTRY_PLUGIN_DEADLINE",
+        set: |c, v| v.duration().map(|time| c.plugin_deadline = time),
+        show: |c| quoted(&format!("{:?}", c.plugin_deadline)),
+    },
+];
+
+/// The kinds of drivers: the names of their tables.
+pub const KINDS: [&str; 4] = ["log", "storage", "network", "volume"];
+
+/// `kind/name`, as `plugins.allow` and `plugins.sha256` name a plugin.
+pub fn plugin_name(given: Given<'_>) -> Result<String, Problem> {
+    let text = given.text()?;
+    match text.split_once('/') {
+        Some((kind, name)) if KINDS.contains(&kind) && !name.is_empty() => Ok(text.to_owned()),
+        _ => Err(Problem::new(format!("{text:?} names no plugin")).hint("write KIND/NAME, such as log/json-file")),
+    }
+}
+
+/// A text in TOML.
+pub fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+fn at_least_one<T>(items: Vec<T>) -> Result<Vec<T>, Problem> {
+    if items.is_empty() { Err(Problem::new("must not be empty")) } else { Ok(items) }
+}
+
+fn list(items: &[String]) -> String {
+    joined(items.iter().map(|item| quoted(item)))
+}
+
+fn joined(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+fn pool(pool: &AddressPool) -> String {
+    format!("{{ base = {:?}, size = {} }}", pool.base, pool.size)
+}

@@ -1,0 +1,67 @@
+//! Loading: files from the least to the most important, then the environment. Flags are the caller's.
+
+use crate::fault::{Fault, Faults};
+use crate::given::Given;
+use crate::keys::KEYS;
+use crate::tables::{Walk, named};
+use crate::{Config, Origin, files};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What to load.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// `--config`: this file alone. It must exist.
+    pub file: Option<PathBuf>,
+    /// Directories with `gantry.toml` and `gantry.d`, least important first.
+    pub dirs: Vec<PathBuf>,
+    /// Environment variables; those that are not `GANTRY_*` are passed over.
+    pub environment: Vec<(String, String)>,
+}
+
+impl LoadOptions {
+    /// The system's directories and this process's environment; `GANTRY_CONFIG` stands in for `--config`.
+    pub fn system(file: Option<PathBuf>) -> LoadOptions {
+        let environment = gantry_variables();
+        let named = || environment.iter().find(|(name, value)| name == "GANTRY_CONFIG" && !value.is_empty());
+        let file = file.or_else(|| named().map(|(_, value)| value.into()));
+        LoadOptions { file, dirs: vec!["/usr/lib/gantry".into(), "/etc/gantry".into()], environment }
+    }
+}
+
+fn gantry_variables() -> Vec<(String, String)> {
+    let ours = std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"GANTRY_"));
+    ours.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+impl Config {
+    /// The configuration in force, or everything that is wrong with it.
+    pub fn load(options: &LoadOptions) -> Result<Config, Faults> {
+        let mut config = Config::default();
+        let mut faults = Vec::new();
+        let files = match &options.file {
+            Some(file) => vec![file.clone()],
+            None => files::list(&options.dirs, &mut faults),
+        };
+        for file in files {
+            match files::read(&file) {
+                Ok(source) => {
+                    Walk { config: &mut config, source: Arc::new(source), faults: &mut faults }.file();
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        environment(&mut config, &options.environment, &mut faults);
+        if faults.is_empty() { Ok(config) } else { Err(Faults(faults)) }
+    }
+}
+
+fn environment(config: &mut Config, variables: &[(String, String)], faults: &mut Vec<Fault>) {
+    for (name, value) in variables.iter().filter(|(_, value)| !value.is_empty()) {
+        let Some(key) = KEYS.iter().find(|key| key.variable == name) else { continue };
+        match (key.set)(config, Given::Text(value)) {
+            Ok(()) => drop(config.origins.insert(key.path.to_owned(), Origin::Environment(name.clone()))),
+            Err(problem) => faults.push(Fault::elsewhere(named(&format!("environment {name}"), problem))),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The configuration in force, value by value, for `config show`.
+
+use crate::keys::{KEYS, quoted};
+use crate::{Config, Origin};
+
+/// One value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// With dots.
+    pub key: String,
+    /// In TOML.
+    pub value: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl Config {
+    /// Every value with its origin: the engine's keys in a fixed order, then pins, then the drivers' options.
+    pub fn show(&self) -> Vec<Shown> {
+        let own = KEYS.iter().map(|key| self.shown(key.path.to_owned(), (key.show)(self)));
+        let pins =
+            self.plugin_pins.iter().map(|(name, digest)| self.shown(format!("plugins.sha256.{name}"), quoted(digest)));
+        let drivers = self.drivers.iter().flat_map(|((kind, name), options)| {
+            options.iter().map(move |(key, value)| self.shown(format!("{kind}.{name}.{key}"), quoted(value)))
+        });
+        own.chain(pins).chain(drivers).collect()
+    }
+
+    /// Where a value came from.
+    pub fn origin(&self, key: &str) -> Origin {
+        self.origins.get(key).cloned().unwrap_or_default()
+    }
+
+    /// Notes that a flag of the command line overrode a value.
+    pub fn overridden(&mut self, key: &str, flag: &str) {
+        self.origins.insert(key.to_owned(), Origin::Flag(flag.to_owned()));
+    }
+
+    fn shown(&self, key: String, value: String) -> Shown {
+        Shown { origin: self.origin(&key), key, value }
+    }
+}

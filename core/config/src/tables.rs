@@ -1,0 +1,188 @@
+//! Walks one parsed file and puts its values into the configuration. Every fault is noted and the walk goes on.
+
+use crate::drivers::{DriverOption, plain};
+use crate::fault::{Fault, Problem, Source};
+use crate::given::{Given, Value, kind};
+use crate::keys::{KEYS, KINDS, plugin_name};
+use crate::{Config, Origin};
+use std::ops::Range;
+use std::sync::Arc;
+use toml::de::{DeString, DeTable};
+
+type Name<'a> = toml::Spanned<DeString<'a>>;
+
+/// The walk through one file.
+pub struct Walk<'a> {
+    pub config: &'a mut Config,
+    pub source: Arc<Source>,
+    pub faults: &'a mut Vec<Fault>,
+}
+
+impl Walk<'_> {
+    /// Parses the file and takes all that can be taken.
+    pub fn file(&mut self) {
+        let source = Arc::clone(&self.source);
+        let (document, errors) = DeTable::parse_recoverable(&source.text);
+        let first = self.faults.len();
+        for error in &errors {
+            let span = error.span().unwrap_or(0..0);
+            self.fault(span, Problem::new(error.message().to_owned()));
+        }
+        // What a broken file seems to say besides is guesswork: its words are not judged.
+        if errors.is_empty() {
+            self.top(document.get_ref());
+        }
+        self.faults[first..].sort_by_key(|fault| (fault.line, fault.column));
+    }
+
+    fn top(&mut self, table: &DeTable<'_>) {
+        for (name, value) in table {
+            match KINDS.iter().find(|kind| *kind == name.get_ref()) {
+                Some(kind) => self.drivers(kind, value),
+                None => self.entry("", name, value),
+            }
+        }
+    }
+
+    fn entry(&mut self, prefix: &str, name: &Name<'_>, value: &Value<'_>) {
+        let path = join(prefix, name.get_ref());
+        if let Some(key) = KEYS.iter().find(|key| key.path == path) {
+            let read = (key.set)(self.config, Given::Toml(value));
+            self.note(&path, name, value, read);
+        } else if path == "plugins.sha256" {
+            self.each(&path, value, |walk, name, value| walk.pin(name, value));
+        } else if KEYS.iter().any(|key| below(&path, key.path)) {
+            self.each(&path, value, |walk, name, value| walk.entry(&path, name, value));
+        } else {
+            let problem = unknown(prefix, name.get_ref());
+            self.fault(name.span(), problem);
+        }
+    }
+
+    fn each(&mut self, path: &str, value: &Value<'_>, mut take: impl FnMut(&mut Self, &Name<'_>, &Value<'_>)) {
+        match value.get_ref().as_table() {
+            Some(table) => table.iter().for_each(|(name, value)| take(self, name, value)),
+            None => self.fault(value.span(), Problem::new(format!("{path}: expected a table, found {}", kind(value)))),
+        }
+    }
+
+    fn pin(&mut self, name: &Name<'_>, value: &Value<'_>) {
+        let read = plugin_name(Given::Text(name.get_ref())).map_err(|p| Problem { span: Some(name.span()), ..p });
+        let read = read.and_then(|plugin| Ok((plugin, sha256(Given::Toml(value).text()?)?)));
+        let read = read.map(|(plugin, digest)| {
+            self.config.plugin_pins.retain(|(other, _)| *other != plugin);
+            self.config.plugin_pins.push((plugin, digest));
+        });
+        self.note(&format!("plugins.sha256.{}", name.get_ref()), name, value, read);
+    }
+
+    fn drivers(&mut self, kind: &str, value: &Value<'_>) {
+        self.each(kind, value, |walk, driver, options| {
+            if options.get_ref().is_table() {
+                walk.options(kind, driver.get_ref(), "", options);
+            } else {
+                let known = format!("the options of a {kind} driver stand in [{kind}.NAME]");
+                let problem = unknown("", &join(kind, driver.get_ref()));
+                walk.fault(driver.span(), Problem { hint: problem.hint.or(Some(known)), ..problem });
+            }
+        });
+    }
+
+    /// Options in the order in which they stand; what TOML takes for tables are names with dots.
+    fn options(&mut self, kind: &str, driver: &str, prefix: &str, value: &Value<'_>) {
+        let Some(table) = value.get_ref().as_table() else { return };
+        let mut options: Vec<_> = table.iter().collect();
+        options.sort_by_key(|(name, _)| name.span().start);
+        for (name, value) in options {
+            let key = join(prefix, name.get_ref());
+            if value.get_ref().is_table() {
+                self.options(kind, driver, &key, value);
+            } else {
+                self.option(kind, driver, key, name.span(), value);
+            }
+        }
+    }
+
+    fn option(&mut self, kind: &str, driver: &str, key: String, key_span: Range<usize>, value: &Value<'_>) {
+        match plain(value) {
+            Ok(text) => self.config.set_driver_option(DriverOption {
+                kind: kind.to_owned(),
+                driver: driver.to_owned(),
+                key,
+                value: text,
+                source: Arc::clone(&self.source),
+                key_span,
+                value_span: value.span(),
+            }),
+            Err(problem) => self.fault(problem.span.clone().unwrap_or(value.span()), named(&key, problem)),
+        }
+    }
+
+    fn note(&mut self, path: &str, name: &Name<'_>, value: &Value<'_>, read: Result<(), Problem>) {
+        match read {
+            Ok(()) => {
+                let (line, _) = self.source.position(name.span().start);
+                self.config.origins.insert(path.to_owned(), Origin::File(self.source.path.clone(), line));
+            }
+            Err(problem) => self.fault(problem.span.clone().unwrap_or(value.span()), named(path, problem)),
+        }
+    }
+
+    fn fault(&mut self, span: Range<usize>, problem: Problem) {
+        self.faults.push(Fault::at(&self.source, span, problem));
+    }
+}
+
+/// A problem that names its key.
+pub fn named(path: &str, problem: Problem) -> Problem {
+    Problem { message: format!("{path}: {}", problem.message), ..problem }
+}
+
+fn join(prefix: &str, name: &str) -> String {
+    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
+}
+
+fn below(table: &str, path: &str) -> bool {
+    path.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn sha256(text: &str) -> Result<String, Problem> {
+    let digest = text.strip_prefix("sha256:").unwrap_or(text);
+    match digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()) {
+        true => Ok(digest.to_ascii_lowercase()),
+        false => Err(Problem::new("expected a sha256 digest of 64 hexadecimal digits")),
+    }
+}
+
+/// What to say of an unknown key: its nearest neighbour in the same table, else a key elsewhere with the same last word.
+fn unknown(prefix: &str, name: &str) -> Problem {
+    let problem = Problem::new(format!("unknown key {:?}", join(prefix, name)));
+    match nearest(prefix, name).or_else(|| elsewhere(name)) {
+        Some(close) => problem.hint(format!("did you mean {close:?}?")),
+        None => problem,
+    }
+}
+
+fn nearest(prefix: &str, name: &str) -> Option<String> {
+    let kebab = name.replace('_', "-");
+    let close = |word: &&str| strsim::damerau_levenshtein(word, &kebab) <= 1 + kebab.len() / 4;
+    let best =
+        neighbours(prefix).into_iter().filter(close).min_by_key(|word| strsim::damerau_levenshtein(word, &kebab));
+    best.map(|word| join(prefix, word))
+}
+
+fn neighbours(prefix: &str) -> Vec<&'static str> {
+    let paths = KEYS.iter().map(|key| key.path).chain(["plugins.sha256"]);
+    let here = paths.filter_map(|path| match prefix {
+        "" => Some(path),
+        _ => path.strip_prefix(prefix)?.strip_prefix('.'),
+    });
+    let words = here.filter_map(|rest| rest.split('.').next());
+    if prefix.is_empty() { words.chain(KINDS).collect() } else { words.collect() }
+}
+
+fn elsewhere(name: &str) -> Option<String> {
+    let kebab = name.replace('_', "-");
+    let last = kebab.rsplit('.').next()?;
+    KEYS.iter().map(|key| key.path).find(|path| path.rsplit('.').next() == Some(last)).map(str::to_owned)
+}
