@@ -170,7 +170,9 @@ impl Pump {
         let strict = faults.iter().find(|sink| sink.spec.strict);
         let refusal = strict.map(|sink| wire::Refusal::new(gantry_model::class::Class::Driver, complaint(sink)));
         let warnings = faults.iter().map(|sink| complaint(sink)).collect();
-        wire::send(self.link.as_fd(), &Link::Ready { warnings, refusal }, &[])
+        self.tell_keeper(&Link::Ready { warnings, refusal });
+        gantry_sys::memory::trim();
+        Ok(())
     }
 
     fn state_dir(&self) -> &PathBuf {

@@ -78,6 +78,21 @@ impl Retry {
     }
 }
 
+/// Opens on a thread that ends, since loading a plugin leaves a deep stack behind, and an idle container should not.
+fn open_aside(
+    drivers: &dyn Drivers,
+    launch: &Launch,
+    index: usize,
+    token: Option<&ResumeToken>,
+) -> Result<Opened, String> {
+    thread::scope(|scope| {
+        let opening =
+            thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || drivers.open(launch, index, token));
+        let opening = opening.map_err(|error| format!("cannot start a thread: {error}"))?;
+        opening.join().unwrap_or_else(|_| Err("it panicked".to_owned()))
+    })
+}
+
 /// Says so when the thread ends by a panic.
 struct Ends<'a>(&'a Shared);
 
@@ -116,7 +131,7 @@ impl Writer {
     fn open(&mut self) {
         let commit = self.shared.commit();
         let token = commit.written.then_some(ResumeToken(commit.token));
-        match self.inside(|w| w.drivers.open(&w.launch, w.index, token.as_ref())) {
+        match self.inside(|w| open_aside(w.drivers.as_ref(), &w.launch, w.index, token.as_ref())) {
             Ok(Opened { mut sink, beyond }) => {
                 self.note_found(sink.as_mut(), &commit, beyond);
                 self.sink = Some(sink);

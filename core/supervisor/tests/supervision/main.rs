@@ -5,6 +5,7 @@
 
 mod drivers;
 mod launcher;
+mod measure;
 mod scene;
 mod tests;
 
@@ -16,8 +17,14 @@ fn main() {
     match arguments.next().as_deref() {
         Some("gantry-keeper") => keeper::main(std::env::args_os(), &launcher::Plain).expect("keeper"),
         Some("gantry-pump") => pump::program(std::env::args_os(), Arc::new(drivers::Strange)).expect("pump"),
+        _ if std::env::args().nth(1).as_deref() == Some("measure") => measure::main(&rest()),
+        _ if std::env::args().nth(1).as_deref() == Some("flood") => measure::flood(&rest()),
         _ => run(arguments.find(|argument| !argument.starts_with('-'))),
     }
+}
+
+fn rest() -> Vec<String> {
+    std::env::args().skip(2).collect()
 }
 
 fn run(filter: Option<String>) {

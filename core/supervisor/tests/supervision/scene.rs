@@ -5,7 +5,7 @@ use gantry_supervisor::{Client, Exit, Launch, LogData, Session, SessionIo, SinkS
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -55,7 +55,11 @@ pub fn start(script: &str) -> Scene {
 }
 
 pub fn start_order(dir: TempDir, launch: Launch) -> Scene {
-    let mut scene = prepare(dir, launch);
+    start_with(dir, launch, &std::env::current_exe().expect("exe"))
+}
+
+pub fn start_with(dir: TempDir, launch: Launch, pump: &Path) -> Scene {
+    let mut scene = prepare_with(dir, launch, pump, &mut |_| {});
     let started = scene.supervisor.release().expect("started");
     assert_eq!(started.pid, scene.pid);
     scene
@@ -63,12 +67,18 @@ pub fn start_order(dir: TempDir, launch: Launch) -> Scene {
 
 /// Up to the gate.
 pub fn prepare(dir: TempDir, launch: Launch) -> Scene {
+    prepare_with(dir, launch, &std::env::current_exe().expect("exe"), &mut |_| {})
+}
+
+pub fn prepare_with(dir: TempDir, launch: Launch, pump: &Path, step: &mut dyn FnMut(&str)) -> Scene {
     let exe = std::env::current_exe().expect("exe");
-    let mut supervisor = Supervisor::spawn(&exe, &exe).expect("spawn");
+    let mut supervisor = Supervisor::spawn(&exe, pump).expect("spawn");
     supervisor.launch(&launch).expect("launch");
     let pid = supervisor.wait_cloned().expect("cloned");
+    step("cloned");
     let warnings = supervisor.wait_ready().expect("ready");
-    assert!(warnings.contains(&"only a test".to_owned()));
+    assert_eq!(warnings, ["only a test"]);
+    step("ready");
     let _guard = Guard { log: launch.state_dir.join("supervisor.log"), pid };
     Scene { dir, launch, supervisor, pid, _guard }
 }
