@@ -225,6 +225,8 @@ fn veth(plan: &Plan, netns: BorrowedFd<'_>) -> RouteNetlinkMessage {
     host.attributes.push(LinkAttribute::Controller(plan.bridge));
     for message in [&mut peer, &mut host] {
         message.attributes.extend(plan.mtu.map(LinkAttribute::Mtu));
+        // The default is a queue per processor, each registered and announced to user space; a veth has no use for them.
+        message.attributes.extend([LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)]);
     }
     let data = LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer)));
     host.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth), data]));

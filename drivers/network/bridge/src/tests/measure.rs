@@ -10,7 +10,7 @@ const ROUNDS: u16 = 60;
 fn report(what: &str, mut times: Vec<Duration>) {
     times.sort();
     let at = |share: usize| times[(times.len() - 1) * share / 100];
-    eprintln!("{what:<44} p50 {:>9.1?}  p95 {:>9.1?}  max {:>9.1?}", at(50), at(95), at(100));
+    eprintln!("{what:<44} p10 {:>9.1?}  p50 {:>9.1?}  p95 {:>9.1?}  max {:>9.1?}", at(10), at(50), at(95), at(100));
 }
 
 fn timed(act: impl FnOnce()) -> Duration {
