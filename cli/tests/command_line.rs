@@ -85,6 +85,7 @@ fn refusals_of_run_are_125_with_a_pointer_to_help() {
     for (line, message) in [
         ("run --gpus all x", "--gpus is not supported yet"),
         ("run --device-read-bps /dev/sda:1 x", "--device-read-bps is not supported yet"),
+        ("run --health-cmd true x", "--health-cmd is not supported yet"),
         ("run -p 80:80:80:80 x", "invalid IP address: 80:80"),
         ("run -v ::: x", "invalid spec: :::: empty section between colons"),
         ("run --rm --restart always x", "conflicting options: cannot specify both --restart and --rm"),
@@ -250,4 +251,24 @@ fn words_that_are_no_text_are_refused() {
     let (code, _, stderr) = seen(&command.output().expect("the command runs"));
     assert_eq!(code, 125);
     assert!(stderr.starts_with("argument is not valid UTF-8"), "{stderr}");
+}
+
+#[test]
+fn configuration_faults_are_shown_with_their_place() {
+    let home = Home::new();
+    let file = home.dir.path().join("gantry.toml");
+    std::fs::write(&file, "[defaults]\nlog-drivr = \"x\"\n").expect("a file");
+    let path = file.to_string_lossy().into_owned();
+    for (line, code) in [("config check", 1), ("ps", 125), ("run x", 125)] {
+        let (got, _, stderr) = home.run(&format!("--config {path} {line}"));
+        assert_eq!(got, code, "{line}: {stderr}");
+        assert!(stderr.contains("gantry.toml:2:1: "), "{line}: {stderr}");
+    }
+    std::fs::write(&file, "[defaults]\nstorage-driver = \"vfs\"\n").expect("a file");
+    assert_eq!(home.run(&format!("config check {path}")).0, 0);
+    let (code, stdout, _) = home.run(&format!("--config {path} --root /r config show --origin"));
+    assert_eq!(code, 0);
+    let has = |key: &str, origin: &str| stdout.lines().any(|l| l.starts_with(key) && l.ends_with(origin));
+    assert!(has("defaults.storage-driver = \"vfs\"", "gantry.toml:2"), "{stdout}");
+    assert!(has("root = \"/r\"", "flag --root") && has("state = ", "environment GANTRY_STATE"), "{stdout}");
 }

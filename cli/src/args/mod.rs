@@ -44,6 +44,8 @@ pub struct FlagInfo {
     pub hidden: bool,
     /// Values for completion.
     pub choices: Choices,
+    /// Read and checked, then refused by name: the engine cannot do it yet.
+    pub not_yet: bool,
 }
 
 /// What can follow a flag or stand as an argument, for completion.
@@ -75,7 +77,7 @@ pub enum Set<T: 'static> {
     Switch(fn(&mut T, bool)),
     /// `--flag VALUE`; the error is the reason only.
     Value(fn(&mut T, &str) -> Result<(), String>),
-    /// Parsed, then refused by name: the engine cannot do it yet.
+    /// None: the flag is only known.
     Unsupported,
 }
 
@@ -97,7 +99,7 @@ impl<T> Flag<T> {
 
     /// A flag that is known but refused; `value` is empty for a switch.
     pub const fn unsupported(long: &'static str, value: &'static str, help: &'static str) -> Flag<T> {
-        Flag { info: FlagInfo::new(long, value, help), set: Set::Unsupported }
+        Flag { info: FlagInfo::new(long, value, help), set: Set::Unsupported }.not_yet()
     }
 
     /// With a letter.
@@ -118,6 +120,12 @@ impl<T> Flag<T> {
         self
     }
 
+    /// Refused until the engine can do it.
+    pub const fn not_yet(mut self) -> Flag<T> {
+        self.info.not_yet = true;
+        self
+    }
+
     /// With values for completion.
     pub const fn choices(mut self, choices: Choices) -> Flag<T> {
         self.info.choices = choices;
@@ -127,7 +135,7 @@ impl<T> Flag<T> {
 
 impl FlagInfo {
     const fn new(long: &'static str, value: &'static str, help: &'static str) -> FlagInfo {
-        FlagInfo { long, short: None, value, default: "", help, hidden: false, choices: Choices::None }
+        FlagInfo { long, short: None, value, default: "", help, hidden: false, choices: Choices::None, not_yet: false }
     }
 
     /// `-m, --memory`.

@@ -72,21 +72,23 @@ impl<T> Target for Sink<'_, T> {
 
     fn switch(&mut self, index: usize, on: bool) {
         let Some(flag) = self.flags().nth(index) else { return };
-        match flag.set {
-            Set::Switch(set) => set(&mut self.parsed.flags, on),
-            _ => self.parsed.unsupported.push(flag.info.long),
+        if let Set::Switch(set) = flag.set {
+            set(&mut self.parsed.flags, on);
+        }
+        if flag.info.not_yet {
+            self.parsed.unsupported.push(flag.info.long);
         }
     }
 
     fn value(&mut self, index: usize, text: &str) -> Result<(), String> {
         let Some(flag) = self.flags().nth(index) else { return Ok(()) };
-        match flag.set {
-            Set::Value(set) => set(&mut self.parsed.flags, text),
-            _ => {
-                self.parsed.unsupported.push(flag.info.long);
-                Ok(())
-            }
+        if let Set::Value(set) = flag.set {
+            set(&mut self.parsed.flags, text)?;
         }
+        if flag.info.not_yet {
+            self.parsed.unsupported.push(flag.info.long);
+        }
+        Ok(())
     }
 
     fn argument(&mut self, text: &str) {

@@ -30,7 +30,7 @@ fn run(context: &Context, args: ContainerArgs, arguments: Vec<String>) -> Outcom
         size: config.tty.then(terminal::size).flatten(),
     };
     let id_file = IdFile::create(args.process.cidfile.as_deref()).map_err(refused)?;
-    let engine = context.engine()?;
+    let engine = context.engine().map_err(|failure| failure.refusal("run"))?;
     let raw = following.enter_raw();
     let started = engine.run(request, attach, args.run.detach);
     let running = match started {

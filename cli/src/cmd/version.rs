@@ -3,6 +3,7 @@
 use super::{Command, Context, Outcome};
 use crate::args::system::{FORMAT_FLAGS, FormatArgs, VERSION};
 use crate::out;
+use crate::out::human::architecture;
 use crate::out::list;
 use crate::out::template::json;
 use serde_json::{Value, json};
@@ -24,20 +25,11 @@ fn version() -> Value {
     let part = json!({
         "Version": env!("CARGO_PKG_VERSION"),
         "Os": std::env::consts::OS,
-        "Arch": arch(),
+        "Arch": architecture(),
     });
     let mut server = part.clone();
     server["KernelVersion"] = Value::String(release.unwrap_or_default());
     json!({ "Client": part, "Server": server })
-}
-
-/// Go's name of the architecture, as images use it.
-fn arch() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }
 
 fn text(version: &Value) -> String {

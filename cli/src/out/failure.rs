@@ -47,6 +47,14 @@ impl Failure {
         Failure::Refused { command: "run", message: sentence(error), hint: error.hint(), code }
     }
 
+    /// The same before a container of `run` or `create` was asked for.
+    pub fn refusal(self, command: &'static str) -> Failure {
+        match self {
+            Failure::Error { message, hint, .. } => Failure::Refused { command, message, hint, code: 125 },
+            other => other,
+        }
+    }
+
     /// The exit code.
     pub fn code(&self) -> i32 {
         match self {

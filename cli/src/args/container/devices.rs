@@ -20,7 +20,8 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
         "list",
         "Add a rule to the devices the container may use",
         |a, v| rule(v).and_then(|()| push(&mut a.devices.cgroup_rules, v)),
-    ),
+    )
+    .not_yet(),
     Flag::<ContainerArgs>::unsupported("device-read-bps", "list", "Limit reading from a device, bytes per second")
         .default("[]"),
     Flag::<ContainerArgs>::unsupported(

@@ -20,31 +20,37 @@ pub struct HealthArgs {
 pub const FLAGS: &[Flag<ContainerArgs>] = &[
     Flag::<ContainerArgs>::value("health-cmd", "string", "Command that checks health", |a, v| {
         put(&mut a.health.cmd, v)
-    }),
+    })
+    .not_yet(),
     Flag::<ContainerArgs>::value("health-interval", "duration", "Time between checks (ms|s|m|h)", |a, v| {
         duration(v).map(|n| a.health.interval = Some(n))
     })
-    .default("0s"),
+    .default("0s")
+    .not_yet(),
     Flag::<ContainerArgs>::value("health-retries", "int", "Failures in a row until unhealthy", |a, v| {
         int(v).map(|n| a.health.retries = Some(n))
-    }),
+    })
+    .not_yet(),
     Flag::<ContainerArgs>::value(
         "health-start-interval",
         "duration",
         "Time between checks while starting (ms|s|m|h)",
         |a, v| duration(v).map(|n| a.health.start_interval = Some(n)),
     )
-    .default("0s"),
+    .default("0s")
+    .not_yet(),
     Flag::<ContainerArgs>::value(
         "health-start-period",
         "duration",
         "Time to start in which failures do not count (ms|s|m|h)",
         |a, v| duration(v).map(|n| a.health.start_period = Some(n)),
     )
-    .default("0s"),
+    .default("0s")
+    .not_yet(),
     Flag::<ContainerArgs>::value("health-timeout", "duration", "Longest time of one check (ms|s|m|h)", |a, v| {
         duration(v).map(|n| a.health.timeout = Some(n))
     })
-    .default("0s"),
+    .default("0s")
+    .not_yet(),
     Flag::<ContainerArgs>::switch("no-healthcheck", "Do without the image's health check", |a, on| a.health.none = on),
 ];

@@ -46,7 +46,8 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
     }),
     Flag::<ContainerArgs>::value("ip6", "string", "IPv6 address (such as 2001:db8::33)", |a, v| {
         put(&mut a.network.ip6, v)
-    }),
+    })
+    .not_yet(),
     Flag::<ContainerArgs>::unsupported("link", "list", "Connect to another container under a name"),
     Flag::<ContainerArgs>::unsupported("link-local-ip", "list", "Link-local address"),
     Flag::<ContainerArgs>::value("mac-address", "string", "Hardware address (such as 92:d0:c6:0a:29:33)", |a, v| {

@@ -35,7 +35,8 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
     Flag::<ContainerArgs>::value("blkio-weight", "uint16", "Share of block I/O, 10 to 1000, 0 for none", |a, v| {
         uint16(v).map(|n| a.resources.blkio_weight = n)
     })
-    .default("0"),
+    .default("0")
+    .not_yet(),
     Flag::<ContainerArgs>::unsupported("blkio-weight-device", "list", "Share of block I/O on one device").default("[]"),
     Flag::<ContainerArgs>::value("cgroup-parent", "string", "Parent cgroup", |a, v| {
         put(&mut a.resources.cgroup_parent, v)
@@ -50,10 +51,12 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
     }),
     Flag::<ContainerArgs>::value("cpu-rt-period", "int", "Period of real-time scheduling, in microseconds", |a, v| {
         int(v).map(|n| a.resources.cpu_rt_period = n)
-    }),
+    })
+    .not_yet(),
     Flag::<ContainerArgs>::value("cpu-rt-runtime", "int", "Real-time CPU time per period, in microseconds", |a, v| {
         int(v).map(|n| a.resources.cpu_rt_runtime = n)
-    }),
+    })
+    .not_yet(),
     Flag::<ContainerArgs>::value("cpu-shares", "int", "Relative share of CPU time", |a, v| {
         int(v).map(|n| a.resources.cpu_shares = n)
     })

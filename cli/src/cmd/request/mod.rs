@@ -25,6 +25,7 @@ fn refuse<T>(error: impl std::fmt::Display) -> Step<T> {
 /// Builds the request; `arguments` are the image and the command.
 pub fn build(args: &ContainerArgs, arguments: &[String]) -> Step<CreateRequest> {
     check_pull(args)?;
+    check_platform(args)?;
     let mut request = CreateRequest {
         name: args.process.name.clone(),
         platform: args.process.platform.clone(),
@@ -35,6 +36,16 @@ pub fn build(args: &ContainerArgs, arguments: &[String]) -> Step<CreateRequest> 
     mounts::apply(args, &mut request)?;
     networks::apply(args, &mut request)?;
     Ok(request)
+}
+
+/// Images are for this host; asking for that is no wish the engine would have to know.
+fn check_platform(args: &ContainerArgs) -> Step {
+    let Some(platform) = args.process.platform.as_deref() else { return Ok(()) };
+    let own = ["linux".to_owned(), format!("linux/{}", crate::out::human::architecture())];
+    match own.iter().any(|name| name == platform) || platform.is_empty() {
+        true => Ok(()),
+        false => refuse(format!("--platform {platform} is not supported yet: only {} is", own[1])),
+    }
 }
 
 fn check_pull(args: &ContainerArgs) -> Step {
@@ -144,6 +155,7 @@ mod tests {
             ("-d -a stdout x", "conflicting options: cannot specify both --attach and --detach"),
             ("--no-healthcheck --health-cmd x x", "--no-healthcheck conflicts with --health-* options"),
             ("--health-interval -1s x", "--health-interval cannot be negative"),
+            ("--network name=a,gw-priority=1 x", "--network gw-priority is not supported yet"),
             ("--pid foo x", "--pid: invalid PID mode"),
             ("--uts foo x", "--uts: invalid UTS mode"),
             ("--userns foo x", "--userns: invalid USER mode"),
@@ -156,6 +168,11 @@ mod tests {
             ("--ip abc x", "invalid IPv4 address: abc"),
             ("--memory-swappiness 200 x", "invalid value: 200. Valid memory swappiness range is 0-100"),
             ("--env-file /nosuch/file x", "open /nosuch/file: no such file or directory"),
+            ("--platform windows x", "--platform windows is not supported yet"),
+            (
+                "--mount type=bind,src=/h,dst=/x,ro,bind-propagation=rprivate,bind-recursive=readonly x",
+                "--mount bind-recursive=readonly is not supported yet",
+            ),
             ("--pull foo x", "invalid pull option: 'foo'"),
             ("--device a:b:c:d x", "invalid device specification: a:b:c:d"),
             ("-v /a -v vol:/a x", "Duplicate mount point: /a"),

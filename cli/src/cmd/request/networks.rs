@@ -14,6 +14,7 @@ pub(super) fn apply(args: &ContainerArgs, request: &mut CreateRequest) -> Step {
     ports(network, request)?;
     let endpoints = endpoints(network)?;
     check_modes(&endpoints)?;
+    endpoints.iter().try_for_each(|(_, endpoint)| check_supported(endpoint))?;
     request.host.network_mode = endpoints[0].0.clone();
     let given = endpoints.len() > 1;
     for (name, endpoint) in endpoints {
@@ -86,6 +87,20 @@ fn conflict(both: bool, flag: &str, what: &str) -> Step {
     match both {
         true => Err(Refusal(format!("conflicting options: cannot specify both {flag} and per-network {what}"))),
         false => Ok(()),
+    }
+}
+
+/// What the engine cannot do yet must not be passed over in silence.
+fn check_supported(endpoint: &EndpointSettings) -> Step {
+    let ipam = endpoint.ipam_config.clone().unwrap_or_default();
+    let asked = [
+        ("ip6", !ipam.ipv6_address.is_empty()),
+        ("link-local-ip", !ipam.link_local_ips.is_empty()),
+        ("gw-priority", endpoint.gw_priority != 0),
+    ];
+    match asked.iter().find(|(_, asked)| *asked) {
+        Some((key, _)) => refuse(format!("--network {key} is not supported yet")),
+        None => Ok(()),
     }
 }
 
