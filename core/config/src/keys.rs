@@ -82,7 +82,7 @@ pub const KEYS: &[Key] = &[
     Key {
         path: "plugins.allow",
         variable: "GANTRY_PLUGIN_ALLOW",
-        set: |c, v| v.list(plugin_name).map(|names| c.plugin_allow = Some(names)),
+        set: |c, v| v.list(allowed).map(|names| c.plugin_allow = Some(names)),
         show: |c| c.plugin_allow.as_ref().map_or_else(|| "(all)".into(), |names| list(names)),
     },
     Key {
@@ -102,6 +102,14 @@ pub fn plugin_name(given: Given<'_>) -> Result<String, Problem> {
     match text.split_once('/') {
         Some((kind, name)) if KINDS.contains(&kind) && !name.is_empty() => Ok(text.to_owned()),
         _ => Err(Problem::new(format!("{text:?} names no plugin")).hint("write KIND/NAME, such as log/json-file")),
+    }
+}
+
+/// `plugins.allow` takes a bare name for all kinds.
+fn allowed(given: Given<'_>) -> Result<String, Problem> {
+    match given.text()? {
+        name if !name.is_empty() && !name.contains('/') => Ok(name.to_owned()),
+        _ => plugin_name(given),
     }
 }
 
