@@ -41,7 +41,6 @@ impl Supervisor {
 
     /// Gives the order. Keeper and pump make the streams, open the log drivers and clone the container's init.
     pub fn launch(&mut self, launch: &Launch) -> Result<()> {
-        self.reap_starter();
         let order = launch.to_memfd().map_err(Error::talk("write the order for"))?;
         if !launch.attached() {
             return self.tell(&Ask::Launch {}, &[order.as_raw_fd()]);
@@ -59,6 +58,7 @@ impl Supervisor {
 
     /// Waits until init exists, and with it its namespaces; answers its pid.
     pub fn wait_cloned(&mut self) -> Result<i32> {
+        self.reap_starter();
         match self.hear("the container's init")? {
             Tell::Cloned { pid } => Ok(pid),
             other => Err(unexpected(&other)),

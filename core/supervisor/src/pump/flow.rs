@@ -48,18 +48,17 @@ impl Pump {
     fn read_stream(&mut self, index: usize) -> io::Result<bool> {
         let stream = &mut self.streams[index];
         let fresh = stream.rest.len();
-        let (mut buffer, cuts) = self.spare.pop().unwrap_or_default();
+        let mut buffer = self.spare_buffers.pop().unwrap_or_default();
         let fetched = stream.fetch(&mut self.scratch, &mut buffer, fresh)?;
         let Fetched::Bytes(length) = fetched else {
             self.queue_full = fetched == Fetched::Full;
-            self.spare.push((buffer, cuts));
+            self.spare_buffers.push(buffer);
             return Ok(false);
         };
         buffer[..fresh].copy_from_slice(&stream.rest);
         let timestamp_ns = clock::realtime_ns();
         let entry = Entry { timestamp_ns, length: length as u32, stream: index as u8 };
         self.state.set_entry(self.next_entry, entry)?;
-        self.spare.push((Vec::new(), cuts));
         self.admit(index, timestamp_ns, buffer, fresh, fresh + length);
         self.gather(length);
         Ok(length >= SMALL)
@@ -170,9 +169,11 @@ impl Pump {
 
     fn keep_memory(&mut self, chunk: Arc<Chunk>) {
         if let Some(chunk) = Arc::into_inner(chunk)
-            && self.spare.len() < MOST_IN_FLIGHT
+            && self.spare_buffers.len() < MOST_IN_FLIGHT
         {
-            self.spare.push(chunk.into_memory());
+            let (buffer, cuts) = chunk.into_memory();
+            self.spare_buffers.push(buffer);
+            self.spare_cuts.push(cuts);
         }
     }
 
@@ -229,14 +230,15 @@ impl Pump {
 
     /// True while buffers are kept that an idle container does not need.
     pub(super) fn has_idle_memory(&self) -> bool {
-        self.spare.iter().any(|spare| spare.0.capacity() > 0 || spare.1.capacity() > 0) || !self.in_flight.is_empty()
+        !self.spare_buffers.is_empty() || !self.spare_cuts.is_empty() || !self.in_flight.is_empty()
     }
 
     /// Gives them back when there was no output for a while.
     pub(super) fn rest_when_idle(&mut self) -> io::Result<()> {
         if self.last_read.elapsed() >= IDLE && self.has_idle_memory() {
             self.release()?;
-            self.spare = Vec::new();
+            self.spare_buffers = Vec::new();
+            self.spare_cuts = Vec::new();
             self.last_read = Instant::now();
             gantry_sys::memory::trim();
         }

@@ -126,7 +126,9 @@ impl Stream {
         };
         let moved = self.enqueue(copied)?;
         if buffer.len() < at + moved {
-            buffer.resize(at + moved, 0);
+            // Once large, of the largest size: a fresh mapping of zeroes, used again and again.
+            let large = at + MOST_READ;
+            *buffer = vec![0; if moved < CROWDED { at + moved } else { large }];
         }
         scratch.read_exact(&mut buffer[at..at + moved])?;
         scratch.discard(&scratch.read, copied - moved)?;

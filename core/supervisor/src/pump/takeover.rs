@@ -67,7 +67,8 @@ impl Pump {
             scratch,
             sinks,
             in_flight: VecDeque::new(),
-            spare: Vec::new(),
+            spare_buffers: Vec::new(),
+            spare_cuts: Vec::new(),
             queue_full: false,
             pressed_since: None,
             last_read: now,
@@ -138,7 +139,7 @@ impl Pump {
 
     /// Cuts what was read and offers it to everyone.
     pub(super) fn admit(&mut self, stream: usize, timestamp_ns: u64, buffer: Vec<u8>, fresh: usize, length: usize) {
-        let cuts = self.spare.iter_mut().find(|spare| spare.1.capacity() > 0).map(|spare| std::mem::take(&mut spare.1));
+        let cuts = self.spare_cuts.pop().unwrap_or_default();
         let from = &self.streams[stream];
         let source = Source {
             stream: from.index,
@@ -152,7 +153,7 @@ impl Pump {
             length,
             fresh,
         };
-        let chunk = Arc::new(Chunk::new(source, self.state.line_limit(), cuts.unwrap_or_default()));
+        let chunk = Arc::new(Chunk::new(source, self.state.line_limit(), cuts));
         let to = &mut self.streams[stream];
         to.position += (length - fresh) as u64;
         to.rest.clear();

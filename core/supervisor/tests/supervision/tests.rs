@@ -400,8 +400,8 @@ fn exec_children_belong_to_the_keeper() {
 }
 
 fn idle_supervisors_sleep() {
-    let mut scene = start("echo x; sleep 3.5");
-    thread::sleep(Duration::from_millis(1500));
+    let mut scene = start("echo x; sleep 6");
+    thread::sleep(Duration::from_millis(2800));
     let status = scene.client().status().expect("status");
     thread::sleep(Duration::from_millis(100));
     let before = (switches(status.keeper), switches(status.pump));
