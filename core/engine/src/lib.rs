@@ -38,6 +38,7 @@ pub struct Engine {
     plugins: Plugins,
     images: OnceCell<ImageStore>,
     store: OnceCell<storage::Storage>,
+    cgroups: OnceCell<gantry_runtime::cgroup::Host>,
 }
 
 impl Engine {
@@ -54,7 +55,7 @@ impl Engine {
             quarantine: Some(layout.state().join("quarantine")),
             deadline: config.plugin_deadline,
         });
-        Ok(Engine { settings, layout, plugins, images: OnceCell::new(), store: OnceCell::new() })
+        Ok(Engine { settings, layout, plugins, images: OnceCell::new(), store: OnceCell::new(), cgroups: OnceCell::new() })
     }
 
     /// What the engine was opened with.
@@ -74,6 +75,20 @@ impl Engine {
             }
         }
         dirs
+    }
+
+    /// The cgroup hierarchies of this host, looked at once.
+    pub(crate) fn cgroups(&self) -> Result<&gantry_runtime::cgroup::Host> {
+        if let Some(host) = self.cgroups.get() {
+            return Ok(host);
+        }
+        let host = gantry_runtime::cgroup::detect()?;
+        Ok(self.cgroups.get_or_init(|| host))
+    }
+
+    /// The cgroup of one container.
+    pub(crate) fn cgroup(&self, path: &str) -> Result<Box<dyn gantry_runtime::cgroup::Manager>> {
+        Ok(gantry_runtime::cgroup::manager_on(self.cgroups()?, path))
     }
 
     /// A program of ours beside the running one.

@@ -49,6 +49,11 @@ impl Engine {
     }
 }
 
+/// The note that this process is about an act.
+pub(crate) fn own(act: &str) -> Busy {
+    Busy { act: act.to_owned(), process: proc::own(), boot: proc::boot().to_owned() }
+}
+
 fn try_begin(dir: &std::path::Path, act: &'static str) -> Result<Option<Act>> {
     let mut interrupted = None;
     let mut taken = false;
@@ -58,7 +63,7 @@ fn try_begin(dir: &std::path::Path, act: &'static str) -> Result<Option<Act>> {
             return Ok(());
         }
         interrupted = record.busy.take().filter(|b| b.process != proc::own()).map(|b| b.act);
-        record.busy = Some(Busy { act: act.to_owned(), process: proc::own(), boot: proc::boot().to_owned() });
+        record.busy = Some(own(act));
         Ok(())
     })?;
     if taken {
@@ -68,6 +73,11 @@ fn try_begin(dir: &std::path::Path, act: &'static str) -> Result<Option<Act>> {
 }
 
 impl Act {
+    /// An act noted in the record when that was made.
+    pub(crate) fn noted(dir: PathBuf, act: &'static str, record: Record) -> Act {
+        Act { dir, act, record, interrupted: None, finished: false }
+    }
+
     /// Changes the record and takes the note away in one step.
     pub(crate) fn finish(mut self, change: impl FnOnce(&mut Record)) -> Result<Record> {
         self.finished = true;

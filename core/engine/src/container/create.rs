@@ -9,7 +9,7 @@ use crate::request::{CreateRequest, Created};
 use crate::{names, spec};
 use gantry_image::config::ContainerConfig;
 use gantry_model::container::{Config, Empty, HostConfig};
-use gantry_model::record::{Record, SCHEMA, State};
+use gantry_model::record::{Busy, Record, SCHEMA, State};
 use gantry_store::{atomic, containers, proc};
 use std::fs;
 
@@ -28,7 +28,7 @@ impl Engine {
     pub fn create(&self, request: CreateRequest) -> Result<Created> {
         let prepared = self.prepare(request)?;
         let warnings = prepared.warnings.clone();
-        let (file, _) = self.make(prepared)?;
+        let (file, _) = self.make(prepared, None)?;
         Ok(Created { id: file.id, warnings })
     }
 
@@ -99,7 +99,7 @@ impl Engine {
     }
 
     /// Makes what was found sound; answers the file and the record as written.
-    pub(crate) fn make(&self, prepared: Prepared) -> Result<(ContainerFile, Record)> {
+    pub(crate) fn make(&self, prepared: Prepared, busy: Option<Busy>) -> Result<(ContainerFile, Record)> {
         let Prepared { file, mounts, name, hold, .. } = prepared;
         let id = file.id.clone();
         let dir = self.layout.container(&id);
@@ -113,7 +113,7 @@ impl Engine {
         let note = self.layout.creating().join(&id);
         fs::write(&note, creator).map_err(Error::io("note the creation of a container"))?;
         fs::create_dir(&dir).map_err(Error::io(format!("create container directory {}", dir.display())))?;
-        let made = self.fill(&file, &mounts, name);
+        let made = self.fill(&file, &mounts, name, busy);
         let _ = fs::remove_file(&note);
         drop(hold);
         made.map(|record| (file, record)).map_err(|error| {
@@ -122,7 +122,13 @@ impl Engine {
         })
     }
 
-    fn fill(&self, file: &ContainerFile, mounts: &[MountRecord], name: Option<String>) -> Result<Record> {
+    fn fill(
+        &self,
+        file: &ContainerFile,
+        mounts: &[MountRecord],
+        name: Option<String>,
+        busy: Option<Busy>,
+    ) -> Result<Record> {
         let name = self.claim_name(name, &file.id)?;
         self.write_container_file(file)?;
         if !mounts.is_empty() {
@@ -132,7 +138,7 @@ impl Engine {
         let options = self.storage_options(&file.host.storage_opt)?;
         self.storage()?.store.create_container(&file.id, &file.layers, &options)?;
         self.copy_up(file, mounts)?;
-        let record = record(file, name);
+        let record = Record { busy, ..record(file, name) };
         containers::write(&self.layout, &record)?;
         Ok(record)
     }

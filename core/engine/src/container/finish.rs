@@ -1,6 +1,7 @@
 //! After the end of a run: what lies outside its namespaces is undone, then the container is removed (`--rm`),
 //! started again (restart policy) or left for later. Safe to repeat: whoever comes next continues.
 
+use super::busy::Act;
 use super::truth;
 use crate::Engine;
 use crate::error::{Error, Result};
@@ -21,38 +22,34 @@ impl Engine {
     }
 
     pub(crate) fn finish(&self, id: &str) -> Result<()> {
-        let Some(record) = self.clean(id)? else { return Ok(()) };
-        if record.auto_remove {
-            return self.remove_ended(id);
+        let Some((act, failures)) = self.undo_ended(id)? else { return Ok(()) };
+        if act.record.auto_remove && failures.is_empty() {
+            return self.remove_under(act, true);
         }
+        let record = settle(act, failures)?;
         if self.wants_restart(&record)? { self.restart_later(id, &record) } else { Ok(()) }
     }
 
-    /// Undoes what a run left; `None` when the container runs or is gone.
-    fn clean(&self, id: &str) -> Result<Option<Record>> {
+    /// Undoes what a run left and records that.
+    fn clean(&self, id: &str) -> Result<()> {
+        let Some((act, failures)) = self.undo_ended(id)? else { return Ok(()) };
+        settle(act, failures).map(|_| ())
+    }
+
+    /// Undoes what a run left, under an act; `None` when the container runs or is gone.
+    fn undo_ended(&self, id: &str) -> Result<Option<(Act, Vec<Error>)>> {
         if !self.layout.container(id).join("record.json").is_file() {
             return Ok(None);
         }
-        let act = self.begin(id, "finish")?;
-        let record = truth::corrected(act.record.clone());
-        if record.state.status.is_live() {
+        let mut act = self.begin(id, "finish")?;
+        act.record = truth::corrected(act.record.clone());
+        if act.record.state.status.is_live() {
             return Ok(None);
         }
-        let mut failures = Vec::new();
-        if !record.state.cleaned || act.interrupted.is_some() {
-            failures = self.undo_run(id, &record.name);
-        }
-        let clean = failures.is_empty();
-        let state = record.state.clone();
-        let record = act.finish(|r| {
-            r.state = state;
-            r.state.cleaned = clean;
-        })?;
-        let mut failures = failures.into_iter();
-        match failures.next() {
-            None => Ok(Some(record)),
-            Some(first) => Err(first.join(failures.collect())),
-        }
+        let undone = act.record.state.cleaned && act.interrupted.is_none();
+        let failures = if undone { Vec::new() } else { self.undo_run(id, &act.record.name) };
+        act.record.state.cleaned = failures.is_empty();
+        Ok(Some((act, failures)))
     }
 
     /// Takes back everything a run had outside its namespaces, in reverse; goes on after a failure.
@@ -69,7 +66,7 @@ impl Engine {
     fn remove_cgroup(&self, id: &str) -> Result<()> {
         let Ok(file) = self.container_file(id) else { return Ok(()) };
         let path = super::start::cgroup_path(&file.host, id);
-        let manager = gantry_runtime::cgroup::manager(&path)?;
+        let manager = self.cgroup(&path)?;
         Ok(manager.remove()?)
     }
 
@@ -133,7 +130,7 @@ impl Engine {
         let lost = truth::is_lost(&record);
         let unclean = !record.state.status.is_live() && record.state.started_ns > 0 && !record.state.cleaned;
         let abandoned = record.busy.is_some();
-        if idle && (lost || unclean || abandoned) { self.clean(id).map(|_| ()) } else { Ok(()) }
+        if idle && (lost || unclean || abandoned) { self.clean(id) } else { Ok(()) }
     }
 
     /// Puts right what dead processes left anywhere: runs whose end nobody recorded, and half-made containers.
@@ -152,5 +149,16 @@ impl Engine {
         }
         self.collect_unfinished();
         Ok(())
+    }
+}
+
+/// Ends an act with the state it found and reports what could not be undone.
+fn settle(act: Act, failures: Vec<Error>) -> Result<Record> {
+    let state = act.record.state.clone();
+    let record = act.finish(|r| r.state = state)?;
+    let mut failures = failures.into_iter();
+    match failures.next() {
+        None => Ok(record),
+        Some(first) => Err(first.join(failures.collect())),
     }
 }

@@ -116,7 +116,7 @@ impl Engine {
         if proc::init_alive(&record.state) {
             self.signal(&record, Signal::SIGKILL as i32)?;
         }
-        let manager = gantry_runtime::cgroup::manager(&super::start::cgroup_path(host, id))?;
+        let manager = self.cgroup(&super::start::cgroup_path(host, id))?;
         Ok(manager.kill_all()?)
     }
 
@@ -187,7 +187,7 @@ impl Engine {
             _ => return Err(not_running(reference, &id)),
         }
         let file = self.container_file(&id)?;
-        let manager = gantry_runtime::cgroup::manager(&super::start::cgroup_path(&file.host, &id))?;
+        let manager = self.cgroup(&super::start::cgroup_path(&file.host, &id))?;
         if freeze {
             manager.freeze()?
         } else {
@@ -202,7 +202,7 @@ impl Engine {
             return Ok(());
         }
         let file = self.container_file(&record.id)?;
-        Ok(gantry_runtime::cgroup::manager(&super::start::cgroup_path(&file.host, &record.id))?.thaw()?)
+        Ok(self.cgroup(&super::start::cgroup_path(&file.host, &record.id))?.thaw()?)
     }
 
     /// Waits for the end of a container; answers its exit code.

@@ -81,7 +81,7 @@ impl Engine {
         (plan, owner): (gantry_runtime::Plan, (u32, u32)),
     ) -> Result<Launch> {
         let log = self.log_container(file, &record.name)?;
-        let cgroups = gantry_runtime::cgroup::detect()?;
+        let cgroups = self.cgroups()?;
         let cgroup = super::start::cgroup_path(&file.host, &file.id);
         Ok(Launch {
             id: file.id.clone(),
@@ -100,9 +100,9 @@ impl Engine {
             log: log_data(log),
             line_limit: 0,
             finish: self.finish_command(&file.id)?,
-            supervisor_cgroups: crate::cgroups::supervisor_procs_files(&cgroups),
+            supervisor_cgroups: crate::cgroups::supervisor_procs_files(cgroups),
             plugins: self.plugin_search(),
-            oom_files: crate::cgroups::oom_files(&cgroups, &cgroup),
+            oom_files: crate::cgroups::oom_files(cgroups, &cgroup),
             ..Launch::default()
         })
     }

@@ -1,5 +1,6 @@
 //! Removing a container: its name last, so that a removal cut short is found and continued.
 
+use super::busy::Act;
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::request::RemoveRequest;
@@ -29,11 +30,6 @@ impl Engine {
         self.remove_files(&id, request.volumes)
     }
 
-    /// What `--rm` does after the end.
-    pub(crate) fn remove_ended(&self, id: &str) -> Result<()> {
-        self.remove_files(id, true)
-    }
-
     fn force_end(&self, id: &str) -> Result<()> {
         let file = self.container_file(id)?;
         containers::update(&self.layout.container(id), |r| -> Result<()> {
@@ -56,6 +52,12 @@ impl Engine {
         if super::truth::corrected(act.record.clone()).state.status.is_live() {
             return Err(running(id, Status::Running));
         }
+        self.remove_under(act, volumes)
+    }
+
+    /// Removes a container that does not run, under an act on it.
+    pub(crate) fn remove_under(&self, act: Act, volumes: bool) -> Result<()> {
+        let id = act.record.id.as_str();
         let mounts = self.mounts(id)?;
         let mut failures = Vec::new();
         let mut note = |result: Result<()>| failures.extend(result.err());
@@ -70,16 +72,11 @@ impl Engine {
         if let Some(first) = failures.pop() {
             return Err(first.join(failures));
         }
-        let name = act.record.name.clone();
-        self.remove_dir(id)?;
+        self.throw_away(&self.layout.container(id))?;
+        containers::release_name(&self.layout, &act.record.name, id)?;
         act.forget();
-        containers::release_name(&self.layout, &name, id)?;
         self.empty_trash_if_full();
         if volumes { self.remove_anonymous_volumes(&mounts) } else { Ok(()) }
-    }
-
-    fn remove_dir(&self, id: &str) -> Result<()> {
-        self.throw_away(&self.layout.container(id))
     }
 
     fn remove_dead(&self, id: &str) -> Result<()> {

@@ -2,7 +2,7 @@
 //! files are prepared; the container's init is cloned and walks its set-up while the network is attached; then the gate
 //! opens. Until it does, every step can be undone, and the death of this process undoes them too.
 
-use super::busy::Act;
+use super::busy::{self, Act};
 use super::file::ContainerFile;
 use super::mounts::{MountRecord, ensure_bind_source};
 use crate::Engine;
@@ -53,13 +53,16 @@ struct Prepared {
 impl Engine {
     /// Creates and starts a container.
     pub fn run(&self, request: CreateRequest, attach: AttachRequest, detach: bool) -> Result<Running> {
-        let prepared = self.prepare(request)?;
+        // A request that names no image is refused before any process is started.
+        self.images()?.resolve(&request.config.image)?;
         let supervisor = self.spawn_supervisor()?;
+        let prepared = self.prepare(request)?;
         let warnings = prepared.warnings.clone();
-        let (file, record) = self.make(prepared)?;
+        let (file, record) = self.make(prepared, Some(busy::own("start")))?;
         let auto_remove = file.host.auto_remove;
         let id = file.id.clone();
-        match self.start_made(file, record, attach, detach, supervisor) {
+        let act = Act::noted(self.layout.container(&id), "start", record);
+        match self.start_under_act(file, act, attach, detach, supervisor) {
             Ok(mut running) => {
                 running.warnings.splice(0..0, warnings);
                 Ok(running)
@@ -102,11 +105,22 @@ impl Engine {
         detach: bool,
         supervisor: Supervisor,
     ) -> Result<Running> {
-        let id = record.id.clone();
-        let act = self.begin(&id, "start")?;
+        let act = self.begin(&record.id, "start")?;
         if act.record.state.status.is_live() {
-            return Err(Error::request(Class::InUse, format!("container {id} is already running")));
+            return Err(Error::request(Class::InUse, format!("container {} is already running", record.id)));
         }
+        self.start_under_act(file, act, attach, detach, supervisor)
+    }
+
+    fn start_under_act(
+        &self,
+        file: ContainerFile,
+        act: Act,
+        attach: AttachRequest,
+        detach: bool,
+        supervisor: Supervisor,
+    ) -> Result<Running> {
+        let (id, name) = (act.record.id.clone(), act.record.name.clone());
         let started = self.start_under(&file, &act, attach, detach, supervisor);
         match started {
             Ok(running) => {
@@ -114,7 +128,7 @@ impl Engine {
                 Ok(running)
             }
             Err(error) => {
-                let undone = self.undo_run(&id, &record.name);
+                let undone = self.undo_run(&id, &name);
                 let (text, code) = (error.to_string(), error.class().run_exit_code());
                 act.finish(|r| {
                     r.state.error = text;
@@ -271,7 +285,7 @@ impl Engine {
         };
         let cache = self.layout.cache();
         let owner = super::owner::stream_owner(file, &root);
-        let plan = gantry_runtime::plan(&PlanRequest {
+        let plan = gantry_runtime::plan_on(self.cgroups()?, &PlanRequest {
             id: &file.id,
             spec: &spec,
             root: &root,

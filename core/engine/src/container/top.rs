@@ -40,7 +40,7 @@ impl Engine {
             return Err(super::kill::not_running(reference, &id));
         }
         let file: ContainerFile = self.container_file(&id)?;
-        let manager = gantry_runtime::cgroup::manager(&super::start::cgroup_path(&file.host, &id))?;
+        let manager = self.cgroup(&super::start::cgroup_path(&file.host, &id))?;
         let pids = manager.procs()?;
         let args: Vec<&str> =
             if ps_args.is_empty() { vec!["-ef"] } else { ps_args.iter().map(String::as_str).collect() };

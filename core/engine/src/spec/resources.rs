@@ -37,6 +37,9 @@ pub(crate) fn check(host: &HostConfig) -> Result<()> {
     if host.memory_swap > 0 && host.memory_swap < host.memory {
         return refuse("Minimum memoryswap limit should be larger than memory limit, see usage".into());
     }
+    if host.nano_cpus == 0 {
+        return Ok(());
+    }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let most = processors as i64 * 1_000_000_000;
     if host.nano_cpus < 0 || host.nano_cpus > most {
