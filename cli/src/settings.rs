@@ -14,7 +14,7 @@ pub fn gather(globals: &Globals) -> Result<Settings, Failure> {
         state: config.state.clone(),
         plugin_dirs: globals.plugin_dirs.iter().map(|path| absolute(path)).collect(),
         storage_driver: globals.storage_driver.clone(),
-        config_file: globals.config.as_deref().map(absolute),
+        config_file: config_file(globals),
         config,
     })
 }
@@ -36,6 +36,12 @@ pub fn load(globals: &Globals) -> Result<Config, Failure> {
         config.overridden("defaults.storage-driver", "--storage-driver");
     }
     Ok(config)
+}
+
+/// The file that a keeper must name too when it calls the engine: its environment is not ours.
+fn config_file(globals: &Globals) -> Option<PathBuf> {
+    let named = globals.config.clone().or_else(|| std::env::var("GANTRY_CONFIG").ok());
+    named.filter(|path| !path.is_empty()).map(|path| absolute(&path))
 }
 
 /// A path as the engine wants it, whatever the working directory.
