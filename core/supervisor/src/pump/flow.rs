@@ -52,7 +52,7 @@ impl Pump {
         let fetched = stream.fetch(&mut self.scratch, &mut buffer, fresh)?;
         let Fetched::Bytes(length) = fetched else {
             self.queue_full = fetched == Fetched::Full;
-            self.spare_buffers.push(buffer);
+            self.spare_buffers.extend(Some(buffer).filter(|buffer| !buffer.is_empty()));
             return Ok(false);
         };
         buffer[..fresh].copy_from_slice(&stream.rest);
@@ -172,8 +172,8 @@ impl Pump {
             && self.spare_buffers.len() < MOST_IN_FLIGHT
         {
             let (buffer, cuts) = chunk.into_memory();
-            self.spare_buffers.push(buffer);
-            self.spare_cuts.push(cuts);
+            self.spare_buffers.extend(Some(buffer).filter(|buffer| !buffer.is_empty()));
+            self.spare_cuts.extend(Some(cuts).filter(|cuts| cuts.capacity() > 0));
         }
     }
 
