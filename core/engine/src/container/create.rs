@@ -29,6 +29,7 @@ impl Engine {
         let prepared = self.prepare(request)?;
         let warnings = prepared.warnings.clone();
         let (file, _) = self.make(prepared, None)?;
+        self.forget_creation(&file.id);
         Ok(Created { id: file.id, warnings })
     }
 
@@ -114,10 +115,10 @@ impl Engine {
         fs::write(&note, creator).map_err(Error::io("note the creation of a container"))?;
         fs::create_dir(&dir).map_err(Error::io(format!("create container directory {}", dir.display())))?;
         let made = self.fill(&file, &mounts, name, busy);
-        let _ = fs::remove_file(&note);
         drop(hold);
         made.map(|record| (file, record)).map_err(|error| {
             let undone = self.unmake(&id, &mounts);
+            self.forget_creation(&id);
             error.join(undone)
         })
     }
@@ -160,6 +161,11 @@ impl Engine {
         Ok(name)
     }
 
+    /// The container is made, and started if that was asked for too: it lives without its maker.
+    pub(crate) fn forget_creation(&self, id: &str) {
+        let _ = fs::remove_file(self.layout.creating().join(id));
+    }
+
     /// Takes away what killed processes left of containers they were making. Costs one look at a directory that is
     /// nearly always empty.
     pub(crate) fn collect_unfinished(&self) {
@@ -167,7 +173,8 @@ impl Engine {
         for note in notes.filter(|n| creator_is_gone(&n.path())) {
             let Ok(id) = note.file_name().into_string() else { continue };
             let failures = if self.layout.container(&id).join("record.json").is_file() {
-                Vec::new()
+                // Its maker died before the gate opened: undone, and removed when that was asked for.
+                self.finish(&id).err().into_iter().collect()
             } else {
                 let mounts = self.mounts(&id).unwrap_or_default();
                 self.unmake(&id, &mounts)

@@ -62,14 +62,17 @@ impl Engine {
         let auto_remove = file.host.auto_remove;
         let id = file.id.clone();
         let act = Act::noted(self.layout.container(&id), "start", record);
-        match self.start_under_act(file, act, attach, detach, supervisor) {
+        let started = self.start_under_act(file, act, attach, detach, supervisor);
+        let result = match started {
             Ok(mut running) => {
                 running.warnings.splice(0..0, warnings);
                 Ok(running)
             }
             Err(error) if auto_remove => Err(error.join(self.remove_failed(&id))),
             Err(error) => Err(error),
-        }
+        };
+        self.forget_creation(&id);
+        result
     }
 
     fn remove_failed(&self, id: &str) -> Vec<Error> {
