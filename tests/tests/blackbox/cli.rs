@@ -1,1 +1,72 @@
-//! x
+//! The command itself: help, versions, configuration.
+
+use gantry_tests::World;
+
+#[test]
+fn help_has_docker_s_layout() {
+    let world = World::empty();
+    let help = world.line("--help").ok();
+    for part in ["Usage:  gantry [OPTIONS] COMMAND", "Commands:", "Run 'gantry COMMAND --help' for more information"] {
+        assert!(help.contains(part), "{part} in {help}");
+    }
+    let run = world.line("run --help").ok();
+    for option in ["--log-driver", "--log-opt", "--network", "--volume-driver", "--tmpfs", "--restart", "--publish"] {
+        assert!(run.contains(option), "{option}");
+    }
+    assert!(world.line("container run --help").ok().contains("Usage:  gantry container run"));
+}
+
+#[test]
+fn unknown_words_have_docker_s_codes() {
+    let world = World::empty();
+    world.line("frobnicate").fails(1, "unknown command: gantry frobnicate");
+    let mut command = std::process::Command::new(gantry_tests::binary("gantry"));
+    command.args(["--frob", "ps"]);
+    gantry_tests::Running::start(command, &[]).end().fails(125, "unknown flag: --frob");
+    world.line("ps --frob").fails(125, "unknown flag: --frob");
+}
+
+#[test]
+fn versions_and_info() {
+    let world = World::empty();
+    assert!(world.line("--version").ok().starts_with("Gantry version "));
+    assert!(world.line("version").ok().contains("Version:"));
+    if gantry_tests::able() {
+        let info = world.gantry(["info", "--format", "{{.Driver}} {{.LoggingDriver}}"]).ok();
+        assert_eq!("overlay2 json-file", info);
+    }
+}
+
+#[test]
+fn configuration_faults_are_told_all_at_once_with_their_places() {
+    let world = World::empty();
+    world.file("gantry.toml", "root = 7\n[defaults]\nlog-drivr = \"x\"\n[plugins]\ndeadline = \"10\"\n");
+    let run = world.line("config check");
+    assert_eq!(1, run.code, "{run:#?}");
+    for part in
+        ["gantry.toml:1:8: ", "gantry.toml:3:1: ", "did you mean \"defaults.log-driver\"", "gantry.toml:5:12: ", "^"]
+    {
+        assert!(run.stderr.contains(part), "{part}: {run:#?}");
+    }
+    world.line("run --rm bb true").fails(125, "gantry.toml:1:8");
+    world.line("ps").fails(1, "gantry.toml:1:8");
+}
+
+#[test]
+fn every_value_knows_its_origin() {
+    let world = World::empty();
+    let text = world.line("config show --origin").ok();
+    let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap_or_default().to_owned();
+    assert!(line("root ").contains("flag --root"), "{text}");
+    assert!(line("network.bridge.name").ends_with("gantry.toml:2"), "{text}");
+    assert!(line("defaults.log-driver").ends_with("default"), "{text}");
+    world.line("config check").ok();
+}
+
+#[test]
+fn completion_scripts_are_printed() {
+    let world = World::empty();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(world.gantry(["completion", shell]).ok().contains("gantry"));
+    }
+}

@@ -1,3 +1,24 @@
-//! The engine from outside: the built binary and plugins, driven as a user drives them.
+//! The engine from outside: the built binary and plugins, driven as a user drives them. Every test has a world of its
+//! own, so they run beside each other and beside a Gantry or Docker in use.
 
 mod cli;
+mod crash;
+mod debian;
+mod errors;
+mod images;
+mod lifecycle;
+mod logs;
+mod network;
+mod plugins;
+mod run;
+mod volumes;
+
+/// Leaves a test that cannot be made here.
+macro_rules! need {
+    () => {
+        if !gantry_tests::able() || !gantry_tests::image::have_busybox() {
+            return;
+        }
+    };
+}
+pub(crate) use need;

@@ -1,0 +1,233 @@
+//! Images from archives, honest and hostile.
+
+use crate::need;
+use gantry_tests::World;
+use gantry_tests::image::Layer;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use tar::EntryType;
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A `docker save` archive of one layer.
+fn saved(layer: &[u8], tag: &str) -> Vec<u8> {
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "created": "2024-01-01T00:00:00Z",
+        "config": { "Cmd": ["cat", "/who"], "Env": ["FROM=image"], "WorkingDir": "/tmp" },
+        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(layer))] },
+        "history": [{ "created": "2024-01-01T00:00:00Z", "created_by": "test" }],
+    })
+    .to_string();
+    let name = format!("{}.json", hex(config.as_bytes()));
+    let manifest = json!([{ "Config": name, "RepoTags": [tag], "Layers": ["one/layer.tar"] }]).to_string();
+    let mut archive = Layer::default();
+    archive.file(&name, 0o644, config.as_bytes());
+    archive.file("one/layer.tar", 0o644, layer);
+    archive.file("manifest.json", 0o644, manifest.as_bytes());
+    archive.finish()
+}
+
+/// An OCI layout whose blob of the layer may differ from its digest.
+fn oci(layer: &[u8], blob: &[u8], media: &str, digest: &str) -> Vec<u8> {
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": { "Cmd": ["cat", "/who"] },
+        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(layer))] },
+    })
+    .to_string();
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": { "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": format!("sha256:{}", hex(config.as_bytes())), "size": config.len() },
+        "layers": [{ "mediaType": media, "digest": format!("sha256:{digest}"), "size": blob.len() }],
+    })
+    .to_string();
+    let index = json!({
+        "schemaVersion": 2,
+        "manifests": [{ "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": format!("sha256:{}", hex(manifest.as_bytes())), "size": manifest.len(),
+            "annotations": { "org.opencontainers.image.ref.name": "oci:1", "io.containerd.image.name": "oci:1" } }],
+    })
+    .to_string();
+    let mut archive = Layer::default();
+    archive.file("oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#);
+    for blob in [config.as_bytes(), manifest.as_bytes()] {
+        archive.file(&format!("blobs/sha256/{}", hex(blob)), 0o644, blob);
+    }
+    archive.file(&format!("blobs/sha256/{digest}"), 0o644, blob);
+    archive.file("index.json", 0o644, index.as_bytes());
+    archive.finish()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).expect("memory takes everything");
+    encoder.finish().expect("memory takes everything")
+}
+
+/// The busybox layer with one more file.
+fn greeting() -> Vec<u8> {
+    let mut layer = std::fs::read(gantry_tests::image::busybox_tar()).expect("made by the harness");
+    let mut more = Layer::default();
+    more.file("who", 0o644, b"loaded\n");
+    layer.truncate(layer.len() - 1024);
+    layer.extend(more.finish());
+    layer
+}
+
+#[test]
+fn imported_images_are_listed_tagged_and_removed() {
+    need!();
+    let world = World::new();
+    let list = world.line("images").ok();
+    assert!(list.starts_with("REPOSITORY"), "{list}");
+    let words: Vec<&str> = list.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+    assert_eq!(["bb", "latest"], words[..2]);
+    assert_eq!("", world.line("tag bb other:v1").ok());
+    assert_eq!("bb:latest\nother:v1", sorted(&world.gantry(["images", "--format", "{{.Repository}}:{{.Tag}}"]).ok()));
+    assert!(world.line("rmi bb").ok().contains("Untagged: bb:latest"));
+    world.line("run --rm --network none other:v1 true").ok();
+    world.line("create --name user other:v1 true").ok();
+    world.line("rmi other:v1").fails(1, "user").code(1);
+    world.line("rm user").ok();
+    assert!(world.line("rmi other:v1").ok().contains("Deleted: sha256:"));
+    assert_eq!("", world.line("images -q").ok());
+    world.line("rmi other:v1").fails(1, "No such image: other:v1");
+}
+
+fn sorted(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+#[test]
+fn docker_s_archives_are_loaded_plain_and_compressed() {
+    need!();
+    let world = World::empty();
+    let archive = saved(&greeting(), "saved:1");
+    for (name, data) in [("plain.tar", archive.clone()), ("zipped.tar.gz", gzip(&archive))] {
+        let file = world.file(name, data);
+        let loaded = world.gantry(["load", "-i", &file]).ok();
+        assert!(loaded.contains("Loaded image: saved:1"), "{loaded}");
+        assert_eq!("loaded", world.line("run --rm --network none saved:1").ok());
+        assert_eq!(
+            "image /tmp",
+            world.gantry(["run", "--rm", "--network", "none", "saved:1", "sh", "-c", "echo $FROM $PWD"]).ok()
+        );
+        world.line("rmi saved:1").ok();
+    }
+    let run = world.fed(["load"], &archive);
+    assert!(run.ok().contains("saved:1"));
+    let inspected: Value = serde_json::from_str(&world.line("image inspect saved:1").ok()).expect("json");
+    assert_eq!(json!(["cat", "/who"]), inspected[0]["Config"]["Cmd"]);
+}
+
+#[test]
+fn oci_layouts_are_loaded_with_every_compression() {
+    need!();
+    let layer = greeting();
+    let zipped = gzip(&layer);
+    let packed = zstd::encode_all(layer.as_slice(), 1).expect("memory takes everything");
+    let media = |kind: &str| format!("application/vnd.oci.image.layer.v1.tar{kind}");
+    for (blob, kind) in [(&layer, ""), (&zipped, "+gzip"), (&packed, "+zstd")] {
+        let world = World::empty();
+        let file = world.file("oci.tar", oci(&layer, blob, &media(kind), &hex(blob)));
+        world.gantry(["load", "-i", &file]).ok();
+        assert_eq!("loaded", world.line("run --rm --network none oci:1").ok(), "{kind}");
+    }
+}
+
+/// Nothing of a refused archive may stay: no image, no layer, no file beside the root.
+fn refused(archive: &[u8], why: &str) {
+    let world = World::empty();
+    let file = world.file("hostile.tar", archive);
+    let run = world.gantry(["load", "-i", &file]);
+    assert_eq!(1, run.code, "{why}: {run:#?}");
+    assert!(run.stderr.starts_with("Error: "), "{why}: {run:#?}");
+    assert_eq!("", world.line("images -aq").ok(), "{why}");
+    let layers = std::fs::read_dir(world.path("root/layers/overlay2")).into_iter().flatten().flatten();
+    let layers = layers.flat_map(|dir| std::fs::read_dir(dir.path()).into_iter().flatten().flatten());
+    let who = layers.filter(|entry| entry.path().join("who").exists() || entry.path().join("diff/who").exists());
+    assert_eq!(0, who.count(), "{why}: a layer is left");
+    assert!(!world.path("escaped").exists() && !std::path::Path::new("/gantry-escaped").exists(), "{why}");
+}
+
+#[test]
+fn hostile_layers_leave_nothing_behind() {
+    need!();
+    type Fill = fn(&mut Layer);
+    let cases: &[(&str, Fill)] = &[
+        ("a path with ..", |l| l.file("../../../../../../gantry-escaped", 0o644, b"x")),
+        ("a link out, then a file through it", |l| {
+            l.link("out", "/");
+            l.file("out/gantry-escaped", 0o644, b"x");
+        }),
+        ("a hard link out", |l| l.hard_link("passwd", "../../../../../../../../etc/passwd")),
+    ];
+    for (why, fill) in cases {
+        let mut layer = Layer::default();
+        layer.file("who", 0o644, b"hostile\n");
+        fill(&mut layer);
+        let world = World::empty();
+        let file = world.file("hostile.tar", saved(&layer.finish(), "hostile:1"));
+        world.gantry(["load", "-i", &file]);
+        assert!(!std::path::Path::new("/gantry-escaped").exists(), "{why}");
+        let passwd = std::fs::metadata("/etc/passwd").map(|m| std::os::unix::fs::MetadataExt::nlink(&m)).unwrap_or(1);
+        assert_eq!(1, passwd, "{why}");
+    }
+}
+
+#[test]
+fn damaged_archives_are_refused() {
+    need!();
+    let layer = greeting();
+    let zipped = gzip(&layer);
+    let media = "application/vnd.oci.image.layer.v1.tar+gzip";
+    let cut = &zipped[..zipped.len() / 2];
+    refused(&oci(&layer, cut, media, &hex(cut)), "a truncated gzip");
+    refused(&oci(&layer, &zipped, media, &"0".repeat(64)), "a wrong digest");
+    refused(&oci(b"another", &zipped, media, &hex(&zipped)), "a wrong diff id");
+    refused(b"this is no archive", "no archive");
+    refused(&saved(&layer, "x:1")[..20_000], "a truncated archive");
+}
+
+#[test]
+fn a_bomb_is_stopped_by_its_limit() {
+    need!();
+    let mut layer = Layer::default();
+    layer.file("who", 0o644, b"bomb\n");
+    for number in 0..3_000 {
+        layer.entry(&format!("l{number}"), EntryType::Symlink, 0o777, &format!("l{}", number + 1), &[]);
+    }
+    let world = World::empty();
+    let file = world.file("chain.tar", saved(&layer.finish(), "chain:1"));
+    world.gantry(["load", "-i", &file]).ok();
+    let run = world.line("run --rm --network none chain:1 /l0");
+    assert!([126, 127].contains(&run.code), "{run:#?}");
+    world.assert_no_leaks();
+}
+
+#[test]
+fn import_takes_changes_and_standard_input() {
+    need!();
+    let world = World::empty();
+    let tar = std::fs::read(gantry_tests::image::busybox_tar()).expect("made by the harness");
+    let run = world.fed(["import", "-c", "CMD [\"echo\",\"hi\"]", "-c", "ENV A=b", "-", "piped:1"], &tar);
+    assert!(run.ok().starts_with("sha256:"));
+    assert_eq!("hi", world.line("run --rm --network none piped:1").ok());
+    assert_eq!("[A=b]", world.gantry(["inspect", "-f", "{{.Config.Env}}", "piped:1"]).ok());
+    world.fed(["import", "-c", "NONSENSE x", "-", "bad:1"], &tar).code(1);
+}
+
+#[test]
+fn unknown_images_are_told() {
+    need!();
+    let world = World::empty();
+    world.line("run --rm nosuch true").fails(125, "No such image: nosuch:latest");
+    world.line("image inspect nosuch").code(1);
+    world.line("tag nosuch x").fails(1, "No such image: nosuch");
+    world.line("run --rm UPPER/case true").code(125);
+}

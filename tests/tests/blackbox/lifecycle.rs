@@ -1,0 +1,235 @@
+//! A container's life: made, started, stopped, killed, renamed, removed, and what lists say meanwhile.
+
+use crate::need;
+use gantry_tests::World;
+use serde_json::Value;
+
+#[test]
+fn from_create_to_rm() {
+    need!();
+    let world = World::new();
+    let id = world.line("create --name life --network none bb sleep 300").ok();
+    assert_eq!("created", world.status("life"));
+    assert_eq!("life", world.line("start life").ok());
+    assert_eq!("running", world.status("life"));
+    assert_eq!("life", world.line("stop -t 1 life").ok());
+    assert_eq!("exited 137", world.inspect("life", "{{.State.Status}} {{.State.ExitCode}}"));
+    assert_eq!("life", world.line("start life").ok());
+    assert_eq!("life", world.line("restart -t 0 life").ok());
+    assert_eq!("running", world.status("life"));
+    let short = &id[..12];
+    world.line("rm life").fails(1, "cannot remove a running container").fails(1, &id);
+    assert_eq!(short, world.line(&format!("kill {short}")).ok());
+    world.becomes("life", "exited");
+    assert_eq!("life", world.line("rm life").ok());
+    world.line("inspect life").fails(1, "No such object: life");
+    world.assert_no_leaks();
+}
+
+#[test]
+fn stop_asks_before_it_kills() {
+    need!();
+    let world = World::new();
+    world.detached("polite", "trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done");
+    world.logs_hold("polite", "up");
+    world.line("stop polite").ok();
+    assert_eq!("5", world.inspect("polite", "{{.State.ExitCode}}"));
+}
+
+#[test]
+fn the_stop_signal_can_be_chosen() {
+    need!();
+    let world = World::new();
+    let script = "trap 'exit 6' USR1; echo up; while :; do sleep 0.05; done";
+    world
+        .gantry(["run", "-d", "--name", "sig", "--network", "none", "--stop-signal", "USR1", "bb", "sh", "-c", script])
+        .ok();
+    world.logs_hold("sig", "up");
+    world.line("stop sig").ok();
+    assert_eq!("6", world.inspect("sig", "{{.State.ExitCode}}"));
+}
+
+#[test]
+fn waiting_prints_the_exit_code() {
+    need!();
+    let world = World::new();
+    world.detached("done", "sleep 0.3; exit 9");
+    assert_eq!("9", world.line("wait done").ok());
+    assert_eq!("9", world.line("wait done").ok());
+}
+
+#[test]
+fn names_belong_to_one() {
+    need!();
+    let world = World::new();
+    world.line("create --name twin --network none bb true").ok();
+    let run = world.line("run --name twin --network none bb true");
+    run.fails(125, "twin").fails(125, "already in use");
+    assert_eq!(0, world.line("rename twin other").code);
+    world.line("inspect twin").code(1);
+    world.line("create --name twin --network none bb true").ok();
+    world.line("rename other twin").fails(1, "already in use");
+    world.line("create --name bad!name bb true").code(125);
+}
+
+#[test]
+fn lists_have_docker_s_columns_and_keys() {
+    need!();
+    let world = World::new();
+    let id = world.detached("listed", "sleep 300");
+    world.line("create --name made --network none bb true").ok();
+    let ps = world.line("ps").ok();
+    let heading: Vec<&str> = ps.lines().next().unwrap_or_default().split("  ").filter(|w| !w.is_empty()).collect();
+    let columns: Vec<&str> = heading.iter().map(|word| word.trim()).collect();
+    assert_eq!(vec!["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"], columns);
+    assert!(ps.contains(&id[..12]) && ps.contains("Up ") && !ps.contains("made"), "{ps}");
+    assert_eq!(3, world.line("ps -a").ok().lines().count());
+    assert_eq!(id, world.line("ps -q --no-trunc").ok());
+    assert_eq!("made", world.gantry(["ps", "-a", "-f", "status=created", "--format", "{{.Names}}"]).ok());
+    assert_eq!("listed", world.gantry(["ps", "--filter", "name=list", "--format", "{{.Names}}"]).ok());
+    let json: Value = serde_json::from_str(&world.line("ps --format json").ok()).expect("one object");
+    for key in [
+        "Command",
+        "CreatedAt",
+        "ID",
+        "Image",
+        "Labels",
+        "LocalVolumes",
+        "Mounts",
+        "Names",
+        "Networks",
+        "Ports",
+        "RunningFor",
+        "Size",
+        "State",
+        "Status",
+    ] {
+        assert!(json[key].is_string(), "{key} in {json}");
+    }
+    let grouped = world.line("container ls -q").ok();
+    assert_eq!(id[..12], grouped);
+}
+
+#[test]
+fn inspect_has_docker_s_keys() {
+    need!();
+    let world = World::new();
+    world.detached("seen", "sleep 300");
+    let all: Value = serde_json::from_str(&world.line("inspect seen").ok()).expect("json");
+    for key in [
+        "Id",
+        "Created",
+        "Path",
+        "Args",
+        "State",
+        "Image",
+        "ResolvConfPath",
+        "HostnamePath",
+        "HostsPath",
+        "LogPath",
+        "Name",
+        "RestartCount",
+        "Driver",
+        "Platform",
+        "Mounts",
+        "Config",
+        "HostConfig",
+        "NetworkSettings",
+    ] {
+        assert!(!all[0][key].is_null(), "{key} is missing");
+    }
+    assert_eq!(Some("/seen"), all[0]["Name"].as_str());
+    assert!(all[0]["State"]["Pid"].as_i64().is_some_and(|pid| pid > 1));
+    assert_eq!("true", world.inspect("seen", "{{.State.Running}}"));
+    assert_eq!("[sh -c sleep 300]", world.inspect("seen", "{{.Config.Cmd}}"));
+}
+
+#[test]
+fn exec_runs_beside() {
+    need!();
+    let world = World::new();
+    world.detached("host", "sleep 300");
+    assert_eq!("hi", world.line("exec host echo hi").ok());
+    world.gantry(["exec", "host", "sh", "-c", "exit 9"]).code(9);
+    world.line("exec host /nosuch").fails(127, "/nosuch");
+    world.line("exec host /etc").fails(126, "/etc");
+    assert_eq!("b /tmp", world.gantry(["exec", "-e", "A=b", "-w", "/tmp", "host", "sh", "-c", "echo $A $PWD"]).ok());
+    assert_eq!("1000", world.line("exec -u web host id -u").ok());
+    assert_eq!("fed", world.fed(["exec", "-i", "host", "cat"], b"fed").ok());
+    assert_eq!("", world.line("exec -d host touch /tmp/made").ok());
+    gantry_tests::eventually("the file is made", || world.line("exec host ls /tmp/made").code == 0);
+    world.line("stop -t 0 host").ok();
+    world.line("exec host true").fails(1, "is not running");
+    world.assert_no_leaks();
+}
+
+#[test]
+fn pause_freezes_and_unpause_thaws() {
+    need!();
+    let world = World::new();
+    world.detached("ice", "while :; do date +%s%N > /tmp/t; done");
+    assert_eq!("ice", world.line("pause ice").ok());
+    assert_eq!("paused", world.status("ice"));
+    assert!(world.line("ps").ok().contains("(Paused)"));
+    world.line("pause ice").fails(1, "already paused");
+    assert_eq!("ice", world.line("unpause ice").ok());
+    assert_eq!("running", world.status("ice"));
+    world.line("pause ice").ok();
+    world.line("rm -f ice").ok();
+    world.assert_no_leaks();
+}
+
+#[test]
+fn attach_shows_what_comes_and_gives_the_exit_code() {
+    need!();
+    let world = World::new();
+    world.detached("talk", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.2; done; exit 4");
+    let run = world.line("attach talk");
+    assert_eq!(4, run.code, "{run:#?}");
+    assert!(run.stdout.ends_with("5\n6\n"), "{run:#?}");
+}
+
+#[test]
+fn top_and_port_and_rm_of_many() {
+    need!();
+    let world = World::new();
+    world.detached("busy", "sleep 301");
+    let top = world.line("top busy").ok();
+    assert!(top.lines().next().is_some_and(|heading| heading.contains("PID")) && top.contains("sleep 301"), "{top}");
+    world.line("create --name idle --network none bb true").ok();
+    let run = world.line("rm idle nosuch");
+    assert_eq!("idle\n", run.stdout);
+    run.fails(1, "No such container: nosuch");
+    assert_eq!("busy", world.line("rm -f busy").ok());
+}
+
+#[test]
+fn restart_policies_start_again() {
+    need!();
+    let world = World::new();
+    let run = "run -d --name again --network none --restart on-failure:2 bb sh -c";
+    world.gantry(run.split(' ').chain(["echo go; exit 3"])).ok();
+    let so = gantry_tests::within(std::time::Duration::from_secs(20), || {
+        world.line("logs again").stdout == "go\ngo\ngo\n" && world.status("again") == "exited"
+    });
+    assert!(so, "{:?} {}", world.line("logs again"), world.status("again"));
+    assert_eq!("2", world.inspect("again", "{{.RestartCount}}"));
+    world.assert_no_leaks();
+}
+
+#[test]
+fn auto_remove_and_restart_exclude_each_other() {
+    need!();
+    World::new().line("run --rm --restart always bb true").fails(125, "restart");
+}
+
+#[test]
+fn many_starts_at_once() {
+    need!();
+    let world = World::new();
+    let running: Vec<_> = (0..8).map(|n| world.spawn(["run", "--rm", "bb", "echo", &n.to_string()])).collect();
+    for (number, run) in running.into_iter().map(gantry_tests::Running::end).enumerate() {
+        assert_eq!(number.to_string(), run.ok());
+    }
+    world.assert_no_leaks();
+}
