@@ -20,7 +20,7 @@ docker_client() { if [ -x /usr/bin/docker ]; then echo /usr/bin/docker; else com
 # Command lines, as arrays that bear the engine's name; the flags of `run` and `create` in NAME_run.
 engine_commands() {
   local run=$BENCH_DIR/run var=$BENCH_DIR/var
-  gantry=("$GANTRY" --config "$BENCH_DIR/etc/gantry.toml" --root "$var/gantry" --state "$run/gantry")
+  gantry=("$GANTRY" ${BENCH_CONFIG:+--config "$BENCH_CONFIG"} --root "$var/gantry" --state "$run/gantry")
   docker=("${DOCKER:-$(docker_client)}" -H "unix://$run/docker.sock")
   podman=("$(command -v podman)" --root "$var/podman" --runroot "$run/podman")
   crun=("$(command -v crun)" --root "$run/crun")
