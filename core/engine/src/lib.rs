@@ -18,8 +18,8 @@ mod volume;
 
 pub use error::{Error, Result};
 pub use gantry_config as config;
-pub use gantry_model as model;
 pub use gantry_image::inspect::HistoryLine;
+pub use gantry_model as model;
 pub use gantry_supervisor::{Action, End, Session, SessionIo, keys};
 pub use volume::VolumeRecord;
 
@@ -55,7 +55,14 @@ impl Engine {
             quarantine: Some(layout.state().join("quarantine")),
             deadline: config.plugin_deadline,
         });
-        Ok(Engine { settings, layout, plugins, images: OnceCell::new(), store: OnceCell::new(), cgroups: OnceCell::new() })
+        Ok(Engine {
+            settings,
+            layout,
+            plugins,
+            images: OnceCell::new(),
+            store: OnceCell::new(),
+            cgroups: OnceCell::new(),
+        })
     }
 
     /// What the engine was opened with.

@@ -8,7 +8,7 @@ use super::mounts::{MountRecord, ensure_bind_source};
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::network::endpoint::{self, EndpointRecord, Planned};
-use crate::network::files;
+use crate::network::{files, ports};
 use crate::request::{AttachRequest, CreateRequest};
 use crate::spec::{self, NetworkNamespace, Parts, SeccompChoice};
 use crate::storage::root_mounts;
@@ -32,6 +32,8 @@ pub struct Running {
     pub id: String,
     /// To be shown to the user.
     pub warnings: Vec<String>,
+    /// As `ps` prints them.
+    ports: String,
     supervisor: Supervisor,
     session: Option<Session>,
 }
@@ -127,7 +129,7 @@ impl Engine {
         let started = self.start_under(&file, &act, attach, detach, supervisor);
         match started {
             Ok(running) => {
-                act.finish(|_| ())?;
+                act.finish(|r| r.ports.clone_from(&running.ports))?;
                 Ok(running)
             }
             Err(error) => {
@@ -162,7 +164,8 @@ impl Engine {
         }
         supervisor.release()?;
         let session = supervisor.session();
-        Ok(Running { id: file.id.clone(), warnings, supervisor, session })
+        let ports = ports::shown(&file.config, prepared.planned.iter().flat_map(|p| &p.endpoint.ports));
+        Ok(Running { ports, id: file.id.clone(), warnings, supervisor, session })
     }
 
     fn prepare_start(&self, file: &ContainerFile, record: &Record, attach: AttachRequest) -> Result<Prepared> {
@@ -288,15 +291,18 @@ impl Engine {
         };
         let cache = self.layout.cache();
         let owner = super::owner::stream_owner(file, &root);
-        let plan = gantry_runtime::plan_on(self.cgroups()?, &PlanRequest {
-            id: &file.id,
-            spec: &spec,
-            root: &root,
-            cgroup: &cgroup_path(&file.host, &file.id),
-            cache_dir: Some(&cache),
-            seccomp,
-            terminal: file.config.tty,
-        })?;
+        let plan = gantry_runtime::plan_on(
+            self.cgroups()?,
+            &PlanRequest {
+                id: &file.id,
+                spec: &spec,
+                root: &root,
+                cgroup: &cgroup_path(&file.host, &file.id),
+                cache_dir: Some(&cache),
+                seccomp,
+                terminal: file.config.tty,
+            },
+        )?;
         Ok((plan, owner))
     }
 

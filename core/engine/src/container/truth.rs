@@ -16,6 +16,9 @@ pub(crate) fn corrected(mut record: Record) -> Record {
         state.exit_code = LOST_EXIT;
         state.error = LOST_TEXT.to_owned();
     }
+    if !state.status.is_live() {
+        record.ports.clear();
+    }
     record
 }
 

@@ -2,13 +2,15 @@
 //! id: exclusive by construction, and a claim whose owner is gone is taken over. Whether a program of the host uses the
 //! port is found by binding it for a moment.
 
+use super::endpoint::PortRecord;
 use crate::error::{Error, Result};
 use gantry_host::api::network::{PortMapping, Protocol};
 use gantry_model::class::Class;
+use gantry_model::container::Config;
 use gantry_store::Layout;
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 
 /// A port the user wants published; host port 0 means any.
@@ -146,6 +148,17 @@ fn bind_error(want: &Wanted, port: u16, cause: &std::io::Error) -> Error {
 
 fn path(layout: &Layout, protocol: Protocol, port: u16, address: IpAddr) -> PathBuf {
     layout.state().join("ports").join(format!("{}-{port}", protocol_name(protocol))).join(address.to_string())
+}
+
+/// Ports as `ps` prints them: exposed ones bare, published ones with their place on the host.
+pub(crate) fn shown<'a>(config: &Config, published: impl Iterator<Item = &'a PortRecord>) -> String {
+    let published: Vec<&PortRecord> = published.collect();
+    let key = |p: &PortRecord| format!("{}/{}", p.container_port, protocol_name(Protocol(p.protocol)));
+    let exposed =
+        config.exposed_ports.iter().flat_map(|p| p.keys()).filter(|k| !published.iter().any(|p| key(p) == **k));
+    let mut texts: Vec<String> = exposed.cloned().collect();
+    texts.extend(published.iter().map(|p| format!("{}->{}", SocketAddr::new(p.host_ip, p.host_port), key(p))));
+    texts.join(", ")
 }
 
 /// `tcp`, `udp`, `sctp`.
