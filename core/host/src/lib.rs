@@ -29,4 +29,4 @@ pub use handle::storage::{StorageDriver, Store};
 pub use handle::volume::VolumeDriver;
 pub use lend::{Metric, metrics};
 pub use plugins::{Found, Listed, Plugins};
-pub use search::{Search, Source};
+pub use search::{Search, Source, program_lies_at};

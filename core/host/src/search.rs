@@ -97,9 +97,18 @@ fn env_dirs() -> Vec<PathBuf> {
     paths.into_iter().filter(|p| p.is_absolute()).collect()
 }
 
+/// The path by which the running program was known before it was started from a clone.
+static PROGRAM: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+
+/// Says where the running program lies. A program started from a detached clone of its file cannot find out itself, and
+/// would not find the plugins beside it. To be called before the first search; later calls change nothing.
+pub fn program_lies_at(path: &Path) {
+    let _ = PROGRAM.set(path.to_owned());
+}
+
 /// Test programs lie one level below what cargo builds.
 fn exe_dir() -> Option<PathBuf> {
-    let exe = std::env::current_exe().ok()?;
+    let exe = PROGRAM.get().cloned().or_else(|| std::env::current_exe().ok())?;
     let dir = exe.parent()?;
     Some(if dir.ends_with("deps") { dir.parent()?.to_owned() } else { dir.to_owned() })
 }

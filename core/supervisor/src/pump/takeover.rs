@@ -26,6 +26,7 @@ impl Pump {
         children: SignalFd,
         drivers: Arc<dyn Drivers>,
     ) -> io::Result<Pump> {
+        gantry_host::program_lies_at(&estate.programs.pump);
         let state = estate.state;
         let (base, base_generation) = state.base();
         let scratch = Scratch::new()?;
