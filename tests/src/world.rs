@@ -159,7 +159,7 @@ impl World {
     pub fn supervisors(&self, id: &str) -> (Option<i32>, Option<i32>) {
         let state = self.path("state").join("containers").join(id);
         let ours = process::naming(&state);
-        let called = |what: &str| ours.iter().copied().find(|pid| process::command_line(*pid).contains(what));
+        let called = |what: &str| ours.iter().copied().find(|pid| process::command_line(*pid).starts_with(what));
         (called("gantry-keeper"), called("gantry-pump"))
     }
 

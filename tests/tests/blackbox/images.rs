@@ -90,7 +90,7 @@ fn imported_images_are_listed_tagged_and_removed() {
     assert!(world.line("rmi bb").ok().contains("Untagged: bb:latest"));
     world.line("run --rm --network none other:v1 true").ok();
     world.line("create --name user other:v1 true").ok();
-    world.line("rmi other:v1").fails(1, "user").code(1);
+    world.line("rmi other:v1").fails(1, "is using its referenced image");
     world.line("rm user").ok();
     assert!(world.line("rmi other:v1").ok().contains("Deleted: sha256:"));
     assert_eq!("", world.line("images -q").ok());

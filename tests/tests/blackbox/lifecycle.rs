@@ -69,7 +69,7 @@ fn names_belong_to_one() {
     world.line("inspect twin").code(1);
     world.line("create --name twin --network none bb true").ok();
     world.line("rename other twin").fails(1, "already in use");
-    world.line("create --name bad!name bb true").code(125);
+    world.line("create --name bad!name bb true").fails(1, "Invalid container name (bad!name)");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn containers_of_a_bridge_reach_each_other() {
     world.line("run -d --name one bb httpd -f -h /www").ok();
     let address = world.inspect("one", "{{.NetworkSettings.IPAddress}}");
     let url = format!("http://{address}/");
-    let run = world.gantry(["run", "--rm", "bb", "wget", "-T", "5", "-qO-", &url]);
+    let run = world.gantry(["run", "--rm", "bb", "wget", "-qO-", &url]);
     assert_eq!("Hello from a container", run.ok());
     world.assert_no_leaks();
 }
@@ -122,7 +122,7 @@ fn another_container_s_network_can_be_shared() {
     need!();
     let world = World::new();
     world.line("run -d --name base bb httpd -f -h /www").ok();
-    let run = world.line("run --rm --network container:base bb wget -T 5 -qO- http://127.0.0.1/");
+    let run = world.line("run --rm --network container:base bb wget -qO- http://127.0.0.1/");
     assert_eq!("Hello from a container", run.ok());
     world.assert_no_leaks();
 }

@@ -1,0 +1,64 @@
+# What the scripts share: packages, root, the Debian mirror. To be sourced.
+
+say() { printf '\n%s\n' "$*"; }
+fail() { printf '%s\n' "$*" >&2; exit 1; }
+
+# Runs as root, through sudo when need be.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -E "$@"; fi
+}
+
+# Installs Debian packages when the files they are known by are missing: need FILE PACKAGE ...
+need() {
+    local missing=()
+    while [ $# -ge 2 ]; do
+        command -v "$1" >/dev/null 2>&1 || missing+=("$2")
+        shift 2
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    command -v apt-get >/dev/null || fail "Please install: ${missing[*]}"
+    say "Installing ${missing[*]}"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# The compiler and its linker.
+need_rust() {
+    need cc gcc
+    [ -r "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
+    command -v cargo >/dev/null || fail "Please install Rust 1.85 or newer: https://rustup.rs"
+}
+
+# Where apt gets its packages; empty when nowhere.
+mirror() {
+    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -m1 '^https\?:' || true
+}
+
+# The name of this Debian, such as bookworm.
+codename() {
+    . /etc/os-release
+    printf '%s' "${VERSION_CODENAME:-stable}"
+}
+
+# Lets wget and debootstrap go the way apt goes.
+use_apt_proxy() {
+    local proxy
+    proxy=$(apt-config dump --format '%v%n' Acquire::http::Proxy 2>/dev/null | head -1)
+    if [ -n "$proxy" ] && [ -z "${http_proxy:-}" ]; then export http_proxy="$proxy"; fi
+}
+
+# A tar file from busybox: busybox_tar FILE
+busybox_tar() {
+    local dir program
+    dir=$(mktemp -d)
+    program=$(command -v busybox)
+    mkdir -p "$dir"/{bin,etc,home,proc,root,sys,dev,tmp,www}
+    chmod 1777 "$dir/tmp"
+    cp "$program" "$dir/bin/busybox"
+    busybox --list | grep -v '^busybox$' | while read -r applet; do ln -s busybox "$dir/bin/$applet"; done
+    echo 'root:x:0:0:root:/root:/bin/sh' >"$dir/etc/passwd"
+    echo 'root:x:0:' >"$dir/etc/group"
+    echo '<h1>Hello from a container</h1>' >"$dir/www/index.html"
+    tar -C "$dir" --owner=0 --group=0 -cf "$1" .
+    rm -rf "$dir"
+}
