@@ -37,6 +37,13 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T, durability: Durability) 
     write(path, &bytes, durability)
 }
 
+/// Writes the JSON of `value` to a new file, without the detour of a rename: for what nobody looks at before a later
+/// record names it.
+pub fn create_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
+    let bytes = serde_json::to_vec(value).map_err(|source| Error::Decode { path: path.to_owned(), source })?;
+    write_new(path, &bytes, Durability::Rename)
+}
+
 /// Reads the JSON at `path`.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = fs::read(path).map_err(Error::io("read", path))?;

@@ -3,8 +3,7 @@
 //! `containers/<id>/record.json` is what `ps` reads, `config.json` what `inspect` adds; `names/<name>` is a symbolic
 //! link whose target is the id, so that creating it decides who has the name.
 
-use crate::atomic::{self, Durability};
-use crate::{Error, Layout, Result, lock};
+use crate::{Error, Layout, Result, inplace, lock};
 use gantry_model::record::{Record, SCHEMA};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +16,7 @@ pub fn read(layout: &Layout, id: &str) -> Result<Record> {
 /// Reads the record in a container's directory.
 pub fn read_in(dir: &Path) -> Result<Record> {
     let path = dir.join("record.json");
-    let record: Record = atomic::read_json(&path)?;
+    let record: Record = inplace::read(&path)?;
     if record.schema > SCHEMA {
         return Err(Error::Newer { path, found: record.schema, known: SCHEMA });
     }
@@ -26,7 +25,7 @@ pub fn read_in(dir: &Path) -> Result<Record> {
 
 /// Writes a new container's record; its directory must exist.
 pub fn write(layout: &Layout, record: &Record) -> Result<()> {
-    atomic::write_json(&layout.container(&record.id).join("record.json"), record, Durability::Rename)
+    inplace::create(&layout.container(&record.id).join("record.json"), record)
 }
 
 /// Changes a record under its lock and returns the new one. When `change` errs nothing is written.
@@ -34,15 +33,14 @@ pub fn update<E: From<Error>>(
     dir: &Path,
     change: impl FnOnce(&mut Record) -> std::result::Result<(), E>,
 ) -> std::result::Result<Record, E> {
-    let _lock = lock::exclusive(&dir.join("lock"))?;
-    let mut record = read_in(dir)?;
-    let before = record.state.status;
-    change(&mut record)?;
-    if record.state.status != before {
-        record.generation += 1;
-    }
-    atomic::write_json(&dir.join("record.json"), &record, Durability::Rename)?;
-    Ok(record)
+    inplace::update(&dir.join("record.json"), |record: &mut Record| {
+        let before = record.state.status;
+        change(record)?;
+        if record.state.status != before {
+            record.generation += 1;
+        }
+        Ok(())
+    })
 }
 
 /// Ids of all containers' directories, half-made ones included.

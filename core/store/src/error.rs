@@ -25,6 +25,12 @@ pub enum Error {
         /// The cause.
         source: serde_json::Error,
     },
+    /// A record whose checksum does not fit.
+    #[error("record {} is damaged", path.display())]
+    Torn {
+        /// The record.
+        path: PathBuf,
+    },
     /// A record of a newer version.
     #[error("{} was written by a newer version (schema {found}, this one knows {known})", path.display())]
     Newer {
@@ -64,7 +70,7 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Error::Io { source, .. } => io_class(source),
-            Error::Decode { .. } => Class::Internal,
+            Error::Decode { .. } | Error::Torn { .. } => Class::Internal,
             Error::Newer { .. } => Class::Unsupported,
             Error::NoSuchContainer(_) => Class::NotFound,
             Error::Ambiguous(_) => Class::Invalid,
@@ -75,6 +81,7 @@ impl Error {
     /// What the user can do.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Error::Torn { .. } => Some("remove the container; its other files are whole"),
             Error::Newer { .. } => Some("use the version that wrote it, or another --root"),
             Error::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Some("run as root, or name directories of your own with --root and --state")

@@ -42,7 +42,7 @@ impl Layout {
 
     /// Notes of processes that are making containers, by id: a note whose process is gone names what it left.
     pub fn creating(&self) -> PathBuf {
-        self.root.join("creating")
+        self.state.join("creating")
     }
 
     /// Names of containers: symbolic links to ids.

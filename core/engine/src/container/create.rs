@@ -172,7 +172,7 @@ impl Engine {
         let notes = fs::read_dir(self.layout.creating()).into_iter().flatten().flatten();
         for note in notes.filter(|n| creator_is_gone(&n.path())) {
             let Ok(id) = note.file_name().into_string() else { continue };
-            let failures = if self.layout.container(&id).join("record.json").is_file() {
+            let failures = if containers::read(&self.layout, &id).is_ok() {
                 // Its maker died before the gate opened: undone, and removed when that was asked for.
                 self.finish(&id).err().into_iter().collect()
             } else {

@@ -3,7 +3,7 @@
 use crate::Engine;
 use crate::error::Result;
 use gantry_model::container::{Config, EndpointSettings, HostConfig};
-use gantry_store::atomic::{self, Durability};
+use gantry_store::atomic;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -61,7 +61,7 @@ impl Engine {
     }
 
     pub(crate) fn write_container_file(&self, file: &ContainerFile) -> Result<()> {
-        Ok(atomic::write_json(&self.config_path(&file.id), file, Durability::Rename)?)
+        Ok(atomic::create_json(&self.config_path(&file.id), file)?)
     }
 
     /// Resolves name, id or prefix.
