@@ -114,7 +114,7 @@ impl Engine {
         }
         let storage = self.storage()?;
         let layers = storage.store.list()?.into_iter().filter(|(_, writable)| !writable).map(|(id, _)| id);
-        let layers: Vec<String> = layers.collect();
+        let layers: Vec<String> = layers.filter(|id| *id != crate::mount_points::id()).collect();
         let delete = |dead: &DeadLayer| -> std::result::Result<(), gantry_image::BoxError> {
             Ok(self.with_storage(&dead.driver, |store| Ok(store.remove(&dead.layer)?))?)
         };

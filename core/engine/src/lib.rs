@@ -7,6 +7,7 @@ mod cgroups;
 pub mod container;
 mod error;
 mod image;
+mod mount_points;
 mod names;
 pub mod network;
 pub mod request;

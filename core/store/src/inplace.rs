@@ -45,7 +45,8 @@ pub fn update<T: Serialize + DeserializeOwned, E: From<Error>>(
     change: impl FnOnce(&mut T) -> std::result::Result<(), E>,
 ) -> std::result::Result<T, E> {
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(Error::io("open", path))?;
-    let file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| Error::io("lock", path)(errno.into()))?;
+    let file =
+        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| Error::io("lock", path)(errno.into()))?;
     let bytes = content(&file).map_err(Error::io("read", path))?;
     let body = checked(&bytes).ok_or_else(|| Error::Torn { path: path.to_owned() })?;
     let mut value = parse(path, body)?;

@@ -108,6 +108,8 @@ impl Engine {
             atomic::make_dir(&self.layout.names())?;
             atomic::make_dir(&self.layout.containers())?;
             atomic::make_dir(&self.layout.creating())?;
+            // The first creation after a boot: notes went with the last one, what they named did not.
+            self.repair_all()?;
         }
         self.collect_unfinished();
         let creator = serde_json::to_vec(&(proc::own(), proc::boot())).unwrap_or_default();

@@ -141,8 +141,8 @@ impl Engine {
                 if let Err(error) = self.repair(&id) {
                     tracing::warn!(container = %id, "cannot put it right: {error}");
                 }
-            } else if !self.layout.creating().join(&id).exists() && !dir.join("config.json").exists() {
-                // A removal that was cut short after its record was gone.
+            } else if !self.layout.creating().join(&id).exists() && is_old(&dir) {
+                // Half made before the last boot.
                 let mounts = self.mounts(&id).unwrap_or_default();
                 self.unmake(&id, &mounts);
             }
@@ -150,6 +150,12 @@ impl Engine {
         self.collect_unfinished();
         Ok(())
     }
+}
+
+/// Old enough that no living process is just about to note it.
+fn is_old(dir: &std::path::Path) -> bool {
+    let age = std::fs::metadata(dir).and_then(|m| m.modified()).map(|t| t.elapsed().unwrap_or_default());
+    age.is_ok_and(|a| a > Duration::from_secs(10))
 }
 
 /// Ends an act with the state it found and reports what could not be undone.

@@ -18,8 +18,8 @@ impl Engine {
         let id = self.resolve(reference)?;
         let record = truth::corrected(containers::read(&self.layout, &id)?);
         let file = self.container_file(&id)?;
-        let dir = self.layout.container(&id);
-        let path = |name: &str| if record.state.started_ns == 0 { Value::from("") } else { json!(dir.join(name)) };
+        let dir = self.layout.container_state(&id);
+        let path = |name: &str| if !record.state.status.is_live() { Value::from("") } else { json!(dir.join(name)) };
         let arguments = spec::arguments(&file.config);
         let (program, args) = arguments.split_first().map_or((String::new(), &[][..]), |(p, a)| (p.clone(), a));
         let mounts: Vec<Value> = self.mounts(&id)?.into_iter().filter(|m| !m.hidden).map(shown_mount).collect();

@@ -24,6 +24,7 @@ pub use exec::Exec;
 pub use file::ContainerFile;
 pub use list::ContainerSummary;
 pub(crate) use list::label_fits;
+pub(crate) use owner::directories as root_directories;
 pub use start::Running;
 pub use top::{PublishedPort, Top};
 pub(crate) use truth::corrected;

@@ -24,7 +24,7 @@ pub(crate) fn stream_owner(file: &ContainerFile, root: &[RootMount]) -> (u32, u3
 }
 
 /// The directories whose union is the root, nearest first.
-fn directories(root: &[RootMount]) -> impl Iterator<Item = String> {
+pub(crate) fn directories(root: &[RootMount]) -> impl Iterator<Item = String> {
     let first = root.first().cloned().unwrap_or_default();
     let bind = (first.fstype == "bind").then_some(first.source);
     let layers = first.options.into_iter().filter(|(k, _)| matches!(k.as_str(), "upperdir" | "lowerdir+"));

@@ -11,7 +11,6 @@ use crate::network::endpoint::{self, EndpointRecord, Planned};
 use crate::network::{files, ports};
 use crate::request::{AttachRequest, CreateRequest};
 use crate::spec::{self, NetworkNamespace, Parts, SeccompChoice};
-use crate::storage::root_mounts;
 use gantry_host::api::network::NetworkCapabilities;
 use gantry_model::class::Class;
 use gantry_model::container::{EndpointSettings, HostConfig};
@@ -204,7 +203,6 @@ impl Engine {
             let pid = self.running_pid(other)?;
             return Ok((NetworkNamespace::Path(format!("/proc/{pid}/ns/net").into()), Vec::new()));
         }
-        let previous = self.endpoints(&file.id)?;
         let wanted = endpoint::wanted_ports(&file.config, &file.host)?;
         let mut planned: Vec<Planned> = Vec::new();
         for (name, settings) in joined(&file.host, &file.networks) {
@@ -213,10 +211,9 @@ impl Engine {
             if capabilities.host_namespace {
                 return Ok((NetworkNamespace::Host, Vec::new()));
             }
-            let before = previous.iter().find(|e| e.network_id == network.0.id);
             let index = planned.len() as u32;
             let ports = if index == 0 { wanted.as_slice() } else { &[] };
-            planned.push(self.plan_endpoint(&file.id, network, &settings, before, ports, index)?);
+            planned.push(self.plan_endpoint(&file.id, network, &settings, ports, index)?);
         }
         Ok((NetworkNamespace::New, planned))
     }
@@ -242,10 +239,10 @@ impl Engine {
         planned: &[Planned],
     ) -> Result<Vec<(PathBuf, &'static str)>> {
         if let Some(other) = file.host.network_mode.strip_prefix("container:") {
-            let dir = self.layout.container(&self.resolve(other)?);
+            let dir = self.layout.container_state(&self.resolve(other)?);
             return Ok(etc_files(&dir));
         }
-        let dir = self.layout.container(&file.id);
+        let dir = self.layout.container_state(&file.id);
         let host_hosts = || fs::read_to_string("/etc/hosts").unwrap_or_default();
         let extra = extra_hosts(&file.host, planned)?;
         let hosts = if *netns == NetworkNamespace::Host && extra.is_empty() {
@@ -280,9 +277,7 @@ impl Engine {
         let join = |reference: &str| self.running_pid(reference);
         let parts = Parts { config: &file.config, host: &file.host, mounts, files: etc, network, join: &join };
         let spec = spec::build(&parts)?;
-        let root = self.with_storage(&file.storage_driver, |store| {
-            Ok(root_mounts(store.mount_plan(&file.id, &file.layers, false)?))
-        })?;
+        let root = self.with_storage(&file.storage_driver, |store| self.root_plan(store, &file.id, &file.layers))?;
         let choice = spec::seccomp_choice(&file.host)?;
         let seccomp = match &choice {
             SeccompChoice::Default => Seccomp::Default,
@@ -368,10 +363,14 @@ fn etc_files(dir: &std::path::Path) -> Vec<(PathBuf, &'static str)> {
 
 /// Readable by every user of the container; written in place so that a bind mount keeps seeing it.
 fn write_public(path: &std::path::Path, text: &str) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
+    use std::io::Write;
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let act = || format!("write {}", path.display());
-    fs::write(path, text).map_err(Error::io(act()))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).map_err(Error::io(act()))
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path);
+    let mut file = file.map_err(Error::io(act()))?;
+    file.write_all(text.as_bytes()).map_err(Error::io(act()))?;
+    // Whatever the umask: every user of the container reads it.
+    file.set_permissions(fs::Permissions::from_mode(0o644)).map_err(Error::io(act()))
 }
 
 fn extra_hosts(host: &HostConfig, planned: &[Planned]) -> Result<Vec<(String, String)>> {

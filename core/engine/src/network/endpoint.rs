@@ -16,7 +16,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-/// What is kept of an endpoint, in `<container>/network.json`.
+/// What is kept of an endpoint while its container runs, in the container's runtime directory. What must outlive a run
+/// is the lease; identity and MAC address follow from the container's and the network's ids.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EndpointRecord {
@@ -103,7 +104,7 @@ impl EndpointRecord {
 
 impl Engine {
     fn endpoints_path(&self, id: &str) -> PathBuf {
-        self.layout.container(id).join("network.json")
+        self.layout.container_state(id).join("network.json")
     }
 
     /// The endpoints noted for a container.
@@ -121,15 +122,11 @@ impl Engine {
         id: &str,
         (network, driver): (NetworkRecord, NetworkDriver),
         settings: &EndpointSettings,
-        previous: Option<&EndpointRecord>,
         wanted: &[Wanted],
         index: u32,
     ) -> Result<Planned> {
         let capabilities = driver.capabilities();
-        let mut endpoint = previous.cloned().unwrap_or_default();
-        if endpoint.id.is_empty() {
-            endpoint.id = crate::random_id()?;
-        }
+        let mut endpoint = EndpointRecord { id: endpoint_id(id, &network.id), ..EndpointRecord::default() };
         endpoint.network.clone_from(&network.name);
         endpoint.network_id.clone_from(&network.id);
         endpoint.index = index;
@@ -213,10 +210,11 @@ impl Engine {
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        if !endpoints.is_empty() {
-            self.write_endpoints(id, &endpoints)?;
+        match failure {
+            // Nothing is left of them, and their note goes with the runtime directory.
+            None => Ok(()),
+            Some(error) => self.write_endpoints(id, &endpoints).and(Err(error)),
         }
-        failure.map_or(Ok(()), Err)
     }
 
     fn detach_endpoint(&self, id: &str, name: &str, endpoint: &EndpointRecord) -> Result<()> {
@@ -233,8 +231,8 @@ impl Engine {
 
     /// Gives the addresses of a removed container back.
     pub(crate) fn release_addresses(&self, id: &str) -> Result<()> {
-        for endpoint in self.endpoints(id)? {
-            let Some(network) = self.read_network(&endpoint.network)? else { continue };
+        for name in self.recorded_networks() {
+            let Some(network) = self.read_network(&name)? else { continue };
             if let Some(leases) = self.leases(&network) {
                 leases.release(id)?;
             }
@@ -303,17 +301,20 @@ fn port_record(mapping: &PortMapping) -> PortRecord {
     }
 }
 
-/// The address given, the one of the last run, or a random one: locally administered, unicast.
+/// One container has one endpoint on one network, whenever it runs.
+fn endpoint_id(container: &str, network: &str) -> String {
+    gantry_image::sha256(format!("{container} {network}").as_bytes()).hex()
+}
+
+/// The address given, or one of the endpoint's own: locally administered, unicast, the same in every run.
 fn mac_for(settings: &EndpointSettings, endpoint: &EndpointRecord) -> Result<String> {
     if !settings.mac_address.is_empty() {
         let parsed = parse_mac(&settings.mac_address);
         let invalid = || Error::invalid(format!("{} is not a valid mac address", settings.mac_address));
         return parsed.map(format_mac).ok_or_else(invalid);
     }
-    if !endpoint.mac.is_empty() {
-        return Ok(endpoint.mac.clone());
-    }
-    let mut mac: [u8; 6] = crate::random_bytes()?;
+    let digit = |i: usize| u8::from_str_radix(endpoint.id.get(i..i + 2).unwrap_or("00"), 16).unwrap_or(0);
+    let mut mac: [u8; 6] = std::array::from_fn(|i| digit(2 * i));
     mac[0] = (mac[0] & 0xfc) | 0x02;
     Ok(format_mac(mac))
 }

@@ -122,11 +122,16 @@ impl Engine {
             .with_hint(format!("known networks: {known}"))
     }
 
+    /// Names of the networks that have a record.
+    pub(crate) fn recorded_networks(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.layout.networks()).into_iter().flatten().flatten();
+        let entries = entries.filter(|e| e.path().join("network.json").is_file());
+        entries.filter_map(|e| e.file_name().into_string().ok()).collect()
+    }
+
     /// Names of all networks: recorded ones and drivers' predefined ones.
     pub(crate) fn network_names(&self) -> Vec<String> {
-        let recorded = fs::read_dir(self.layout.networks()).into_iter().flatten().flatten();
-        let recorded = recorded.filter(|e| e.path().join("network.json").is_file());
-        let mut names: Vec<String> = recorded.filter_map(|e| e.file_name().into_string().ok()).collect();
+        let mut names = self.recorded_networks();
         names.extend(self.plugins.names(Kind::Network));
         names.sort();
         names.dedup();
