@@ -8,6 +8,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use toml::de::DeValue;
 
+/// Judges one option: kind, driver, key and value; a refusal says why.
+pub type Schema<'a> = dyn Fn(&str, &str, &str, &str) -> Result<(), String> + 'a;
+
 /// An option of a driver, as it stands in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriverOption {
@@ -27,7 +30,7 @@ pub struct DriverOption {
 impl Config {
     /// Asks `schema(kind, driver, key, value)` about every option of a driver; its refusals become faults with a place.
     /// A verdict that names the option's value blames the value, any other the key.
-    pub fn check_with(&self, schema: &dyn Fn(&str, &str, &str, &str) -> Result<(), String>) -> Result<(), Faults> {
+    pub fn check_with(&self, schema: &Schema<'_>) -> Result<(), Faults> {
         let judge = |option: &DriverOption| {
             let verdict = schema(&option.kind, &option.driver, &option.key, &option.value);
             verdict.err().map(|message| blame(option, message))

@@ -11,7 +11,7 @@ mod origin;
 mod show;
 mod tables;
 
-pub use drivers::DriverOption;
+pub use drivers::{DriverOption, Schema};
 pub use fault::{Fault, Faults};
 pub use load::LoadOptions;
 pub use origin::Origin;

@@ -6,15 +6,13 @@ use std::path::PathBuf;
 
 const SUPERVISORS: &str = "gantry/supervisors";
 
-/// The `cgroup.procs` files that supervisors write themselves into, so that neither the end of a login session nor a
+/// The group supervisors live in, one directory of each hierarchy, so that neither the end of a login session nor a
 /// frozen container touches them. The groups are made here.
-pub(crate) fn supervisor_procs_files(host: &Host) -> Vec<PathBuf> {
+pub(crate) fn supervisor_groups(host: &Host) -> Vec<PathBuf> {
     let groups = host.hierarchies.iter().filter(|h| h.unified == (host.layout == Layout::V2));
     // A cpuset starts empty on version 1: nothing may join it before it is filled, and supervisors need none.
-    let groups = groups.filter(|h| h.unified || !h.has("cpuset"));
-    let groups: Vec<PathBuf> = groups.map(|h| h.mount.join(SUPERVISORS)).collect();
-    let made = groups.into_iter().filter(|g| g.is_dir() || fs::create_dir_all(g).is_ok());
-    made.map(|g| g.join("cgroup.procs")).collect()
+    let groups = groups.filter(|h| h.unified || !h.has("cpuset")).map(|h| h.mount.join(SUPERVISORS));
+    groups.filter(|g| g.is_dir() || fs::create_dir_all(g).is_ok()).collect()
 }
 
 /// The files whose content changes when the kernel kills for lack of memory.

@@ -53,8 +53,6 @@ pub struct Launch {
     pub line_limit: u32,
     /// Executed when the container has ended and no foreground caller cleans up; empty: nothing.
     pub finish: Vec<String>,
-    /// `cgroup.procs` files that keeper and pump write themselves into.
-    pub supervisor_cgroups: Vec<PathBuf>,
     /// Where plugins are looked for.
     pub plugins: PluginSearch,
     /// The files whose growth tells that the kernel killed for lack of memory (`memory.events`, `memory.oom_control`).

@@ -100,7 +100,6 @@ impl Engine {
             log: log_data(log),
             line_limit: 0,
             finish: self.finish_command(&file.id)?,
-            supervisor_cgroups: crate::cgroups::supervisor_procs_files(cgroups),
             plugins: self.plugin_search(),
             oom_files: crate::cgroups::oom_files(cgroups, &cgroup),
             ..Launch::default()

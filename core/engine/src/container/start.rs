@@ -98,7 +98,8 @@ impl Engine {
     }
 
     pub(crate) fn spawn_supervisor(&self) -> Result<Supervisor> {
-        Ok(Supervisor::spawn(&self.program("gantry-keeper")?, &self.program("gantry-pump")?)?)
+        let groups = crate::cgroups::supervisor_groups(self.cgroups()?);
+        Ok(Supervisor::spawn(&self.program("gantry-keeper")?, &self.program("gantry-pump")?, &groups)?)
     }
 
     pub(crate) fn start_made(

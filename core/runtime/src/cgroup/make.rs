@@ -15,7 +15,7 @@ use std::path::Path;
 pub(crate) struct Made {
     /// The directory of version 2, for `CLONE_INTO_CGROUP`.
     pub unified: Option<OwnedFd>,
-    /// `cgroup.procs` of version 1, to be written by whoever joins.
+    /// `tasks` of version 1, to be written by whoever joins.
     pub procs: Vec<OwnedFd>,
 }
 
@@ -71,9 +71,10 @@ fn open_directory(path: &CStr) -> Result<OwnedFd, Errno> {
     open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
+/// `tasks` moves one thread, and a process that moves its only thread itself needs no lock of the kernel's; moving a
+/// whole process by `cgroup.procs` takes one that waits for a grace period of RCU, some 10 ms (cgroup_attach_lock).
 fn open_procs(directory: BorrowedFd<'_>, leaf: &CStr) -> Result<OwnedFd, Error> {
-    openat(directory, c"cgroup.procs", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(at("open cgroup.procs of", leaf))
+    openat(directory, c"tasks", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()).map_err(at("open tasks of", leaf))
 }
 
 /// The usual case is that only the last level is missing, so it is tried first.

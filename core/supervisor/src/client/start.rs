@@ -13,7 +13,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The descriptor by which the keeper's program finds its caller.
 pub(crate) const CONTROL: i32 = 3;
@@ -27,13 +27,16 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Starts keeper and pump; cheap to do as early as possible, since they get ready on their own.
-    pub fn spawn(keeper_exe: &Path, pump_exe: &Path) -> Result<Supervisor> {
+    /// `cgroups` are the directories of the group they live in, one of each hierarchy.
+    pub fn spawn(keeper_exe: &Path, pump_exe: &Path, cgroups: &[PathBuf]) -> Result<Supervisor> {
         let failed = |source: io::Error| Error::Spawn { exe: keeper_exe.to_owned(), source };
         let (control, theirs) = wire::pair().map_err(failed)?;
         let null = OpenOptions::new().read(true).write(true).open("/dev/null").map_err(failed)?;
         let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|e| failed(e.into()));
         let (keeper, pump) = (text(keeper_exe)?, text(pump_exe)?);
-        let args = [c"gantry-keeper", c"start", &keeper, &pump];
+        let cgroups = cgroups.iter().map(|group| text(group)).collect::<Result<Vec<_>>>()?;
+        let mut args = vec![c"gantry-keeper", c"start", &keeper, &pump];
+        args.extend(cgroups.iter().map(CString::as_c_str));
         let fds = [(null.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2), (theirs.as_fd(), CONTROL)];
         let starter = protect::spawn_protected(keeper_exe, &args, &fds, true).map_err(|e| failed(e.into()))?;
         Ok(Supervisor { control, starter: Some(starter), session: None })

@@ -10,31 +10,36 @@ use gantry_sys::passing;
 use gantry_sys::process::{self, Forked, StringArray};
 use nix::sys::prctl;
 use std::ffi::{CString, OsString};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The only variables the pump gets: where plugins are, and what a driver's libraries cannot do without.
 const PUMP_ENVIRONMENT: [&str; 4] = ["GANTRY_PLUGIN_PATH", "PATH", "HOME", "TZ"];
 
-/// The program: `start KEEPER PUMP` or `resume KEEPER`, with its socket as descriptor 3.
+/// The program: `start KEEPER PUMP CGROUP…` or `resume KEEPER`, with its socket as descriptor 3.
 pub fn main(arguments: impl Iterator<Item = OsString>, launcher: &dyn Launcher) -> io::Result<()> {
     gantry_sys::memory::stay_small();
     let arguments: Vec<_> = arguments.skip(1).collect();
     let socket = passing::inherited(CONTROL)?;
     match arguments.as_slice() {
-        [word, keeper, pump] if word == "start" => {
+        [word, keeper, pump, cgroups @ ..] if word == "start" => {
             let programs = Programs { keeper: PathBuf::from(keeper), pump: PathBuf::from(pump) };
-            start(socket, programs, launcher)
+            start(socket, programs, cgroups, launcher)
         }
         [word, ..] if word == "resume" => resume(socket),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "this program is started by gantry, not by hand")),
     }
 }
 
-fn start(control: OwnedFd, programs: Programs, launcher: &dyn Launcher) -> io::Result<()> {
-    if let Forked::Parent { .. } = process::clone3(0, None)? {
+fn start(control: OwnedFd, programs: Programs, cgroups: &[OsString], launcher: &dyn Launcher) -> io::Result<()> {
+    let unified = join(cgroups);
+    let into = unified.as_ref().map(AsFd::as_fd);
+    // A group that cannot be entered must not keep the container from starting.
+    let forked = process::clone3(0, into).or_else(|_| process::clone3(0, None))?;
+    if let Forked::Parent { .. } = forked {
         process::exit(0);
     }
     prctl::set_child_subreaper(true)?;
@@ -49,6 +54,20 @@ fn start(control: OwnedFd, programs: Programs, launcher: &dyn Launcher) -> io::R
             super::start::run(control, to_pump, pump, programs, launcher)
         }
     }
+}
+
+/// Out of the caller's cgroups: neither its session's end nor the container's limits must reach us. On version 1 this
+/// process, which has one thread, moves itself and its children are born there; a group of version 2 is answered, to be
+/// born into. Either way the kernel's lock that waits 10 ms for a grace period is not taken.
+fn join(cgroups: &[OsString]) -> Option<File> {
+    let mut unified = None;
+    for group in cgroups.iter().map(Path::new) {
+        let joined = std::fs::write(group.join("tasks"), "0");
+        if joined.is_err() && group.join("cgroup.controllers").exists() {
+            unified = File::open(group).ok();
+        }
+    }
+    unified
 }
 
 fn become_pump(programs: &Programs, link: &OwnedFd, keeper: &OwnedFd) -> io::Error {
@@ -77,7 +96,6 @@ fn variable(name: &str) -> Option<CString> {
 
 /// The predecessor was killed; the pump hands everything over.
 fn resume(link: OwnedFd) -> io::Result<()> {
-    use std::os::fd::AsFd;
     let Some(estate) = Estate::receive(link.as_fd())? else { return Ok(()) };
     let pid = nix::unistd::getppid().as_raw();
     let pump = PumpProcess::new(pid, gantry_sys::pidfd::pidfd_open(pid).ok());

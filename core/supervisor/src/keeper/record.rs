@@ -1,4 +1,4 @@
-//! What the keeper writes into the container's record, and the cgroup it lives in.
+//! What the keeper writes into the container's record.
 
 use super::Keeper;
 use crate::note::note;
@@ -53,17 +53,6 @@ impl Keeper {
         });
         if let Err(error) = changed {
             note(&self.estate.launch.state_dir, &format!("the record is not updated: {error}"));
-        }
-    }
-
-    /// Out of the caller's cgroup: neither its session's end nor the container's limits must reach us.
-    pub(super) fn join_cgroups(&self) {
-        for file in &self.estate.launch.supervisor_cgroups {
-            for pid in [self.pump.pid, std::process::id().cast_signed()] {
-                if let Err(error) = std::fs::write(file, pid.to_string()) {
-                    note(&self.estate.launch.state_dir, &format!("cannot join {}: {error}", file.display()));
-                }
-            }
         }
     }
 }

@@ -61,7 +61,6 @@ impl Steps for Keeper {
         // A pump that has died meanwhile gets it with the estate.
         let _ = wire::send(self.link.as_fd(), &Link::Init {}, &[pidfd.as_raw_fd()]);
         self.tell_caller(&Tell::Cloned { pid }).map_err(failed)?;
-        self.join_cgroups();
         Ok(())
     }
 

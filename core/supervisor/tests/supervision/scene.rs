@@ -72,7 +72,7 @@ pub fn prepare(dir: TempDir, launch: Launch) -> Scene {
 
 pub fn prepare_with(dir: TempDir, launch: Launch, pump: &Path, step: &mut dyn FnMut(&str)) -> Scene {
     let exe = std::env::current_exe().expect("exe");
-    let mut supervisor = Supervisor::spawn(&exe, pump).expect("spawn");
+    let mut supervisor = Supervisor::spawn(&exe, pump, &[]).expect("spawn");
     supervisor.launch(&launch).expect("launch");
     let pid = supervisor.wait_cloned().expect("cloned");
     step("cloned");

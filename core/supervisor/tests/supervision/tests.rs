@@ -352,7 +352,7 @@ fn an_absent_sink_is_a_warning_unless_strict() {
     let (dir, mut launch) = order("echo x");
     launch.sinks.push(sink("absent"));
     let exe = std::env::current_exe().expect("exe");
-    let mut supervisor = Supervisor::spawn(&exe, &exe).expect("spawn");
+    let mut supervisor = Supervisor::spawn(&exe, &exe, &[]).expect("spawn");
     supervisor.launch(&launch).expect("launch");
     supervisor.wait_cloned().expect("cloned");
     let warnings = supervisor.wait_ready().expect("ready");
@@ -362,7 +362,7 @@ fn an_absent_sink_is_a_warning_unless_strict() {
     drop(dir);
     let (_dir, mut launch) = order("echo x");
     launch.sinks.push(SinkSpec { strict: true, ..sink("absent") });
-    let mut supervisor = Supervisor::spawn(&exe, &exe).expect("spawn");
+    let mut supervisor = Supervisor::spawn(&exe, &exe, &[]).expect("spawn");
     supervisor.launch(&launch).expect("launch");
     supervisor.wait_cloned().expect("cloned");
     assert!(matches!(supervisor.wait_ready(), Err(Error::Refused { .. })));

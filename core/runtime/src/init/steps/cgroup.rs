@@ -6,7 +6,7 @@ use crate::init::fault::{Act, During, Fault};
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
 
-/// Moves this process into every cgroup whose `cgroup.procs` the parent has opened.
+/// Moves this process into every cgroup whose `tasks` the parent has opened. It has one thread.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct JoinCgroup;
 
