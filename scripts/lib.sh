@@ -22,6 +22,15 @@ need() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# Debian's static busybox, with its web server.
+need_busybox() {
+    local program
+    program=$(command -v busybox || true)
+    if [ -z "$program" ] || ldd "$program" >/dev/null 2>&1 || ! busybox --list | grep -qx httpd; then
+        need busybox-static busybox-static
+    fi
+}
+
 # The compiler and its linker.
 need_rust() {
     need cc gcc

@@ -122,7 +122,7 @@ fn unsafe_stays_where_it_is_argued() {
         let dir = package.manifest_path.parent().expect("a manifest lies in a directory").join("src");
         for file in sources(dir.as_std_path()) {
             let text = std::fs::read_to_string(&file).expect("our own source");
-            let line = text.lines().position(|line| has_unsafe(line));
+            let line = text.lines().position(has_unsafe);
             assert!(line.is_none(), "{}:{}: unsafe", file.display(), line.map_or(0, |l| l + 1));
         }
     }

@@ -69,9 +69,9 @@ fn killed_at_any_moment(mut start: impl FnMut(&World, &str) -> gantry_tests::Run
         running.end();
         let listed = world.line("ps -a");
         assert_eq!(0, listed.code, "{listed:#?}");
-        world.gantry(["rm", "-f", &name]);
+        let removed = world.gantry(["rm", "-f", &name]);
         let again = world.gantry(["run", "--rm", "--name", &name, "bb", "echo", "again"]);
-        assert_eq!("again", again.ok(), "round {round}");
+        assert_eq!((0, "again\n"), (again.code, again.stdout.as_str()), "round {round}: {removed:#?} {again:#?}");
     }
     world.assert_no_leaks();
 }

@@ -44,6 +44,7 @@ fn standard_input_is_read_to_its_end() {
 fn a_program_finds_its_surroundings() {
     need!();
     let world = World::new();
+    let mut wrong = Vec::new();
     for (options, script, expected) in [
         ("", "echo $$", "1"),
         ("-h box", "hostname; cat /etc/hostname; echo $HOSTNAME", "box\nbox\nbox"),
@@ -57,7 +58,7 @@ fn a_program_finds_its_surroundings() {
         ("--group-add 2000", "id -G", "0 2000"),
         ("", "ls /proc/self/fd | head -4", "0\n1\n2\n3"),
         ("", "grep -c . /proc/net/dev", "3"),
-        ("", "stat -c %F /dev/null /dev/ptmx", "character special file\ncharacter special file"),
+        ("", "stat -L -c %F /dev/null /dev/ptmx", "character special file\ncharacter special file"),
         ("", "stat -f -c %T /dev/shm /sys /dev/mqueue | head -2", "tmpfs\nsysfs"),
         ("--read-only", "touch /x 2>/dev/null || echo no", "no"),
         ("--tmpfs /t:size=1m", "df -k /t | tail -1 | awk '{print $2}'", "1024"),
@@ -66,7 +67,7 @@ fn a_program_finds_its_surroundings() {
             "touch /sys/x 2>/dev/null || echo no; echo 1 > /proc/sys/kernel/hostname 2>/dev/null || echo no",
             "no\nno",
         ),
-        ("", "wc -c < /proc/kcore 2>/dev/null; wc -c < /proc/keys", "0\n0"),
+        ("", "wc -c < /proc/keys; echo h > /proc/sysrq-trigger 2>/dev/null || echo no", "0\nno"),
         ("", "grep Seccomp: /proc/self/status | tr -d '\\t'", "Seccomp:2"),
         ("", "grep CapEff /proc/self/status | tr -d '\\t'", "CapEff:00000000a80425fb"),
         ("--cap-drop ALL", "grep CapEff /proc/self/status | tr -d '\\t'", "CapEff:0000000000000000"),
@@ -80,8 +81,11 @@ fn a_program_finds_its_surroundings() {
         let words = ["run", "--rm", "--network", "none"].into_iter().chain(options.split_whitespace());
         let command: &[&str] = if options.contains("entrypoint") { &["-c", script] } else { &["sh", "-c", script] };
         let run = world.gantry(words.chain(["bb"]).chain(command.iter().copied()));
-        assert_eq!((0, expected), (run.code, run.stdout.trim()), "{options} {script}: {run:#?}");
+        if (0, expected) != (run.code, run.stdout.trim()) {
+            wrong.push((options, script, expected, run));
+        }
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
     world.assert_no_leaks();
 }
 
@@ -210,4 +214,35 @@ fn a_signal_s_death_is_128_and_its_number() {
     world.line("kill shot").ok();
     assert_eq!("137", world.line("wait shot").ok());
     world.line("kill shot").fails(1, "is not running");
+}
+
+#[test]
+fn a_terminal_is_one_inside_too() {
+    need!();
+    if !std::path::Path::new("/usr/bin/script").exists() {
+        eprintln!("skipped: needs script");
+        return;
+    }
+    let world = World::new();
+    let inner =
+        world.command(["run", "--rm", "-it", "--network", "none", "bb", "sh", "-c", "tty; stty size; echo $TERM"]);
+    let words = inner.get_args().map(|word| word.to_string_lossy().into_owned()).map(|word| format!("'{word}'"));
+    let line = format!(
+        "stty rows 33 cols 77; {} {}",
+        inner.get_program().to_string_lossy(),
+        words.collect::<Vec<_>>().join(" ")
+    );
+    let mut command = std::process::Command::new("/usr/bin/script");
+    command.args(["-qec", &line, "/dev/null"]).env("GANTRY_TEST_WORLD", world.dir());
+    let run = gantry_tests::Running::start(command, &[]).end();
+    assert!(run.code == 0 && run.stdout.starts_with("/dev/"), "{run:#?}");
+    assert!(run.stdout.ends_with("\r\n33 77\r\nxterm\r\n"), "{run:#?}");
+    world.assert_no_leaks();
+}
+
+#[test]
+fn interactive_terminals_need_one() {
+    need!();
+    let run = World::new().line("run --rm -it bb true");
+    assert!(run.code != 0 && run.stderr.contains("the input device is not a TTY"), "{run:#?}");
 }
