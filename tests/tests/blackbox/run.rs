@@ -235,8 +235,8 @@ fn a_terminal_is_one_inside_too() {
     let mut command = std::process::Command::new("/usr/bin/script");
     command.args(["-qec", &line, "/dev/null"]).env("GANTRY_TEST_WORLD", world.dir());
     let run = gantry_tests::Running::start(command, &[]).end();
-    assert!(run.code == 0 && run.stdout.starts_with("/dev/"), "{run:#?}");
-    assert!(run.stdout.ends_with("\r\n33 77\r\nxterm\r\n"), "{run:#?}");
+    assert!(run.code == 0 && run.stdout.contains("/dev/"), "{run:#?}");
+    assert!(run.stdout.contains("\r\n33 77\r\nxterm\r\n"), "{run:#?}");
     world.assert_no_leaks();
 }
 

@@ -60,11 +60,16 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
     matches!(errno(error), Errno::ENOENT | Errno::ENODEV)
 }
 
+/// The longest pause between two tries to remove a cgroup, and how many there are: some three seconds. A process leaves
+/// its cgroup only after its namespaces, whose end may have to wait for its turn on a busy machine.
+const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+const TRIES: usize = 68;
+
 /// Removes a cgroup and those below it. The kernel answers EBUSY while processes are still on their
 /// way out, so it is tried again for a moment.
 pub(crate) fn remove_tree(directory: &Path) -> Result<(), Error> {
     let mut pause = std::time::Duration::from_micros(200);
-    for _ in 0..10 {
+    for _ in 0..TRIES {
         match remove_once(directory) {
             Ok(()) => return Ok(()),
             Err(error) if is_gone(&error) => return Ok(()),
@@ -73,7 +78,7 @@ pub(crate) fn remove_tree(directory: &Path) -> Result<(), Error> {
             }
             Err(_) => std::thread::sleep(pause),
         }
-        pause *= 2;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
     remove_once(directory).or_else(|error| match is_gone(&error) {
         true => Ok(()),

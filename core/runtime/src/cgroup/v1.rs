@@ -5,6 +5,7 @@ use super::files::{self, keyed, number};
 use super::limits::Setting;
 use super::{Host, Limits, Manager, Stats, make, plan};
 use crate::error::Error;
+use gantry_sys::Errno;
 use std::path::{Path, PathBuf};
 
 /// A limit at or above this is the kernel's "none" (the highest page-aligned signed number).
@@ -75,8 +76,12 @@ impl Manager for Legacy {
     /// Version 1 delivers a SIGKILL only after the thaw.
     fn kill_all(&self) -> Result<(), Error> {
         files::kill_below(&self.reference())?;
-        if self.directory("freezer").is_some_and(|directory| directory.is_dir()) {
-            self.set_freezer("THAWED")?;
+        if self.directory("freezer").is_some() {
+            // Whoever cleans up after the same container may have taken the cgroup away meanwhile.
+            match self.set_freezer("THAWED") {
+                Err(error) if !matches!(error.errno(), Some(Errno::ENOENT | Errno::ENODEV)) => return Err(error),
+                _ => {}
+            }
         }
         files::kill_below(&self.reference())
     }
