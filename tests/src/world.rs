@@ -190,6 +190,23 @@ impl World {
     }
 }
 
+impl World {
+    /// The default network outlives its containers; nothing but the end of the world takes it away.
+    fn take_down_network(&self) {
+        let _ = Command::new("ip").args(["link", "del", &self.bridge]).output();
+        let (bridge, subnet) = (&self.bridge, format!("{}.0/24", self.subnet));
+        for (set, element) in [
+            ("bridges", bridge.clone()),
+            ("pass", format!("{bridge} . {bridge}")),
+            ("local4", format!("{bridge} . {subnet}")),
+            ("masquerade4", subnet.clone()),
+        ] {
+            let element = format!("{{ {element} }}");
+            let _ = Command::new("nft").args(["delete", "element", "inet", "gantry", set, &element]).output();
+        }
+    }
+}
+
 impl Default for World {
     fn default() -> World {
         World::new()
@@ -201,7 +218,7 @@ impl Drop for World {
         self.remove_all();
         process::naming(self.dir()).into_iter().for_each(process::murder);
         leaks::unmount_below(self.dir());
-        let _ = Command::new("ip").args(["link", "del", &self.bridge]).output();
+        self.take_down_network();
     }
 }
 

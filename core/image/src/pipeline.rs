@@ -130,7 +130,7 @@ impl Pump {
         let count = Rc::new(Cell::new(0));
         let mut tee = Tee { input, keep, count: Rc::clone(&count) };
         let mut head = [0; 6];
-        let have = read_full(&mut tee, &mut head).map_err(|error| ApplyError::Stream(error))?;
+        let have = read_full(&mut tee, &mut head).map_err(ApplyError::Stream)?;
         let compression = sniff(&head[..have])?;
         let whole = BufReader::with_capacity(BUFFER, Cursor::new(&head[..have]).chain(&mut tee));
         let passed = match compression {
@@ -142,7 +142,7 @@ impl Pump {
             return Ok(None);
         }
         // A decoder may stop at the end of its format; what follows belongs to the blob all the same.
-        io::copy(&mut tee, &mut io::sink()).map_err(|error| ApplyError::Stream(error))?;
+        io::copy(&mut tee, &mut io::sink()).map_err(ApplyError::Stream)?;
         Ok(Some(Source { compression, blob: tee.keep }))
     }
 
