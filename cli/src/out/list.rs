@@ -12,6 +12,9 @@ pub const NARROWEST: usize = 10;
 /// A column: the key of JSON and templates, and the head of a table.
 pub type Column = (&'static str, &'static str);
 
+/// A row's labels.
+pub type LabelsOf<'a, R> = dyn Fn(&R) -> BTreeMap<String, String> + 'a;
+
 /// How to print rows of one sort.
 pub struct Layout<'a, R> {
     /// Every column, in any order.
@@ -23,7 +26,7 @@ pub struct Layout<'a, R> {
     /// The text of a cell.
     pub cell: &'a dyn Fn(&R, &str) -> String,
     /// For `{{.Label "key"}}`.
-    pub labels: Option<&'a dyn Fn(&R) -> BTreeMap<String, String>>,
+    pub labels: Option<&'a LabelsOf<'a, R>>,
 }
 
 /// What the user wants to see.

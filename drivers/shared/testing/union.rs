@@ -35,7 +35,7 @@ pub fn dirs(base: &Path) -> Dirs {
 }
 
 pub fn open(base: &Path) -> Box<dyn Store> {
-    Driver::default().init(&dirs(base), &Options::default(), Host::null()).unwrap()
+    Driver.init(&dirs(base), &Options::default(), Host::null()).unwrap()
 }
 
 impl Stage {

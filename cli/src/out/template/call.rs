@@ -41,7 +41,7 @@ pub fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
             Ok(Value::String(printf(text(pattern), rest)))
         }
         "json" => Ok(Value::String(json(one(name, &arguments)?))),
-        _ => words(name, &arguments).map(Value::from),
+        _ => words(name, &arguments),
     }
 }
 
