@@ -1,11 +1,13 @@
 //! `config check`, `config show`: what is wrong with the configuration, and what it comes to.
 
-use super::{Command, Context, Outcome};
+use super::{Command, Context, Outcome, failed};
 use crate::args::config::{self as args, ShowArgs};
 use crate::args::{NO_FLAGS, NoArgs};
 use crate::out;
+use crate::out::failure::Failure;
 use crate::settings;
 use gantry_config::Shown;
+use gantry_engine::Engine;
 
 pub static CHECK: Command<NoArgs> = Command { info: args::CHECK, flags: &[NO_FLAGS], run: check };
 pub static SHOW: Command<ShowArgs> = Command { info: args::SHOW, flags: &[args::SHOW_FLAGS], run: show };
@@ -13,7 +15,11 @@ pub static SHOW: Command<ShowArgs> = Command { info: args::SHOW, flags: &[args::
 fn check(context: &Context, _: NoArgs, files: Vec<String>) -> Outcome {
     let mut globals = context.globals.clone();
     globals.config = files.into_iter().next().or(globals.config);
-    settings::load(&globals)?;
+    let settings = settings::gather(&globals)?;
+    let config = settings.config.clone();
+    let engine = Engine::open(settings).map_err(failed)?;
+    let judge = |kind: &str, name: &str, key: &str, value: &str| engine.check_driver_option(kind, name, key, value);
+    config.check_with(&judge).map_err(|faults| Failure::error(faults.to_string()))?;
     out::line("The configuration has no faults.").map(|()| 0)
 }
 

@@ -21,12 +21,7 @@ impl Engine {
             _ => return refuse("cannot attach to a stopped container, start it first"),
         }
         let client = gantry_supervisor::connect(&self.layout.container_state(&id))?;
-        let options = AttachOptions {
-            stdin: request.stdin,
-            stdout: request.stdout,
-            stderr: request.stderr,
-            ..AttachOptions::default()
-        };
+        let options = AttachOptions { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr };
         let mut session = client.attach(options)?;
         if let Some((rows, columns)) = request.size {
             session.resize(rows, columns)?;

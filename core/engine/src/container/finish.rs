@@ -46,10 +46,20 @@ impl Engine {
         if act.record.state.status.is_live() {
             return Ok(None);
         }
+        if act.interrupted.is_some() && self.runs_unrecorded(id) {
+            return Ok(None);
+        }
         let undone = act.record.state.cleaned && act.interrupted.is_none();
         let failures = if undone { Vec::new() } else { self.undo_run(id, &act.record.name) };
         act.record.state.cleaned = failures.is_empty();
         Ok(Some((act, failures)))
+    }
+
+    /// True when a start whose caller died had just opened the gate: the container lives, and its keeper is about to
+    /// record that.
+    fn runs_unrecorded(&self, id: &str) -> bool {
+        let client = gantry_supervisor::connect(&self.layout.container_state(id));
+        client.and_then(|mut c| c.status()).is_ok_and(|status| status.running)
     }
 
     /// Takes back everything a run had outside its namespaces, in reverse; goes on after a failure.

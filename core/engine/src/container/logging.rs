@@ -53,6 +53,23 @@ impl Engine {
         Ok(sinks)
     }
 
+    /// Judges one option of a configuration file's driver table.
+    pub fn check_driver_option(&self, kind: &str, name: &str, key: &str, value: &str) -> Result<(), String> {
+        let kinds = [Kind::Log, Kind::Storage, Kind::Network, Kind::Volume];
+        let Some(kind) = kinds.into_iter().find(|k| k.name() == kind) else { return Ok(()) };
+        let checked = if kind == Kind::Log && ENGINE_KEYS.contains(&key) {
+            let mut options = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+            if key == "max-buffer-size" {
+                options.insert("mode".to_owned(), "non-blocking".to_owned());
+            }
+            check_engine_options(&options)
+        } else {
+            let pair = [(key.to_owned(), value.to_owned())];
+            self.plugins.check_options(kind, name, Scope::OBJECT, &pair).map(|_| ()).map_err(Error::from)
+        };
+        checked.map_err(|error| error.to_string())
+    }
+
     fn resolve_sink(&self, wanted: &LogConfig) -> Result<SinkFile> {
         let driver = wanted.r#type.clone();
         let defaults = self.settings.config.driver_options("log", &driver).iter().cloned();
@@ -102,7 +119,6 @@ impl Engine {
             finish: self.finish_command(&file.id)?,
             plugins: self.plugin_search(),
             oom_files: crate::cgroups::oom_files(cgroups, &cgroup),
-            ..Launch::default()
         })
     }
 

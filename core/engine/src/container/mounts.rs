@@ -70,7 +70,7 @@ impl Engine {
             add(&mut explicit, self.parse_bind(text, host)?)?;
         }
         for mount in &host.mounts {
-            add(&mut explicit, self.from_mount(mount, host)?)?;
+            add(&mut explicit, self.mount_record(mount, host)?)?;
         }
         for (target, options) in &host.tmpfs {
             add(&mut explicit, tmpfs_record(target, options)?)?;
@@ -125,11 +125,11 @@ impl Engine {
         Ok(mount)
     }
 
-    fn from_mount(&self, mount: &Mount, host: &HostConfig) -> Result<MountRecord> {
+    fn mount_record(&self, mount: &Mount, host: &HostConfig) -> Result<MountRecord> {
         let target = clean_target(&mount.target)?;
         let mut record = match mount.r#type.as_str() {
-            "bind" => self.from_bind_mount(mount, &target)?,
-            "volume" | "" => self.from_volume_mount(mount, &target, host)?,
+            "bind" => self.bind_mount_record(mount, &target)?,
+            "volume" | "" => self.volume_mount_record(mount, &target, host)?,
             "tmpfs" => from_tmpfs_mount(mount, &target)?,
             other => return Err(Error::invalid(format!("mount type unknown: \"{other}\""))),
         };
@@ -137,7 +137,7 @@ impl Engine {
         Ok(record)
     }
 
-    fn from_bind_mount(&self, mount: &Mount, target: &str) -> Result<MountRecord> {
+    fn bind_mount_record(&self, mount: &Mount, target: &str) -> Result<MountRecord> {
         let options = mount.bind_options.clone().unwrap_or_default();
         if !mount.source.starts_with('/') {
             return Err(Error::invalid(format!(
@@ -164,7 +164,7 @@ impl Engine {
         Ok(record)
     }
 
-    fn from_volume_mount(&self, mount: &Mount, target: &str, host: &HostConfig) -> Result<MountRecord> {
+    fn volume_mount_record(&self, mount: &Mount, target: &str, host: &HostConfig) -> Result<MountRecord> {
         let options = mount.volume_options.clone().unwrap_or_default();
         let mut record = self.volume_record(&mount.source, target, host)?;
         if !options.driver_config.name.is_empty() {
