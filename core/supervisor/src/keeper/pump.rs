@@ -74,20 +74,18 @@ impl Keeper {
         self.quarantine()
     }
 
+    /// One at a time: when several sinks were inside calls at each crash, the later one goes first, since the first is
+    /// the copy that people read. If it was innocent, the next crashes show the other alone.
     fn quarantine(&mut self) -> io::Result<()> {
-        for sink in 0..self.estate.launch.sinks.len() {
-            let strikes = self.pump.crashes.iter().filter(|(inside, _)| *inside == Some(sink)).count();
-            if strikes >= STRIKES {
-                self.pump.crashes.retain(|(inside, _)| *inside != Some(sink));
-                self.life.quarantined.push(sink);
-                self.estate.state.set_life(&self.life)?;
-                let driver = &self.estate.launch.sinks[sink].driver;
-                note(
-                    &self.estate.launch.state_dir,
-                    &format!("log driver {driver} crashed {STRIKES} times: out of service"),
-                );
-            }
-        }
+        let strikes = |sink: &usize| self.pump.crashes.iter().filter(|(inside, _)| *inside == Some(*sink)).count();
+        let struck_out = (0..self.estate.launch.sinks.len()).rev().find(|sink| strikes(sink) >= STRIKES);
+        let Some(sink) = struck_out else { return Ok(()) };
+        self.pump.crashes.clear();
+        self.life.quarantined.push(sink);
+        self.estate.state.set_life(&self.life)?;
+        let driver = &self.estate.launch.sinks[sink].driver;
+        let text = format!("log driver {driver} crashed {STRIKES} times: out of service");
+        note(&self.estate.launch.state_dir, &text);
         Ok(())
     }
 
