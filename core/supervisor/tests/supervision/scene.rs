@@ -119,10 +119,6 @@ impl Scene {
             assert_eq!(record.0, at as u64 + 1, "sequence");
         }
     }
-
-    pub fn note(&self) -> String {
-        std::fs::read_to_string(self.path("state/supervisor.log")).unwrap_or_default()
-    }
 }
 
 /// Tells what happened when a test fails, and leaves no container behind.
