@@ -12,12 +12,12 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{OFlags, ResolveFlags};
 
 use crate::apply::ApplyError;
 use crate::content::{ContentStore, Staged};
 use crate::error::{Error, Result};
-use crate::files::read_limited;
+use crate::files::{open_scoped, read_limited};
 use crate::limits::Limits;
 use crate::pipeline::{self, Compression};
 use crate::tar::{Entry, Input, Kind, TarError, TarReader};
@@ -307,9 +307,8 @@ fn normal(name: &str) -> Option<String> {
 
 /// Opens a regular file below a directory, following links only inside it.
 fn open_inside(dir: &OwnedFd, name: &str) -> Result<Option<Region>> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let file: File = match rustix::fs::openat2(dir, name, flags, Mode::empty(), resolve) {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    let file: File = match open_scoped(dir, name, flags, ResolveFlags::BENEATH) {
         Ok(file) => file.into(),
         Err(rustix::io::Errno::NOENT) => return Ok(None),
         Err(error) => return Err(Error::errno("open", name)(error)),

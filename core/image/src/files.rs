@@ -5,10 +5,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::path::Arg;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -22,6 +26,29 @@ pub(crate) fn create_dir(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(path);
     made.map_err(Error::io("create the directory", path))
+}
+
+/// How often an open that a rename or mount elsewhere disturbed is tried again.
+const TRIES: u32 = 10_000;
+
+/// Opens what a path names without leaving `dir`.
+///
+/// A walk over `..` gives `EAGAIN` when anything on the machine was renamed or mounted meanwhile (openat2(2)):
+/// that is tried again.
+pub(crate) fn open_scoped<P: Arg + Copy>(
+    dir: &OwnedFd,
+    path: P,
+    flags: OFlags,
+    scope: ResolveFlags,
+) -> rustix::io::Result<OwnedFd> {
+    let resolve = scope | ResolveFlags::NO_MAGICLINKS;
+    let mut tries = 1;
+    loop {
+        match rustix::fs::openat2(dir, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN) if tries < TRIES => tries += 1,
+            done => return done,
+        }
+    }
 }
 
 /// Makes a rename or a removal in this directory durable.

@@ -2,7 +2,8 @@
 //!
 //! Every function is a thin, allocation-free door to one system call, so that
 //! it may be used between `clone` and `exec`. Policy lives elsewhere: nothing
-//! here retries, logs or decides. All of them answer `nix`'s `Errno`.
+//! here logs or decides, and only `path::openat2` retries. All of them answer
+//! `nix`'s `Errno`.
 
 pub mod bpf;
 pub mod cred;

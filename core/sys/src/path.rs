@@ -1,6 +1,6 @@
 //! Path resolution that cannot leave a directory: `openat2(2)` (Linux 5.6).
 
-use crate::{Result, check_fd};
+use crate::{Errno, Result, check_fd};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -17,8 +17,24 @@ struct OpenHow {
     resolve: u64,
 }
 
+/// How often an open that a rename or mount elsewhere disturbed is tried again.
+const TRIES: u32 = 10_000;
+
 /// Opens `path` below `dir` with `O_*` flags and `RESOLVE_*` rules; `O_CLOEXEC` is always added.
+///
+/// With a scoped rule a `..` (or a symlink with one) gives `EAGAIN` when anything on the machine was renamed or
+/// mounted meanwhile, since the kernel cannot tell whether the walk left the root (openat2(2)): that is tried again.
 pub fn openat2(dir: BorrowedFd<'_>, path: &CStr, flags: i32, mode: u32, resolve: u64) -> Result<OwnedFd> {
+    let mut tries = 1;
+    loop {
+        match openat2_once(dir, path, flags, mode, resolve) {
+            Err(Errno::EAGAIN) if tries < TRIES => tries += 1,
+            done => return done,
+        }
+    }
+}
+
+fn openat2_once(dir: BorrowedFd<'_>, path: &CStr, flags: i32, mode: u32, resolve: u64) -> Result<OwnedFd> {
     let how = OpenHow { flags: (flags | libc::O_CLOEXEC) as u64, mode: u64::from(mode), resolve };
     // SAFETY: `path` is NUL-terminated, `how` is a live struct of the size we state.
     check_fd(unsafe {

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::Whiteouts;
 use super::error::{ApplyError, lossy};
 use super::path::{join, split};
+use crate::files::open_scoped;
 
 const REMEMBERED: usize = 128;
 
@@ -66,9 +67,8 @@ impl Dirs {
         if let Some(dir) = self.open.get(path) {
             return Ok(Some(Rc::clone(dir)));
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        match rustix::fs::openat2(&*self.root, path, flags, Mode::empty(), resolve) {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        match open_scoped(&self.root, path, flags, ResolveFlags::IN_ROOT) {
             Ok(dir) => self.remember(path, dir).map(Some),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(ApplyError::io("open the directory", path)(error)),

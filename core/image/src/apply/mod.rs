@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timestamps};
 use rustix::io::Errno;
 
+use crate::files::open_scoped;
 use crate::limits::Limits;
 use crate::tar::{Entry, Input, Kind, TarReader};
 use dirs::{Dirs, Place};
@@ -262,9 +263,8 @@ fn open_root(path: &Path) -> Result<OwnedFd, ApplyError> {
 /// A directory that was replaced by something else later in the stream keeps no times.
 fn set_dir_times(root: &OwnedFd, path: &[u8], times: &Timestamps) -> Result<(), ApplyError> {
     let path = if path.is_empty() { b"." } else { path };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    match open_scoped(root, path, flags, ResolveFlags::IN_ROOT) {
         Ok(dir) => rustix::fs::futimens(&dir, times).map_err(ApplyError::io("set the times of", path)),
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(()),
         Err(error) => Err(ApplyError::io("open the directory", path)(error)),
