@@ -2,6 +2,9 @@
 //!
 //! Addresses come from the engine's IPAM unless the driver says it brings its own. All calls are idempotent; a driver
 //! keeps nothing between processes but the blobs it returns, so a half-done act is found again by looking at the kernel.
+//!
+//! IPv4 and IPv6 are treated alike: a network has at most one way into each family per subnet, an endpoint has addresses
+//! of either family or both, and every list may mix them. What differs by family is said by the address itself.
 
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -19,15 +22,35 @@ pub struct Cidr {
     pub prefix: u8,
 }
 
+impl Cidr {
+    /// True when the address is of the same family and lies inside.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.addr, address) {
+            (IpAddr::V4(net), IpAddr::V4(address)) => {
+                let host = u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
+                (net.to_bits() ^ address.to_bits()) & !host == 0
+            }
+            (IpAddr::V6(net), IpAddr::V6(address)) => {
+                let host = u128::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
+                (net.to_bits() ^ address.to_bits()) & !host == 0
+            }
+            _ => false,
+        }
+    }
+}
+
 /// One address pool of a network.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Subnet {
     /// The network address and prefix.
     pub subnet: Cidr,
-    /// The gateway inside it, when there is one.
+    /// The gateway inside it, when there is one: an address of the host for drivers with the capability
+    /// [`gateway`](NetworkCapabilities::gateway), else of some router.
     pub gateway: Option<IpAddr>,
     /// The part given to containers.
     pub ip_range: Option<Cidr>,
+    /// Addresses with a name that are given to nobody (`--aux-address`).
+    pub aux_addresses: Vec<(String, IpAddr)>,
 }
 
 /// A network as the engine knows it.
@@ -51,6 +74,13 @@ pub struct NetworkSpec {
     pub options: Options,
 }
 
+impl NetworkSpec {
+    /// The gateway of the subnet in which an address lies.
+    pub fn gateway_for(&self, address: IpAddr) -> Option<IpAddr> {
+        self.subnets.iter().find(|s| s.subnet.contains(address)).and_then(|s| s.gateway)
+    }
+}
+
 /// Transport of a published port, an IP protocol number: 6 tcp, 17 udp, 132 sctp.
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -65,15 +95,37 @@ impl Protocol {
     pub const SCTP: Protocol = Protocol(132);
 }
 
-/// One published port.
+/// A published port, or a range of them: `count` ports of the host lead to as many of the container, in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PortMapping {
-    /// The address on the host; unspecified: all.
+    /// The address on the host. Unspecified: all of that family (`0.0.0.0` all IPv4 ones, `::` all IPv6 ones; whoever
+    /// wants both gives two mappings).
     pub host_ip: IpAddr,
-    /// The port on the host.
+    /// The first port on the host.
     pub host_port: u16,
-    /// The port in the container.
+    /// The first port in the container.
     pub container_port: u16,
+    /// How many ports; at least 1, and neither end passes 65535.
+    pub count: u16,
+    /// Transport.
+    pub protocol: Protocol,
+}
+
+impl PortMapping {
+    /// A single port.
+    pub const fn one(host_ip: IpAddr, host_port: u16, container_port: u16, protocol: Protocol) -> Self {
+        PortMapping { host_ip, host_port, container_port, count: 1, protocol }
+    }
+}
+
+/// A port of a neighbour on the same network that this endpoint may use although the network keeps its containers apart
+/// (`--link` on a network with `icc=false`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PeerPort {
+    /// The neighbour's address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
     /// Transport.
     pub protocol: Protocol,
 }
@@ -87,16 +139,23 @@ pub struct EndpointSpec {
     pub container_id: String,
     /// The container's name.
     pub container_name: String,
-    /// Addresses chosen by IPAM.
+    /// Addresses chosen by IPAM: at most one of each family, the prefix being that of the subnet.
     pub addresses: Vec<Cidr>,
+    /// Further addresses the user wants on the interface, of link scope (`--link-local-ip`).
+    pub link_local_addresses: Vec<IpAddr>,
     /// The MAC address chosen by the engine.
     pub mac: Option<[u8; 6]>,
-    /// Index N for the interface name (`eth0`), when the driver names it.
+    /// Index N for the interface name (`eth0`), when the driver names it: the lowest that no other endpoint of the
+    /// container has.
     pub index: u32,
-    /// This endpoint carries the default route.
-    pub default_route: bool,
-    /// Published ports.
+    /// This endpoint carries the container's IPv4 default route.
+    pub default_route4: bool,
+    /// This endpoint carries the container's IPv6 default route.
+    pub default_route6: bool,
+    /// Published ports: all that the endpoint has, also in calls of `publish` and `unpublish`.
     pub ports: Vec<PortMapping>,
+    /// Ports of neighbours this endpoint may use on a network that keeps its containers apart.
+    pub links: Vec<PeerPort>,
     /// Options of [`crate::options::Scope::ENDPOINT`].
     pub options: Options,
 }
@@ -121,8 +180,27 @@ pub struct Attachment {
     pub addresses: Vec<Cidr>,
     /// Routes set.
     pub routes: Vec<Route>,
+    /// The gateways through which this endpoint reaches the outside, whether or not it carries the default route now;
+    /// at most one of each family.
+    pub gateways: Vec<IpAddr>,
+    /// Ports that lead to the endpoint now: those asked for, but for what the network cannot have (none on an internal
+    /// network; none on all IPv6 addresses of the host when the endpoint has no IPv6 address).
+    pub published: Vec<PortMapping>,
+    /// Sentences for the user about what was asked for and is not so.
+    pub warnings: Vec<String>,
     /// Kept by the engine for `detach`, `publish` and `reconcile`.
     pub state: Blob,
+}
+
+/// An endpoint whose container runs, as `reconcile` gets it.
+#[derive(Clone, Debug)]
+pub struct LiveEndpoint<'a> {
+    /// As the engine has it now: addresses, ports and default routes are those it should have.
+    pub endpoint: EndpointSpec,
+    /// What `attach` returned as `state`; empty when the engine died before it could note it.
+    pub attachment: Blob,
+    /// The container's namespace. `None` when it cannot be had just now: then only the host's side is looked at.
+    pub netns: Option<BorrowedFd<'a>>,
 }
 
 /// What a network driver can do.
@@ -142,13 +220,27 @@ pub struct NetworkCapabilities {
     pub rootless: bool,
     /// Users may create networks of this driver; else there is only the predefined one.
     pub create: bool,
+    /// The host is the gateway of a network's subnets: IPAM reserves an address for it when the user chose none. Without
+    /// it, a subnet has a gateway only when the user named one.
+    pub gateway: bool,
 }
 
 /// A network driver. Made once per process with `Default`.
 ///
 /// Life cycle: `validate` at `network create`; `create` before the first attach (and again by later processes: it must
-/// cost next to nothing when all is there); `attach` while the container's init waits at its gate; `detach` when the
-/// container is gone (its namespace, and so its interfaces, may have vanished already); `delete` with the network.
+/// cost next to nothing when all is there); `attach` while the container's init waits at its gate, or later, to connect
+/// a running container; `detach` when the container is gone (its namespace, and so its interfaces, may have vanished
+/// already), or to disconnect a running one; `delete` with the network.
+///
+/// **Default routes.** The engine decides which endpoint carries a container's default route, for each family on its
+/// own, and says so by `default_route4` and `default_route6`. `attach` with such a flag takes the route over from
+/// whoever has it; `attach` without leaves it alone. After `detach` of the endpoint that had it, the engine calls
+/// `route` for the next one. So: connect is `attach`, then `route` for the endpoint that lost the route; disconnect is
+/// `detach`, then `route` for the one that gets it; the inverse of either is the same calls the other way round.
+///
+/// **Crashes.** A process may be killed between any two system calls. The engine then either calls `detach` for an
+/// endpoint that it noted but that never became whole, or `reconcile` with those that live; either leaves nothing of
+/// the half-done act, and nothing that lives is harmed.
 pub trait NetworkDriver: Default + Send + Sync + 'static {
     /// The schema, for networks and endpoints.
     const OPTIONS: &'static [OptionSpec];
@@ -169,7 +261,8 @@ pub trait NetworkDriver: Default + Send + Sync + 'static {
     fn delete(&self, network: &NetworkSpec, state: &[u8], dirs: &Dirs, host: &Host) -> Result<()>;
 
     /// Connects a namespace. Includes `create` when the network is not there, so that a start is one call; includes the
-    /// ports of the endpoint. On error nothing is left behind.
+    /// ports of the endpoint. On error nothing is left behind, and a default route that was taken over is back where it
+    /// was. An endpoint that is attached already is completed.
     fn attach(
         &self,
         network: &NetworkSpec,
@@ -180,7 +273,8 @@ pub trait NetworkDriver: Default + Send + Sync + 'static {
         host: &Host,
     ) -> Result<Attachment>;
 
-    /// Disconnects. `netns` is `None` when the namespace is gone. Nothing there is no error.
+    /// Disconnects. `netns` is `None` when the namespace is gone. Nothing there is no error, and `attachment` may be empty
+    /// (the engine died before it could note it).
     #[allow(clippy::too_many_arguments)]
     fn detach(
         &self,
@@ -193,7 +287,24 @@ pub trait NetworkDriver: Default + Send + Sync + 'static {
         host: &Host,
     ) -> Result<()>;
 
-    /// Publishes more ports of a running endpoint; all or none.
+    /// Makes the default routes of an attached endpoint what its `default_route4` and `default_route6` say: sets them, or
+    /// removes those that lead through this endpoint; those of other endpoints are left. Answers what is set.
+    #[allow(clippy::too_many_arguments)]
+    fn route(
+        &self,
+        _network: &NetworkSpec,
+        _state: &[u8],
+        _endpoint: &EndpointSpec,
+        _attachment: &[u8],
+        _netns: BorrowedFd<'_>,
+        _dirs: &Dirs,
+        _host: &Host,
+    ) -> Result<Vec<Route>> {
+        Ok(Vec::new())
+    }
+
+    /// Publishes more ports of a running endpoint; all or none. Answers those that lead to it now, as
+    /// [`Attachment::published`] does, of the ones given.
     fn publish(
         &self,
         _network: &NetworkSpec,
@@ -202,11 +313,11 @@ pub trait NetworkDriver: Default + Send + Sync + 'static {
         _ports: &[PortMapping],
         _dirs: &Dirs,
         _host: &Host,
-    ) -> Result<()> {
+    ) -> Result<Vec<PortMapping>> {
         Err(Error::unsupported("this network driver publishes no ports"))
     }
 
-    /// Takes ports back.
+    /// Takes ports back. A part of a range that was published may be given.
     fn unpublish(
         &self,
         _network: &NetworkSpec,
@@ -220,13 +331,36 @@ pub trait NetworkDriver: Default + Send + Sync + 'static {
     }
 
     /// Makes the host agree with the endpoints that live: what belongs to others of this network goes, what is missing
-    /// comes back.
+    /// comes back (the network itself, links, addresses, routes, ports, rules that somebody flushed). With no live
+    /// endpoint the network itself stays. Costs no established connection of a living endpoint that was whole.
     fn reconcile(
         &self,
         network: &NetworkSpec,
         state: &[u8],
-        live: &[(EndpointSpec, Blob)],
+        live: &[LiveEndpoint<'_>],
         dirs: &Dirs,
         host: &Host,
     ) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_inside() {
+        let cidr = |addr: &str, prefix| Cidr { addr: addr.parse().expect("an address"), prefix };
+        for (net, address, inside) in [
+            (cidr("10.1.0.0", 16), "10.1.255.255", true),
+            (cidr("10.1.0.0", 16), "10.2.0.0", false),
+            (cidr("0.0.0.0", 0), "192.0.2.1", true),
+            (cidr("10.1.2.3", 32), "10.1.2.3", true),
+            (cidr("10.1.2.3", 32), "10.1.2.2", false),
+            (cidr("fd00:1::", 64), "fd00:1::ffff", true),
+            (cidr("fd00:1::", 64), "fd00:1:0:1::", false),
+            (cidr("::", 0), "10.1.2.3", false),
+        ] {
+            assert_eq!(net.contains(address.parse().expect("an address")), inside, "{address} in {net:?}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Shelf, hello};
 use gantry_host::api::log::{LogContainer, LogRecord, ReadQuery, ReadState, ResumeToken, Stream};
-use gantry_host::api::network::{Cidr, EndpointSpec, NetworkSpec, PortMapping, Protocol, Subnet};
+use gantry_host::api::network::{Cidr, EndpointSpec, LiveEndpoint, NetworkSpec, PortMapping, Protocol, Subnet};
 use gantry_host::api::options::Options;
 use gantry_host::api::storage::Whiteouts;
 use gantry_host::api::types::Dirs;
@@ -122,6 +122,7 @@ fn network(what: &str) -> NetworkSpec {
         subnet: Cidr { addr: ip(net), prefix },
         gateway: Some(ip(gateway)),
         ip_range: None,
+        aux_addresses: Vec::new(),
     };
     let subnets = vec![subnet("10.1.0.0", 16, "10.1.0.1"), subnet("fd00::", 64, "fd00::1")];
     NetworkSpec { id: "n".into(), name: "net".into(), subnets, options: fault(what), ..NetworkSpec::default() }
@@ -148,10 +149,12 @@ fn network_data_crosses_both_ways() {
     assert_eq!(gateways, ["10.1.0.1", "fd00::1"]);
     driver.detach(&network, &[], &endpoint, b"", None, &dirs).unwrap();
     let host_ip = IpAddr::from([0, 0, 0, 0]);
-    let port = PortMapping { host_ip, host_port: 1, container_port: 2, protocol: Protocol::SCTP };
+    let port = PortMapping::one(host_ip, 1, 2, Protocol::SCTP);
     let error = driver.publish(&network, &endpoint, b"", &[port], &dirs).unwrap_err();
     assert_eq!(error.to_string(), "network driver \"misbehaving\": this network driver publishes no ports");
-    driver.reconcile(&network, b"", &[(endpoint.clone(), vec![1]), (endpoint, vec![2])], &dirs).unwrap();
+    assert_eq!(driver.route(&network, b"", &endpoint, b"", file.as_fd(), &dirs).unwrap(), []);
+    let live = |netns| LiveEndpoint { endpoint: endpoint.clone(), attachment: vec![1], netns };
+    driver.reconcile(&network, b"", &[live(Some(file.as_fd())), live(None)], &dirs).unwrap();
     assert!(gantry_host::metrics().iter().any(|m| m.name == "live" && m.value == 2));
 }
 

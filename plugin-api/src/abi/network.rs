@@ -13,7 +13,7 @@ use abi_stable::library::{CheckTypeLayout, LibHeader, RootModule};
 use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::sabi_types::VersionStrings;
-use abi_stable::std_types::{RBox, RSlice, RVec, Tuple2};
+use abi_stable::std_types::{RBox, RSlice, RVec};
 use abi_stable::{StableAbi, sabi_trait};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -22,25 +22,30 @@ number!(Protocol = u8);
 
 mirror! {
     struct CidrAbi for Cidr { addr: IpAddr, prefix: u8 }
-    struct SubnetAbi for Subnet { subnet: Cidr, gateway: Option<IpAddr>, ip_range: Option<Cidr> }
+    struct SubnetAbi for Subnet {
+        subnet: Cidr, gateway: Option<IpAddr>, ip_range: Option<Cidr>, aux_addresses: Vec<(String, IpAddr)>,
+    }
     struct NetworkSpecAbi for NetworkSpec + ext {
         id: String, name: String, subnets: Vec<Subnet>, internal: bool, ipv6: bool, predefined: bool,
         labels: Vec<(String, String)>, options: Options,
     }
     struct PortMappingAbi for PortMapping {
-        host_ip: IpAddr, host_port: u16, container_port: u16, protocol: Protocol,
+        host_ip: IpAddr, host_port: u16, container_port: u16, count: u16, protocol: Protocol,
     }
+    struct PeerPortAbi for PeerPort { address: IpAddr, port: u16, protocol: Protocol }
     struct EndpointSpecAbi for EndpointSpec + ext {
-        id: String, container_id: String, container_name: String, addresses: Vec<Cidr>, mac: Option<[u8; 6]>,
-        index: u32, default_route: bool, ports: Vec<PortMapping>, options: Options,
+        id: String, container_id: String, container_name: String, addresses: Vec<Cidr>,
+        link_local_addresses: Vec<IpAddr>, mac: Option<[u8; 6]>, index: u32, default_route4: bool, default_route6: bool,
+        ports: Vec<PortMapping>, links: Vec<PeerPort>, options: Options,
     }
     struct RouteAbi for Route { destination: Cidr, gateway: Option<IpAddr> }
     struct AttachmentAbi for Attachment + ext {
-        interface: String, mac: Option<[u8; 6]>, addresses: Vec<Cidr>, routes: Vec<Route>, state: Blob,
+        interface: String, mac: Option<[u8; 6]>, addresses: Vec<Cidr>, routes: Vec<Route>, gateways: Vec<IpAddr>,
+        published: Vec<PortMapping>, warnings: Vec<String>, state: Blob,
     }
 }
 
-bits!(NetworkCapabilities, host_namespace, addresses, own_ipam, ports, dns, rootless, create);
+bits!(NetworkCapabilities, host_namespace, addresses, own_ipam, ports, dns, rootless, create, gateway);
 
 impl Mirror for NetworkCapabilities {
     type Abi = u64;
@@ -52,8 +57,18 @@ impl Mirror for NetworkCapabilities {
     }
 }
 
-/// The endpoints that live, with their blobs.
-pub type LiveAbi = RVec<Tuple2<EndpointSpecAbi, RVec<u8>>>;
+/// An endpoint that lives: its blob, and the descriptor of its namespace (negative: none), which the host keeps open
+/// during the call.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct LiveEndpointAbi {
+    pub endpoint: EndpointSpecAbi,
+    pub attachment: RVec<u8>,
+    pub netns: i32,
+}
+
+/// The endpoints that live.
+pub type LiveAbi = RVec<LiveEndpointAbi>;
 /// Published ports.
 pub type PortsAbi = RVec<PortMappingAbi>;
 type Bytes<'a> = RSlice<'a, u8>;
@@ -81,6 +96,15 @@ pub trait NetworkDriverAbi: Send + Sync {
         netns: i32,
         dirs: &DirsAbi,
     ) -> AbiResult<()>;
+    fn route(
+        &self,
+        network: &NetworkSpecAbi,
+        state: RSlice<'_, u8>,
+        endpoint: &EndpointSpecAbi,
+        attachment: RSlice<'_, u8>,
+        netns: i32,
+        dirs: &DirsAbi,
+    ) -> AbiResult<RVec<RouteAbi>>;
     fn publish(
         &self,
         network: &NetworkSpecAbi,
@@ -88,7 +112,7 @@ pub trait NetworkDriverAbi: Send + Sync {
         attachment: RSlice<'_, u8>,
         ports: &PortsAbi,
         dirs: &DirsAbi,
-    ) -> AbiResult<()>;
+    ) -> AbiResult<PortsAbi>;
     fn unpublish(
         &self,
         network: &NetworkSpecAbi,
@@ -118,6 +142,14 @@ struct Guard<D> {
 fn borrowed<'a>(fd: i32) -> Option<BorrowedFd<'a>> {
     // SAFETY: the host owns the descriptor until the call returns, and no reference outlives the call.
     (fd >= 0).then(|| unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+fn living(abi: &LiveEndpointAbi) -> LiveEndpoint<'_> {
+    LiveEndpoint {
+        endpoint: EndpointSpec::from_abi(&abi.endpoint),
+        attachment: abi.attachment.to_vec(),
+        netns: borrowed(abi.netns),
+    }
 }
 
 impl<D: NetworkDriver> NetworkDriverAbi for Guard<D> {
@@ -172,6 +204,24 @@ impl<D: NetworkDriver> NetworkDriverAbi for Guard<D> {
         })
     }
 
+    fn route(
+        &self,
+        network: &NetworkSpecAbi,
+        state: Bytes<'_>,
+        endpoint: &EndpointSpecAbi,
+        attachment: Bytes<'_>,
+        netns: i32,
+        dirs: &DirsAbi,
+    ) -> AbiResult<RVec<RouteAbi>> {
+        let (network, dirs) = (NetworkSpec::from_abi(network), Dirs::from_abi(dirs));
+        let endpoint = EndpointSpec::from_abi(endpoint);
+        guarded("route", || {
+            let no_fd = || crate::Error::new(crate::Class::INTERNAL, "route without a namespace");
+            let netns = borrowed(netns).ok_or_else(no_fd)?;
+            self.driver.route(&network, &state, &endpoint, &attachment, netns, &dirs, &self.host)
+        })
+    }
+
     fn publish(
         &self,
         network: &NetworkSpecAbi,
@@ -179,7 +229,7 @@ impl<D: NetworkDriver> NetworkDriverAbi for Guard<D> {
         attachment: Bytes<'_>,
         ports: &PortsAbi,
         dirs: &DirsAbi,
-    ) -> AbiResult<()> {
+    ) -> AbiResult<PortsAbi> {
         let (network, dirs) = (NetworkSpec::from_abi(network), Dirs::from_abi(dirs));
         let (endpoint, ports) = (EndpointSpec::from_abi(endpoint), Vec::from_abi(ports));
         guarded("publish", || self.driver.publish(&network, &endpoint, &attachment, &ports, &dirs, &self.host))
@@ -200,7 +250,7 @@ impl<D: NetworkDriver> NetworkDriverAbi for Guard<D> {
 
     fn reconcile(&self, network: &NetworkSpecAbi, state: Bytes<'_>, live: &LiveAbi, dirs: &DirsAbi) -> AbiResult<()> {
         let (network, dirs) = (NetworkSpec::from_abi(network), Dirs::from_abi(dirs));
-        let live: Vec<(EndpointSpec, Blob)> = Vec::from_abi(live);
+        let live: Vec<LiveEndpoint<'_>> = live.iter().map(living).collect();
         guarded("reconcile", || self.driver.reconcile(&network, &state, &live, &dirs, &self.host))
     }
 }

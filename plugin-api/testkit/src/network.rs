@@ -83,7 +83,12 @@ fn addressing<D: NetworkDriver + Sync>() -> [(&'static str, Check<D>); 3] {
 
 fn subnet() -> Subnet {
     let net = |last| IpAddr::V4(Ipv4Addr::new(10, 213, 77, last));
-    Subnet { subnet: Cidr { addr: net(0), prefix: 24 }, gateway: Some(net(1)), ip_range: None }
+    Subnet {
+        subnet: Cidr { addr: net(0), prefix: 24 },
+        gateway: Some(net(1)),
+        ip_range: None,
+        aux_addresses: Vec::new(),
+    }
 }
 
 struct Bench<D> {
@@ -122,7 +127,8 @@ impl<D: NetworkDriver + Sync> Bench<D> {
             container_name: format!("testkit-{number}"),
             addresses: self.network.subnets.iter().filter_map(address).collect(),
             mac: Some([0x02, 0x42, 10, 213, 77, number + 1]),
-            default_route: true,
+            default_route4: true,
+            default_route6: true,
             options: complete(D::OPTIONS, Scope::ENDPOINT, &Options::default()),
             ..EndpointSpec::default()
         }
@@ -138,7 +144,11 @@ impl<D: NetworkDriver + Sync> Bench<D> {
         Ok(self.driver.detach(&self.network, state, &endpoint, attachment, netns, &self.dirs, &self.host)?)
     }
 
-    fn reconcile(&self, state: &[u8], live: &[(EndpointSpec, Blob)]) -> Outcome {
+    fn live<'a>(&self, number: u8, attachment: &[u8], netns: &'a OwnedFd) -> LiveEndpoint<'a> {
+        LiveEndpoint { endpoint: self.endpoint(number), attachment: attachment.to_vec(), netns: Some(netns.as_fd()) }
+    }
+
+    fn reconcile(&self, state: &[u8], live: &[LiveEndpoint<'_>]) -> Outcome {
         Ok(self.driver.reconcile(&self.network, state, live, &self.dirs, &self.host)?)
     }
 }
@@ -258,7 +268,7 @@ fn reconcile<D: NetworkDriver + Sync>(bench: &Bench<D>) -> Outcome {
     let first = bench.attach(&state, 1, &one)?;
     let with_one = interfaces()?;
     bench.attach(&state, 2, &two)?;
-    bench.reconcile(&state, &[(bench.endpoint(1), first.state.clone())])?;
+    bench.reconcile(&state, &[bench.live(1, &first.state, &one)])?;
     settle(&with_one)?;
     if !first.interface.is_empty() {
         let names = names_in(&one)?;

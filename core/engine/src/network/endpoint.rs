@@ -64,12 +64,7 @@ pub struct PortRecord {
 
 impl PortRecord {
     fn mapping(&self) -> PortMapping {
-        PortMapping {
-            host_ip: self.host_ip,
-            host_port: self.host_port,
-            container_port: self.container_port,
-            protocol: Protocol(self.protocol),
-        }
+        PortMapping::one(self.host_ip, self.host_port, self.container_port, Protocol(self.protocol))
     }
 }
 
@@ -90,9 +85,11 @@ impl EndpointRecord {
             addresses: address.map(|a| Cidr { addr: a.into(), prefix: self.prefix }).into_iter().collect(),
             mac: parse_mac(&self.mac),
             index: self.index,
-            default_route: self.index == 0,
+            default_route4: self.index == 0,
+            default_route6: self.index == 0,
             ports: self.port_mappings(),
             options: Options::from_pairs(self.options.clone()),
+            ..EndpointSpec::default()
         }
     }
 

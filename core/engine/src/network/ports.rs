@@ -101,7 +101,7 @@ fn claim_port(layout: &Layout, container: &str, want: &Wanted, port: u16) -> Res
         Err(e) => return Err(Error::io(format!("claim port {port}"))(e)),
     }
     let (host_ip, container_port, protocol) = (want.host_ip, want.container_port, want.protocol);
-    Ok(PortMapping { host_ip, host_port: port, container_port, protocol })
+    Ok(PortMapping::one(host_ip, port, container_port, protocol))
 }
 
 fn conflicts(layout: &Layout, container: &str, want: &Wanted, port: u16) -> bool {

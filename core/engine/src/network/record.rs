@@ -63,6 +63,7 @@ impl NetworkRecord {
             subnet: Cidr { addr: c.network().into(), prefix: c.prefix() },
             gateway: self.gateway().map(Into::into),
             ip_range: None,
+            aux_addresses: Vec::new(),
         });
         NetworkSpec {
             id: self.id.clone(),

@@ -7,9 +7,11 @@ use crate::plugins::Found;
 use crate::verdict::Verdicts;
 use crate::worker::{Crew, Limit};
 use gantry_plugin_api::abi::Mirror;
-use gantry_plugin_api::abi::network::{DriverBox, NetworkModule};
+use gantry_plugin_api::abi::network::{DriverBox, LiveAbi, LiveEndpointAbi, NetworkModule};
 use gantry_plugin_api::manifest::Kind;
-use gantry_plugin_api::network::{Attachment, EndpointSpec, NetworkCapabilities, NetworkSpec, PortMapping};
+use gantry_plugin_api::network::{
+    Attachment, EndpointSpec, LiveEndpoint, NetworkCapabilities, NetworkSpec, PortMapping, Route,
+};
 use gantry_plugin_api::types::{Blob, Dirs};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -104,7 +106,26 @@ impl NetworkDriver {
         })
     }
 
-    /// Publishes more ports of a running endpoint; all or none.
+    /// Makes an attached endpoint's default routes what it says.
+    pub fn route(
+        &self,
+        network: &NetworkSpec,
+        state: &[u8],
+        endpoint: &EndpointSpec,
+        attachment: &[u8],
+        netns: BorrowedFd<'_>,
+        dirs: &Dirs,
+    ) -> Result<Vec<Route>> {
+        let netns = self.own(netns, "route")?;
+        let (network, endpoint, dirs) = (network.to_abi(), endpoint.to_abi(), dirs.to_abi());
+        let (state, attachment) = (state.to_vec(), attachment.to_vec());
+        self.handle.call(Limit::Quick, "route", move |d| {
+            let (state, attachment) = (state.as_slice().into(), attachment.as_slice().into());
+            d.route(&network, state, &endpoint, attachment, netns.as_raw_fd(), &dirs)
+        })
+    }
+
+    /// Publishes more ports of a running endpoint, all or none; answers those that lead to it.
     pub fn publish(
         &self,
         network: &NetworkSpec,
@@ -112,7 +133,7 @@ impl NetworkDriver {
         attachment: &[u8],
         ports: &[PortMapping],
         dirs: &Dirs,
-    ) -> Result<()> {
+    ) -> Result<Vec<PortMapping>> {
         let (network, endpoint, dirs) = (network.to_abi(), endpoint.to_abi(), dirs.to_abi());
         let (attachment, ports) = (attachment.to_vec(), ports.to_vec().to_abi());
         self.handle.call(Limit::Quick, "publish", move |d| {
@@ -137,17 +158,16 @@ impl NetworkDriver {
     }
 
     /// Makes the host agree with the endpoints that live.
-    pub fn reconcile(
-        &self,
-        network: &NetworkSpec,
-        state: &[u8],
-        live: &[(EndpointSpec, Blob)],
-        dirs: &Dirs,
-    ) -> Result<()> {
+    pub fn reconcile(&self, network: &NetworkSpec, state: &[u8], live: &[LiveEndpoint<'_>], dirs: &Dirs) -> Result<()> {
         let (network, state, dirs) = (network.to_abi(), state.to_vec(), dirs.to_abi());
-        let live = live.to_vec().to_abi();
-        self.handle
-            .call(Limit::Quick, "reconcile", move |d| d.reconcile(&network, state.as_slice().into(), &live, &dirs))
+        let namespaces = live.iter().map(|l| l.netns.map(|fd| self.own(fd, "reconcile")).transpose());
+        let namespaces = namespaces.collect::<Result<Vec<Option<OwnedFd>>>>()?;
+        let living: LiveAbi = live.iter().zip(&namespaces).map(|(live, netns)| living(live, netns.as_ref())).collect();
+        self.handle.call(Limit::Quick, "reconcile", move |d| {
+            let done = d.reconcile(&network, state.as_slice().into(), &living, &dirs);
+            drop(namespaces);
+            done
+        })
     }
 
     fn own(&self, fd: BorrowedFd<'_>, call: &'static str) -> Result<OwnedFd> {
@@ -155,5 +175,13 @@ impl NetworkDriver {
             let reason = format!("cannot duplicate the namespace's descriptor: {e}");
             Error::Run { kind: Kind::Network, name: self.name().to_owned(), call, reason }
         })
+    }
+}
+
+fn living(live: &LiveEndpoint<'_>, netns: Option<&OwnedFd>) -> LiveEndpointAbi {
+    LiveEndpointAbi {
+        endpoint: live.endpoint.to_abi(),
+        attachment: live.attachment.clone().into(),
+        netns: netns.map_or(-1, AsRawFd::as_raw_fd),
     }
 }

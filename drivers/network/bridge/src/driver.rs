@@ -29,7 +29,14 @@ impl NetworkDriver for Bridge {
     const OPTIONS: &'static [OptionSpec] = OPTIONS;
 
     fn capabilities(&self) -> NetworkCapabilities {
-        NetworkCapabilities { addresses: true, ports: true, dns: true, create: true, ..NetworkCapabilities::default() }
+        NetworkCapabilities {
+            addresses: true,
+            ports: true,
+            dns: true,
+            create: true,
+            gateway: true,
+            ..NetworkCapabilities::default()
+        }
     }
 
     fn validate(&self, network: &NetworkSpec) -> api::Result<()> {
@@ -92,9 +99,9 @@ impl NetworkDriver for Bridge {
         ports: &[PortMapping],
         dirs: &Dirs,
         host: &Host,
-    ) -> api::Result<()> {
+    ) -> api::Result<Vec<PortMapping>> {
         let work = Work::new(network, dirs, host)?;
-        let published = work.publish_more(endpoint, ports);
+        let published = work.publish_more(endpoint, ports).map(|()| ports.to_vec());
         published.map_err(|error| error.during(format!("cannot publish ports of {}", endpoint.container_name)))
     }
 
@@ -117,7 +124,7 @@ impl NetworkDriver for Bridge {
         &self,
         network: &NetworkSpec,
         _: &[u8],
-        live: &[(EndpointSpec, Blob)],
+        live: &[LiveEndpoint<'_>],
         dirs: &Dirs,
         host: &Host,
     ) -> api::Result<()> {
@@ -253,7 +260,7 @@ impl<'a> Work<'a> {
         fault::step("ports")?;
         let plan = self.plan(endpoint, interface, bridge);
         endpoint::connect(&mut socket, &plan, netns, inside)?;
-        Ok(self.attachment(plan))
+        Ok(self.attachment(endpoint, plan))
     }
 
     fn attach_ports<'u>(&'u self, endpoint: &'u EndpointSpec, undo: &mut Undo<'u>) -> Result<()> {
@@ -285,7 +292,7 @@ impl<'a> Work<'a> {
             mac: endpoint.mac.unwrap_or_else(|| hardware_address(endpoint)),
             mtu: self.settings.mtu,
             addresses: endpoint.addresses.clone(),
-            gateways: self.gateways(endpoint),
+            gateways: self.ways_out(endpoint).into_iter().filter(|g| carries(endpoint, g)).collect(),
             port: self.port(endpoint.ports.is_empty()),
         }
     }
@@ -297,9 +304,9 @@ impl<'a> Work<'a> {
         Port { isolated: !self.settings.icc && !filtered, hairpin: !no_ports && filtered }
     }
 
-    /// The way out: none on an internal network, none when another network has it.
-    fn gateways(&self, endpoint: &EndpointSpec) -> Vec<IpAddr> {
-        if self.settings.internal || !endpoint.default_route {
+    /// The gateways that the endpoint can use: none on an internal network.
+    fn ways_out(&self, endpoint: &EndpointSpec) -> Vec<IpAddr> {
+        if self.settings.internal {
             return Vec::new();
         }
         let v4 = self.settings.ipv4.and_then(|p| p.gateway).map(IpAddr::V4);
@@ -308,7 +315,7 @@ impl<'a> Work<'a> {
         v4.into_iter().chain(v6).filter(reachable).collect()
     }
 
-    fn attachment(&self, plan: Plan) -> Attachment {
+    fn attachment(&self, endpoint: &EndpointSpec, plan: Plan) -> Attachment {
         let any = |g: &IpAddr| if g.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0u16; 8]) };
         let route = |g: &IpAddr| Route { destination: Cidr { addr: any(g), prefix: 0 }, gateway: Some(*g) };
         Attachment {
@@ -316,6 +323,9 @@ impl<'a> Work<'a> {
             interface: plan.name,
             mac: Some(plan.mac),
             addresses: plan.addresses,
+            gateways: self.ways_out(endpoint),
+            published: if self.settings.internal { Vec::new() } else { endpoint.ports.clone() },
+            warnings: Vec::new(),
             state: blob(&Link { bridge: self.settings.bridge.clone(), link: plan.host_name }),
         }
     }
@@ -338,19 +348,19 @@ impl<'a> Work<'a> {
         Records::new(&self.dirs.state).ports_of(&endpoint.id).is_some()
     }
 
-    fn reconcile(&self, live: &[(EndpointSpec, Blob)]) -> Result<()> {
+    fn reconcile(&self, live: &[LiveEndpoint<'_>]) -> Result<()> {
         let mut socket = self.open()?;
         if bridge::ready(&socket, &self.settings)?.is_none() {
             self.make_bridge(&socket, &mut Undo::default())?;
         }
         sysctl::forward(&self.settings, self.host)?;
-        let endpoints: Vec<&EndpointSpec> = live.iter().map(|(endpoint, _)| endpoint).collect();
+        let endpoints: Vec<&EndpointSpec> = live.iter().map(|l| &l.endpoint).collect();
         let names: Vec<String> = endpoints.iter().map(|e| endpoint::host_name(&e.id)).collect();
         let swept = bridge::sweep(&self.settings, &names);
         for endpoint in endpoints {
             self.rejoin(&mut socket, endpoint, endpoint.ports.is_empty())?;
         }
-        let published = live.iter().map(|(endpoint, _)| self.published(endpoint)).collect::<Result<Vec<_>>>()?;
+        let published = live.iter().map(|l| self.published(&l.endpoint)).collect::<Result<Vec<_>>>()?;
         swept.and(self.reconcile_firewall(&published))
     }
 
@@ -377,6 +387,11 @@ impl<'a> Work<'a> {
         let entries = ports::entries(&self.settings, endpoint, &endpoint.ports)?;
         Ok(Published { network: self.settings.network.clone(), endpoint: endpoint.id.clone(), entries })
     }
+}
+
+/// True when the endpoint has the default route of the gateway's family.
+fn carries(endpoint: &EndpointSpec, gateway: &IpAddr) -> bool {
+    if gateway.is_ipv4() { endpoint.default_route4 } else { endpoint.default_route6 }
 }
 
 /// 02:42 and the IPv4 address, as Docker did for long: whoever gets the address again has the same hardware address, and

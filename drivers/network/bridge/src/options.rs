@@ -260,6 +260,7 @@ mod tests {
             subnet: Cidr { addr: text.parse().expect("address"), prefix },
             gateway: None,
             ip_range: None,
+            aux_addresses: Vec::new(),
         };
         let with = |subnets| NetworkSpec { subnets, ..network(&[]) };
         assert!(Settings::of(&with(vec![subnet("10.0.0.0", 24), subnet("fd00::", 64)])).is_ok());

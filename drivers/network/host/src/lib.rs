@@ -59,7 +59,7 @@ impl NetworkDriver for HostNetwork {
         Ok(())
     }
 
-    fn reconcile(&self, _: &NetworkSpec, _: &[u8], _: &[(EndpointSpec, Blob)], _: &Dirs, _: &Host) -> Result<()> {
+    fn reconcile(&self, _: &NetworkSpec, _: &[u8], _: &[LiveEndpoint<'_>], _: &Dirs, _: &Host) -> Result<()> {
         Ok(())
     }
 }

@@ -57,6 +57,7 @@ impl NetworkDriver for Driver {
             state: std::fs::read_link(format!("/proc/self/fd/{}", netns.as_raw_fd()))?
                 .into_os_string()
                 .into_encoded_bytes(),
+            ..Attachment::default()
         })
     }
 
@@ -77,7 +78,7 @@ impl NetworkDriver for Driver {
         &self,
         network: &NetworkSpec,
         _: &[u8],
-        live: &[(EndpointSpec, Blob)],
+        live: &[LiveEndpoint<'_>],
         _: &Dirs,
         host: &Host,
     ) -> Result<()> {

@@ -44,7 +44,12 @@ fn ipv6_works_at_once() {
         network.ipv6 = true;
         let address = |text: &str| Cidr { addr: text.parse().expect("address"), prefix: 64 };
         let gateway = Some(address("fd00:5::1").addr);
-        network.subnets.push(Subnet { subnet: address("fd00:5::"), gateway, ip_range: None });
+        network.subnets.push(Subnet {
+            subnet: address("fd00:5::"),
+            gateway,
+            ip_range: None,
+            aux_addresses: Vec::new(),
+        });
         let mut spec = endpoint(5, 2, &[]);
         spec.addresses.push(address("fd00:5::2"));
         let made = world.attach(&network, spec);
@@ -180,7 +185,7 @@ fn reconcile_deletes_what_is_dead_and_mends_what_lives() {
         serve(&alive.netns, 80);
         run("nft", &["flush", "ruleset"]);
         ip(&["link", "delete", "br-050505050505"]);
-        let live = [(alive.endpoint.clone(), alive.attachment.state.clone())];
+        let live = [alive.live()];
         Bridge.reconcile(&network, &[], &live, &world.dirs, &world.host).expect("reconciles");
         assert!(!firewall().contains("8002"), "{}", firewall());
         assert_eq!(seen([127, 0, 0, 1], 8003), "10.5.0.1");

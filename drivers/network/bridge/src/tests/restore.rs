@@ -70,7 +70,7 @@ fn lost_notes_are_written_again() {
         let a = world.attach(&first, endpoint(5, 2, &[port([0; 4], 8080, 80, Protocol::TCP)]));
         let whole = firewall();
         std::fs::remove_dir_all(&world.dirs.state).expect("lost");
-        let live = [(a.endpoint.clone(), a.attachment.state.clone())];
+        let live = [a.live()];
         Bridge.reconcile(&first, &[], &live, &world.dirs, &world.host).expect("reconciles");
         assert_eq!(firewall(), whole);
         run("nft", &["flush", "ruleset"]);

@@ -67,6 +67,14 @@ pub struct Container {
     pub attachment: Attachment,
 }
 
+impl Container {
+    /// As `reconcile` gets it.
+    pub fn live(&self) -> LiveEndpoint<'_> {
+        let (endpoint, attachment) = (self.endpoint.clone(), self.attachment.state.clone());
+        LiveEndpoint { endpoint, attachment, netns: Some(self.netns.as_fd()) }
+    }
+}
+
 /// A network 10.<number>.0.0/16 with the gateway .0.1.
 pub fn network(number: u8) -> NetworkSpec {
     let address = |last| IpAddr::from([10, number, 0, last]);
@@ -77,6 +85,7 @@ pub fn network(number: u8) -> NetworkSpec {
             subnet: Cidr { addr: address(0), prefix: 16 },
             gateway: Some(address(1)),
             ip_range: None,
+            aux_addresses: Vec::new(),
         }],
         ..NetworkSpec::default()
     }
@@ -88,7 +97,7 @@ pub fn with_options(mut network: NetworkSpec, pairs: &[(&str, &str)]) -> Network
 }
 
 pub fn port(host_ip: [u8; 4], host_port: u16, container_port: u16, protocol: Protocol) -> PortMapping {
-    PortMapping { host_ip: IpAddr::from(host_ip), host_port, container_port, protocol }
+    PortMapping::one(IpAddr::from(host_ip), host_port, container_port, protocol)
 }
 
 /// The endpoint of container number `last` on 10.<number>.0.0/16.
@@ -98,7 +107,8 @@ pub fn endpoint(number: u8, last: u8, ports: &[PortMapping]) -> EndpointSpec {
         container_id: format!("{last:02x}").repeat(32),
         container_name: format!("c{last}"),
         addresses: vec![Cidr { addr: IpAddr::from([10, number, 0, last]), prefix: 16 }],
-        default_route: true,
+        default_route4: true,
+        default_route6: true,
         ports: ports.to_vec(),
         ..EndpointSpec::default()
     }
