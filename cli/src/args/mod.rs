@@ -17,6 +17,7 @@ pub mod networks;
 pub mod ps;
 pub mod run;
 pub mod system;
+pub mod update;
 pub mod volumes;
 
 /// A flag of a command whose arguments are gathered in `T`.

@@ -23,6 +23,7 @@ pub mod request;
 pub mod run;
 pub mod start;
 pub mod top;
+pub mod update;
 pub mod version;
 pub mod volumes;
 
@@ -136,6 +137,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &lifecycle::UNPAUSE,
     &lifecycle::WAIT,
     &lifecycle::RENAME,
+    &update::COMMAND,
     &attach::COMMAND,
     &top::COMMAND,
     &port::COMMAND,

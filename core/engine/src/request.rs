@@ -152,6 +152,22 @@ pub struct StopRequest {
     pub timeout: Option<Duration>,
 }
 
+/// What to change of a container that exists; absent parts stay as they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpdateRequest {
+    /// Where its lines go.
+    pub logs: Option<LogUpdate>,
+}
+
+/// New log drivers, or new options of those it has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogUpdate {
+    /// In place of its drivers; empty: those it has.
+    pub drivers: Vec<String>,
+    /// `[driver.]key=value`; with `drivers` all there are, else added to those it has.
+    pub options: Vec<String>,
+}
+
 /// A rootfs archive to turn into an image.
 #[derive(Clone, Debug, Default)]
 pub struct ImportRequest {

@@ -64,6 +64,11 @@ impl Engine {
         Ok(atomic::create_json(&self.config_path(&file.id), file)?)
     }
 
+    /// Replaces it whole.
+    pub(crate) fn replace_container_file(&self, file: &ContainerFile) -> Result<()> {
+        Ok(atomic::write_json(&self.config_path(&file.id), file, atomic::Durability::Rename)?)
+    }
+
     /// Resolves name, id or prefix.
     pub(crate) fn resolve(&self, reference: &str) -> Result<String> {
         Ok(gantry_store::containers::resolve(&self.layout, reference)?)

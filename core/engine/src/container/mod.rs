@@ -19,6 +19,7 @@ mod start;
 mod tag;
 mod top;
 mod truth;
+mod update;
 
 pub use exec::Exec;
 pub use file::ContainerFile;

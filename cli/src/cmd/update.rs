@@ -1,0 +1,22 @@
+//! `update`.
+
+use super::{Command, Context, Outcome, each, failed};
+use crate::args::update::{LogArgs, TABLES, UPDATE, UpdateArgs};
+use crate::out::failure::Failure;
+use gantry_engine::request::{LogUpdate, UpdateRequest};
+
+pub static COMMAND: Command<UpdateArgs> = Command { info: UPDATE, flags: TABLES, run };
+
+fn run(context: &Context, args: UpdateArgs, names: Vec<String>) -> Outcome {
+    let request = UpdateRequest { logs: logs(args.logs) };
+    if request == UpdateRequest::default() {
+        return Err(Failure::error("you must provide one or more flags when using this command"));
+    }
+    let engine = context.engine()?;
+    each(&names, |name| engine.update(name, &request).map(|()| Some(name.to_owned())).map_err(failed))
+}
+
+fn logs(args: LogArgs) -> Option<LogUpdate> {
+    let asked = !args.drivers.is_empty() || !args.opts.is_empty();
+    asked.then_some(LogUpdate { drivers: args.drivers, options: args.opts })
+}
