@@ -33,7 +33,7 @@ const CORE: &[(&str, &[&str])] = &[
 const OTHERS: &[(&str, &[&str])] = &[
     ("gantry-plugin-api", &[]),
     ("gantry-plugin-testkit", &["gantry-plugin-api"]),
-    ("gantry-driver-shared", &[]),
+    ("gantry-driver-shared", &["gantry-plugin-api"]),
     ("gantry-cli", &["gantry-engine", "gantry-api", "gantry-config"]),
     ("gantry-tests", &[]),
 ];

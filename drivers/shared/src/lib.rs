@@ -1,8 +1,9 @@
-//! What two drivers share: netlink messages, nf_tables encoding, namespaces.
+//! What two drivers share: netlink messages, nf_tables encoding, namespaces, layers, log files.
 
 pub mod attributes;
 pub mod layers;
 pub mod link;
+pub mod logfiles;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

@@ -453,11 +453,18 @@ fn torn_end<D: LogDriver>(bench: &Bench<D>) -> Outcome {
 
 fn biggest_file(dir: &Path) -> Fallible<Option<PathBuf>> {
     let mut files = vec![];
+    sizes(dir, &mut files)?;
+    Ok(files.into_iter().max().map(|(_, path)| path))
+}
+
+fn sizes(dir: &Path, files: &mut Vec<(u64, PathBuf)>) -> Outcome {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
-        if entry.file_type()?.is_file() {
+        if entry.file_type()?.is_dir() {
+            sizes(&entry.path(), files)?;
+        } else {
             files.push((entry.metadata()?.len(), entry.path()));
         }
     }
-    Ok(files.into_iter().max().map(|(_, path)| path))
+    Ok(())
 }

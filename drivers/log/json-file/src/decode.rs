@@ -4,58 +4,84 @@
 //! few comparisons, and copies nothing. Whatever it does not recognise is left to [`slow`], a real JSON parser.
 
 use crate::escape;
-use crate::stamp::Clock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gantry_driver_shared::logfiles::format::{self, Found, Piece, Start, Whole};
+use gantry_driver_shared::logfiles::stamp::Clock;
 use gantry_plugin_api::log::Stream;
 use serde_json::{Map, Value};
 use std::ops::Range;
 
-/// The place of a piece in its line, from the key `p`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Piece {
-    /// Same for all pieces of a line.
-    pub id: u64,
-    /// From 1.
-    pub ordinal: u32,
-    /// Ends the line.
-    pub last: bool,
-}
+/// A record of this format.
+pub type Record = format::Record<Body>;
 
-/// What a line says; ranges lie within the line.
+/// Where the bytes of a record are.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Record {
-    /// Length of the line with its newline.
-    pub end: usize,
-    /// Nanoseconds.
-    pub time: u64,
-    /// Where the bytes came from.
-    pub stream: Stream,
-    /// The bytes were followed by a newline.
-    pub newline: bool,
-    /// The attributes as a JSON object, or empty.
-    pub attributes: Range<usize>,
-    /// From the key `p`.
-    pub piece: Option<Piece>,
-    body: Range<usize>,
+pub struct Body {
+    text: Range<usize>,
     escaped: bool,
     base64: Range<usize>,
 }
 
-impl Record {
-    /// The bytes of the record, made in place where they were escaped. `None`: an escape is wrong.
+/// Takes lines apart; remembers the last second.
+pub struct Decoder(Clock);
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Decoder(Clock::new())
+    }
+}
+
+impl format::Decoder for Decoder {
+    type Body = Body;
+
     #[inline]
-    pub fn bytes<'a>(&self, line: &'a mut [u8]) -> Option<&'a [u8]> {
-        if !self.base64.is_empty()
-            && let Ok(raw) = STANDARD.decode(&line[self.base64.clone()])
+    fn next(&mut self, text: &mut [u8]) -> Found<Body> {
+        if let Some(record) = fast(text, &mut self.0) {
+            return Found::Record(record);
+        }
+        foreign_line(text, &mut self.0)
+    }
+
+    #[inline]
+    fn bytes<'a>(record: &Record, line: &'a mut [u8]) -> Option<&'a [u8]> {
+        let Body { text, escaped, base64 } = &record.body;
+        if !base64.is_empty()
+            && let Ok(raw) = STANDARD.decode(&line[base64.clone()])
         {
-            let place = &mut line[self.base64.clone()][..raw.len()];
+            let place = &mut line[base64.clone()][..raw.len()];
             place.copy_from_slice(&raw);
             return Some(place);
         }
-        let body = &mut line[self.body.clone()];
-        let length = if self.escaped { escape::undo(body)? } else { body.len() };
+        let body = &mut line[text.clone()];
+        let length = if *escaped { escape::undo(body)? } else { body.len() };
         Some(&body[..length])
+    }
+
+    fn pairs(attributes: &[u8]) -> Vec<(String, String)> {
+        pairs(attributes)
+    }
+
+    fn start(text: &[u8]) -> Start {
+        memchr::memchr(b'\n', text).map_or(Start::Behind(text.len()), |newline| Start::At(newline + 1))
+    }
+
+    fn whole(text: &[u8]) -> Whole {
+        let bytes = memchr::memrchr(b'\n', text).map_or(0, |newline| newline + 1);
+        Whole { bytes, records: memchr::memchr_iter(b'\n', &text[..bytes]).count() as u64 }
+    }
+
+    fn lacking(text: &[u8]) -> Option<Vec<u8>> {
+        is_record(&mut text.to_vec()).then(|| b"\n".to_vec())
+    }
+}
+
+#[inline(never)]
+fn foreign_line(text: &mut [u8], clock: &mut Clock) -> Found<Body> {
+    let Some(newline) = memchr::memchr(b'\n', text) else { return Found::Torn };
+    match slow(&mut text[..newline], clock) {
+        Some(record) => Found::Record(record),
+        None => Found::Damaged(newline + 1),
     }
 }
 
@@ -66,7 +92,7 @@ const ATTRIBUTES: &[u8] = b",\"attrs\":";
 
 /// Reads the line at the start of `text`, which may go on behind it; `None`: not one of ours, or not all there.
 #[inline]
-pub fn fast(text: &[u8], clock: &mut Clock) -> Option<Record> {
+fn fast(text: &[u8], clock: &mut Clock) -> Option<Record> {
     text.strip_prefix(HEAD)?;
     let (body, quote, escaped) = body(text)?;
     let rest = text[quote + 1..].strip_prefix(STREAM)?;
@@ -82,7 +108,8 @@ pub fn fast(text: &[u8], clock: &mut Clock) -> Option<Record> {
     let (time, used) = clock.utc(rest)?;
     let rest = rest[used..].strip_prefix(b"\"")?;
     let newline = quote > body.end;
-    let mut record = Record { end: 0, time, stream, newline, attributes, piece: None, body, escaped, base64: 0..0 };
+    let body = Body { text: body, escaped, base64: 0..0 };
+    let mut record = Record { end: 0, time, stream, newline, attributes, piece: None, body };
     let rest = if rest.starts_with(b"}\n") { rest } else { extras(&mut record, text, rest)? };
     record.end = text.len() - rest.strip_prefix(b"}\n")?.len();
     Some(record)
@@ -146,7 +173,7 @@ fn string_length(text: &[u8]) -> Option<usize> {
 fn extras<'a>(record: &mut Record, text: &[u8], mut rest: &'a [u8]) -> Option<&'a [u8]> {
     if let Some(value) = rest.strip_prefix(b",\"b64\":") {
         let (start, length) = (text.len() - value.len(), string_length(value)?);
-        record.base64 = start + 1..start + length - 1;
+        record.body.base64 = start + 1..start + length - 1;
         rest = &value[length..];
     }
     if let Some(value) = rest.strip_prefix(b",\"p\":") {
@@ -168,7 +195,7 @@ fn piece(text: &[u8]) -> Option<Piece> {
 /// Reads any JSON object with the keys `log` and `time`. The line is without its newline and is rewritten: the bytes to its
 /// start, the attributes to its end, where they always find room.
 #[inline(never)]
-pub fn slow(line: &mut [u8], clock: &mut Clock) -> Option<Record> {
+fn slow(line: &mut [u8], clock: &mut Clock) -> Option<Record> {
     let Value::Object(keys) = serde_json::from_slice(line).ok()? else { return None };
     let text = |key| keys.get(key).and_then(Value::as_str);
     let log = text("log")?;
@@ -186,9 +213,7 @@ pub fn slow(line: &mut [u8], clock: &mut Clock) -> Option<Record> {
         newline: log.ends_with('\n'),
         attributes: if attributes.is_empty() { 0..0 } else { behind..line.len() },
         piece: text("p").and_then(|text| piece(text.as_bytes())),
-        body: 0..bytes.len(),
-        escaped: false,
-        base64: 0..0,
+        body: Body { text: 0..bytes.len(), escaped: false, base64: 0..0 },
     })
 }
 
@@ -197,12 +222,12 @@ fn object_text(object: &Map<String, Value>) -> Vec<u8> {
 }
 
 /// True when the line, without newline, is a whole record.
-pub fn is_record(line: &mut [u8]) -> bool {
+fn is_record(line: &mut [u8]) -> bool {
     slow(line, &mut Clock::new()).is_some()
 }
 
 /// The pairs of the attributes' object, sorted by key.
-pub fn pairs(object: &[u8]) -> Vec<(String, String)> {
+fn pairs(object: &[u8]) -> Vec<(String, String)> {
     let Ok(Value::Object(object)) = serde_json::from_slice(object) else { return Vec::new() };
     let text = |value: Value| match value {
         Value::String(text) => text,
@@ -216,13 +241,14 @@ pub fn pairs(object: &[u8]) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gantry_driver_shared::logfiles::format::Decoder as _;
 
     /// Bytes, stream, newline, attributes, piece.
     type Seen = (Vec<u8>, &'static str, bool, Vec<(String, String)>, Option<Piece>);
 
     fn seen(record: &Record, line: &mut [u8]) -> Seen {
         let attributes = pairs(&line[record.attributes.clone()]);
-        let bytes = record.bytes(line).unwrap().to_vec();
+        let bytes = Decoder::bytes(record, line).unwrap().to_vec();
         (bytes, record.stream.name(), record.newline, attributes, record.piece)
     }
 
@@ -308,11 +334,11 @@ mod tests {
             let Some(quick) = fast(&behind, &mut Clock::new()) else { continue };
             let text = String::from_utf8_lossy(&line).into_owned();
             let attributes = pairs(&behind[quick.attributes.clone()]);
-            let Some(bytes) = quick.bytes(&mut behind).map(<[u8]>::to_vec) else { continue };
+            let Some(bytes) = Decoder::bytes(&quick, &mut behind).map(<[u8]>::to_vec) else { continue };
             // What only the fast way takes (half a surrogate pair, attributes with a comma too many) does not matter.
             if let Some(thorough) = slow(&mut line, &mut Clock::new()) {
                 assert_eq!(attributes, pairs(&line[thorough.attributes.clone()]), "{text}");
-                assert_eq!(Some(&bytes[..]), thorough.bytes(&mut line), "{text}");
+                assert_eq!(Some(&bytes[..]), Decoder::bytes(&thorough, &mut line), "{text}");
                 assert_eq!((quick.time, quick.stream), (thorough.time, thorough.stream), "{text}");
                 assert_eq!((quick.newline, quick.piece), (thorough.newline, thorough.piece), "{text}");
             }

@@ -1,8 +1,9 @@
 //! The driver as the engine sees it.
 
+use crate::decode::Decoder;
+use crate::encode::Encoder;
 use crate::options::{OPTIONS, Settings};
-use crate::reader::Reader;
-use crate::writer::Writer;
+use gantry_driver_shared::logfiles::{Files, Reader, Writer};
 use gantry_plugin_api::error::Result;
 use gantry_plugin_api::host::Host;
 use gantry_plugin_api::log::{LogCapabilities, LogContainer, LogDriver, LogReader, OpenedSink, ReadQuery, ResumeToken};
@@ -30,7 +31,9 @@ impl LogDriver for JsonFile {
         resume: Option<&ResumeToken>,
         host: Host,
     ) -> Result<OpenedSink> {
-        Ok(Writer::open(container, Settings::parse(options)?, resume, host)?)
+        let settings = Settings::parse(options)?;
+        let encoder = Encoder::new(&container.attributes, settings.partial_metadata);
+        Ok(Writer::open(files(container), settings.limits, encoder, resume, host)?)
     }
 
     fn open_reader(
@@ -40,6 +43,11 @@ impl LogDriver for JsonFile {
         query: &ReadQuery,
         host: Host,
     ) -> Result<Box<dyn LogReader>> {
-        Ok(Box::new(Reader::open(container, &Settings::parse(options)?, *query, host)?))
+        let limits = Settings::parse(options)?.limits;
+        Ok(Box::new(Reader::<Decoder>::open(files(container), &limits, *query, host)?))
     }
+}
+
+fn files(container: &LogContainer) -> Files {
+    Files::new(&container.dir, format!("{}-json.log", container.id), "json-file.mark")
 }

@@ -2,10 +2,12 @@
 //!
 //! All that stays the same between the records of a container (keys, stream, attributes) is put together once.
 
+use crate::decode::Decoder;
 use crate::escape;
-use crate::stamp::Stamper;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gantry_driver_shared::logfiles::format;
+use gantry_driver_shared::logfiles::stamp::Stamper;
 use gantry_plugin_api::log::{LogRecord, PARTIAL, Stream};
 use std::io::Write as _;
 
@@ -30,10 +32,13 @@ impl Encoder {
         ];
         Encoder { middles, stamper: Stamper::new(), partial_metadata }
     }
+}
 
-    /// Appends the record's line.
+impl format::Encoder for Encoder {
+    type Decoder = Decoder;
+
     #[inline]
-    pub fn push(&mut self, out: &mut Vec<u8>, record: &LogRecord<'_>) {
+    fn push(&mut self, out: &mut Vec<u8>, record: &LogRecord<'_>) {
         out.extend_from_slice(b"{\"log\":\"");
         let lossless = escape::push(out, record.bytes());
         out.extend_from_slice(&self.middles[middle_index(record.stream, record.ends_line())]);
@@ -104,6 +109,7 @@ fn push_partial(out: &mut Vec<u8>, record: &LogRecord<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gantry_driver_shared::logfiles::format::Encoder as _;
     use gantry_plugin_api::log::LAST;
 
     const NS: u64 = 1_700_000_000_120_000_000;

@@ -1,5 +1,6 @@
 //! The driver's options: their schema, and what they mean once parsed.
 
+use gantry_driver_shared::logfiles::Limits;
 use gantry_plugin_api::error::{Error, Result};
 use gantry_plugin_api::options::{OptionSpec, Options, parse_size};
 
@@ -23,12 +24,8 @@ pub const OPTIONS: &[OptionSpec] = &[
 /// The options, understood.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// Rotate at this size; `None`: never.
-    pub max_size: Option<u64>,
-    /// Files kept, at least 1, the current one included.
-    pub max_file: u32,
-    /// Compress rotated files.
-    pub compress: bool,
+    /// What is kept.
+    pub limits: Limits,
     /// Write the key `p`.
     pub partial_metadata: bool,
 }
@@ -36,17 +33,16 @@ pub struct Settings {
 impl Settings {
     /// Parses the options and checks them against each other.
     pub fn parse(options: &Options) -> Result<Settings> {
-        let settings = Settings {
+        let limits = Limits {
             max_size: max_size(options.get("max-size").unwrap_or(DEFAULT_MAX_SIZE))?,
             max_file: max_file(options.int("max-file")?)?,
             compress: options.bool("compress")?.unwrap_or(false),
-            partial_metadata: options.bool("partial-metadata")?.unwrap_or(false),
         };
-        if settings.compress && (settings.max_file < 2 || settings.max_size.is_none()) {
+        if limits.compress && (limits.max_file < 2 || limits.max_size.is_none()) {
             let reason = "compress cannot be true when max-file is less than 2 or max-size is not set";
             return Err(Error::invalid(reason));
         }
-        Ok(settings)
+        Ok(Settings { limits, partial_metadata: options.bool("partial-metadata")?.unwrap_or(false) })
     }
 }
 
@@ -82,7 +78,8 @@ mod tests {
 
     #[test]
     fn defaults_are_bounded() {
-        let want = Settings { max_size: Some(20_000_000), max_file: 5, compress: false, partial_metadata: false };
+        let limits = Limits { max_size: Some(20_000_000), max_file: 5, compress: false };
+        let want = Settings { limits, partial_metadata: false };
         assert_eq!(parse(&[]), Ok(want));
         let from_schema: Vec<_> = OPTIONS.iter().map(|spec| (spec.key, spec.default)).collect();
         assert_eq!(parse(&from_schema), Ok(want));
@@ -91,9 +88,9 @@ mod tests {
     #[test]
     fn unlimited_has_two_spellings() {
         for text in ["-1", "unlimited"] {
-            assert_eq!(parse(&[("max-size", text)]).map(|s| s.max_size), Ok(None), "{text}");
+            assert_eq!(parse(&[("max-size", text)]).map(|s| s.limits.max_size), Ok(None), "{text}");
         }
-        assert_eq!(parse(&[("max-size", "10MiB")]).map(|s| s.max_size), Ok(Some(10_000_000)));
+        assert_eq!(parse(&[("max-size", "10MiB")]).map(|s| s.limits.max_size), Ok(Some(10_000_000)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! What is written: bytes, names, modes, limits.
+//! What is written: bytes, names, modes.
 
 use crate::common::*;
+use flate2::read::MultiGzDecoder;
 use gantry_plugin_api::log::*;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -68,66 +69,18 @@ fn pieces_keep_their_numbers_only_when_asked() {
 }
 
 #[test]
-fn batches_with_different_attributes_are_apart() {
-    let mut log = Log::new(&[]);
-    for (tag, numbers) in [("a", 0..3), ("b", 3..5), ("", 5..9)] {
-        log.container.attributes = if tag.is_empty() { vec![] } else { vec![("tag".into(), tag.into())] };
-        write(&mut *log.sink(), &lines(numbers), 10, 1);
-    }
-    let mut seen = Vec::new();
-    let mut emit = |batch: &[LogRecord<'_>], attributes: &[(String, String)]| {
-        seen.push((batch.len(), attributes.first().map(|(_, value)| value.clone()).unwrap_or_default()));
-    };
-    log.reader(ReadQuery::default()).next(100, 0, &mut emit).unwrap();
-    assert_eq!(seen, [(3, "a".to_string()), (2, "b".to_string()), (4, String::new())]);
-}
-
-/// Needs root to mount a small file system.
-#[test]
-fn a_full_disk_is_an_error_and_tears_nothing() {
-    let mut log = Log::new(&[("max-size", "unlimited")]);
-    let Some(_mount) = SmallDisk::mount(log.dir.path()) else { return eprintln!("skipped: cannot mount a tmpfs") };
-    let filler = log.dir.path().join("filler");
-    std::fs::write(&filler, vec![0; 100 * 1024]).unwrap();
-    log.container.attributes = vec![("k".into(), "v".into())];
+fn rotated_files_are_compressed_with_the_last_time() {
+    let log = Log::new(&[("max-size", "2k"), ("max-file", "4"), ("compress", "true")]);
     let mut sink = log.sink();
-    let written = lines(0..3000);
-    let mut full = 0;
-    'disk: for (part, first) in written.chunks(300).zip((1..).step_by(300)) {
-        let records: Vec<_> = part.iter().zip(first..).map(|(line, n)| line.record(n)).collect();
-        while sink.write(&records).is_err() {
-            full += 1;
-            let bytes = std::fs::read(log.path("")).unwrap();
-            assert!(bytes.is_empty() || bytes.ends_with(b"}\n"), "torn record");
-            // Give a little room, less than a batch needs.
-            let left = std::fs::metadata(&filler).unwrap().len().saturating_sub(8 * 1024);
-            std::fs::OpenOptions::new().write(true).open(&filler).unwrap().set_len(left).unwrap();
-            if left == 0 {
-                break 'disk;
-            }
-        }
-    }
-    assert!(full > 0, "the disk never was full");
-    let numbers = numbers(&log.all());
-    assert!(numbers == (0..numbers.len() as u64).collect::<Vec<_>>(), "lost or doubled");
-    assert!(numbers.len() > 1000, "{}", numbers.len());
-}
-
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn mount(dir: &std::path::Path) -> Option<SmallDisk> {
-        let status = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=256k", "none"])
-            .arg(dir)
-            .stderr(std::process::Stdio::null())
-            .status();
-        status.is_ok_and(|status| status.success()).then(|| SmallDisk(dir.to_path_buf()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
-    }
+    write(&mut *sink, &lines(0..200), 50, 1);
+    sink.close().unwrap();
+    assert_eq!(log.suffixes(), ["", ".1.gz", ".2.gz", ".3.gz"]);
+    let gzip = MultiGzDecoder::new(std::fs::File::open(log.path(".1.gz")).unwrap());
+    let extra = String::from_utf8(gzip.header().unwrap().extra().unwrap().to_vec()).unwrap();
+    let text = std::io::read_to_string(gzip).unwrap();
+    let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let extra: serde_json::Value = serde_json::from_str(&extra).unwrap();
+    assert_eq!(extra["lastTime"], last["time"]);
+    let read = numbers(&log.all());
+    assert_eq!(read, (200 - read.len() as u64..200).collect::<Vec<_>>());
 }

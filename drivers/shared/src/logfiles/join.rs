@@ -1,9 +1,9 @@
 //! Which records are pieces of one line.
 //!
-//! The file says only whether a record ended with a newline. The pieces of a line follow each other on their stream and
+//! A format may say only whether a record ended with a newline. The pieces of a line follow each other on their stream and
 //! carry the same time, the first one's; so a piece left over when a container died does not swallow the next line.
 
-use crate::decode::{Piece, Record};
+use super::format::{Piece, Record};
 use gantry_plugin_api::log::{LAST, PARTIAL, Stream};
 
 /// The state of one stream: a line has been begun.
@@ -47,7 +47,7 @@ pub fn index(stream: Stream) -> usize {
 impl Joiner {
     /// Places the next record of the file.
     #[inline]
-    pub fn place(&mut self, record: &Record) -> Part {
+    pub fn place<B>(&mut self, record: &Record<B>) -> Part {
         let open = self.open[index(record.stream)];
         if record.newline && open.is_none() && record.piece.is_none() {
             return Part::default();
@@ -56,7 +56,7 @@ impl Joiner {
     }
 
     #[inline(never)]
-    fn place_piece(&mut self, record: &Record, open: Option<Open>) -> Part {
+    fn place_piece<B>(&mut self, record: &Record<B>, open: Option<Open>) -> Part {
         let open = open.filter(|open| open.time == record.time);
         if record.newline && open.is_none() && record.piece.is_none() {
             self.open[index(record.stream)] = None;
@@ -69,7 +69,7 @@ impl Joiner {
         Part { flags: if piece.last { PARTIAL | LAST } else { PARTIAL }, id, ordinal }
     }
 
-    fn number(&mut self, record: &Record, open: Option<Open>) -> Piece {
+    fn number<B>(&mut self, record: &Record<B>, open: Option<Open>) -> Piece {
         let last = record.newline;
         match open {
             Some(open) => Piece { id: open.id, ordinal: open.ordinal.saturating_add(1), last },
@@ -89,29 +89,26 @@ impl Joiner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::slow;
-    use crate::stamp::Clock;
 
-    fn record(log: &str, stream: &str, second: u32) -> Record {
-        let line = format!(r#"{{"log":"{log}","stream":"{stream}","time":"1970-01-01T00:00:{second:02}Z"}}"#);
-        slow(&mut line.into_bytes(), &mut Clock::new()).unwrap()
+    fn record(log: &str, stream: Stream, second: u64) -> Record<()> {
+        Record { end: 0, time: second, stream, newline: log.ends_with('\n'), attributes: 0..0, piece: None, body: () }
     }
 
     #[test]
     fn pieces_are_numbered_by_stream_and_time() {
         let mut joiner = Joiner::default();
         for (log, stream, second, want) in [
-            ("a\\n", "stdout", 1, (0, 0, 0)),
-            ("b", "stdout", 2, (PARTIAL, 1, 1)),
-            ("e", "stderr", 2, (PARTIAL, 2, 1)),
-            ("b", "stdout", 2, (PARTIAL, 1, 2)),
-            ("e\\n", "stderr", 2, (PARTIAL | LAST, 2, 2)),
-            ("\\n", "stdout", 2, (PARTIAL | LAST, 1, 3)),
-            ("c\\n", "stdout", 2, (0, 0, 0)),
+            ("a\n", Stream::STDOUT, 1, (0, 0, 0)),
+            ("b", Stream::STDOUT, 2, (PARTIAL, 1, 1)),
+            ("e", Stream::STDERR, 2, (PARTIAL, 2, 1)),
+            ("b", Stream::STDOUT, 2, (PARTIAL, 1, 2)),
+            ("e\n", Stream::STDERR, 2, (PARTIAL | LAST, 2, 2)),
+            ("\n", Stream::STDOUT, 2, (PARTIAL | LAST, 1, 3)),
+            ("c\n", Stream::STDOUT, 2, (0, 0, 0)),
             // The container died within this line; the next run's line is a line of its own.
-            ("d", "stdout", 3, (PARTIAL, 3, 1)),
-            ("f\\n", "stdout", 9, (0, 0, 0)),
-            ("g\\n", "stdout", 9, (0, 0, 0)),
+            ("d", Stream::STDOUT, 3, (PARTIAL, 3, 1)),
+            ("f\n", Stream::STDOUT, 9, (0, 0, 0)),
+            ("g\n", Stream::STDOUT, 9, (0, 0, 0)),
         ] {
             let part = joiner.place(&record(log, stream, second));
             assert_eq!((part.flags, part.id, part.ordinal), want, "{log}");

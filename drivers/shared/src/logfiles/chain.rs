@@ -4,10 +4,10 @@
 //! meanwhile by the inode its header names. Files only ever move one index up, the oldest first, so their order holds at
 //! every moment; whatever was opened is checked against a second look, and looked for again when something had moved.
 
-use crate::error::{Context, JsonFileError, Result};
-use crate::files::{Files, if_exists};
-use crate::mark::Mark;
-use crate::source::Source;
+use super::error::{Context, LogFileError, Result};
+use super::files::{Files, if_exists};
+use super::mark::Mark;
+use super::source::Source;
 use std::collections::VecDeque;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -129,14 +129,14 @@ fn locate(files: &Files, source: &Source) -> Result<Option<u32>> {
 /// Whether the file at an index is the one with this inode; `None` when there is no file.
 fn inode_at(files: &Files, index: u32, inode: u64) -> Result<Option<bool>> {
     let path = files.plain(index);
-    if let Some(meta) = if_exists(fs::metadata(&path)).context(JsonFileError::read, &path)? {
+    if let Some(meta) = if_exists(fs::metadata(&path)).context(LogFileError::read, &path)? {
         return Ok(Some(meta.ino() == inode));
     }
     if index == 0 {
         return Ok(None);
     }
     let path = files.compressed(index);
-    let Some(meta) = if_exists(fs::metadata(&path)).context(JsonFileError::read, &path)? else { return Ok(None) };
+    let Some(meta) = if_exists(fs::metadata(&path)).context(LogFileError::read, &path)? else { return Ok(None) };
     if meta.ino() == inode {
         return Ok(Some(true));
     }

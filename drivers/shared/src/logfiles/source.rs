@@ -1,9 +1,9 @@
 //! One file being read: plain or compressed, held by its descriptor, so that it stays readable when it is moved, compressed
 //! or deleted meanwhile.
 
-use crate::compress::Extra;
-use crate::error::{Context, JsonFileError, Result};
-use crate::files::{Files, if_exists};
+use super::compress::Extra;
+use super::error::{Context, LogFileError, Result};
+use super::files::{Files, if_exists};
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -22,7 +22,7 @@ pub struct Source {
     pub inode: u64,
     /// What the gzip header says; `None` for a plain file.
     pub extra: Option<Extra>,
-    /// Counts the files; see [`crate::mark`].
+    /// Counts the files; see [`super::mark`].
     pub generation: u64,
     /// Where reading begins.
     pub from: u64,
@@ -44,8 +44,8 @@ impl Source {
     }
 
     fn open_path(path: PathBuf, compressed: bool) -> Result<Option<Source>> {
-        let Some(file) = if_exists(File::open(&path)).context(JsonFileError::open, &path)? else { return Ok(None) };
-        let inode = file.metadata().context(JsonFileError::read, &path)?.ino();
+        let Some(file) = if_exists(File::open(&path)).context(LogFileError::open, &path)? else { return Ok(None) };
+        let inode = file.metadata().context(LogFileError::read, &path)?.ino();
         let file = Arc::new(file);
         let gzip = compressed.then(|| Cursor::gzip(&file));
         let extra = gzip.as_ref().map(|gzip| {

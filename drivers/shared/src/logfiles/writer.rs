@@ -3,16 +3,15 @@
 //! The file always ends with a whole record. What a failed or short write leaves of a torn one is cut off at once; the
 //! whole records of a batch that failed later stay, are counted, and are left out when the engine offers it again.
 
-use crate::compress::Compressor;
-use crate::encode::Encoder;
-use crate::error::{Context, JsonFileError, Result};
-use crate::files::Files;
-use crate::mark::Mark;
-use crate::options::Settings;
-use crate::resume::{self, Place};
-use crate::rotate;
+use super::compress::Compressor;
+use super::error::{Context, LogFileError, Result};
+use super::files::Files;
+use super::format::{Decoder as _, Encoder, Whole};
+use super::mark::Mark;
+use super::resume::{self, Place};
+use super::rotate::{self, Limits};
 use gantry_plugin_api::host::Host;
-use gantry_plugin_api::log::{LogContainer, LogRecord, LogSink, OpenedSink, ResumeToken};
+use gantry_plugin_api::log::{LogRecord, LogSink, OpenedSink, ResumeToken};
 use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -28,11 +27,11 @@ const IDLE_ROOM: usize = 16 * 1024;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The sink of one container.
-pub struct Writer {
+pub struct Writer<E> {
     files: Files,
     path: PathBuf,
-    settings: Settings,
-    encoder: Encoder,
+    limits: Limits,
+    encoder: E,
     compressor: Compressor,
     mark: Mark,
     file: File,
@@ -43,44 +42,47 @@ pub struct Writer {
     stored: u64,
     /// Encoded, not yet written.
     buffer: Vec<u8>,
+    /// Records in the buffer.
+    encoded: u64,
     /// Cut the file to this size before anything else: cutting a torn record failed before.
     torn: Option<u64>,
     /// Sequence of the first record of a batch that failed, and how many of its records are stored.
     half_done: Option<(u64, usize)>,
 }
 
-impl Writer {
+impl<E: Encoder> Writer<E> {
     /// Opens the sink.
     pub fn open(
-        container: &LogContainer,
-        settings: Settings,
+        files: Files,
+        limits: Limits,
+        encoder: E,
         resume: Option<&ResumeToken>,
         host: Host,
     ) -> Result<OpenedSink> {
-        let files = Files::of(container);
         let path = files.current();
         let mut mark = Mark::load(&files)?;
         let place = resume.and_then(Place::of);
-        let file = open_current(&files, &settings, &mut mark, place)?;
-        let uncompressed = rotate::tidy(&files, &settings)?;
-        resume::mend(&file, &path, resume.is_some())?;
-        let beyond = place.map_or(Ok(0), |place| resume::beyond(&file, &path, &mark, place))?;
-        let meta = file.metadata().context(JsonFileError::read, &path)?;
-        let mut compressor = Compressor::new(host);
+        let file = open_current(&files, &limits, &mut mark, place)?;
+        let uncompressed = rotate::tidy(&files, &limits)?;
+        resume::mend::<E::Decoder>(&file, &path, resume.is_some())?;
+        let beyond = place.map_or(Ok(0), |place| resume::beyond::<E::Decoder>(&file, &path, &mark, place))?;
+        let meta = file.metadata().context(LogFileError::read, &path)?;
+        let mut compressor = Compressor::new::<E::Decoder>(host);
         if uncompressed {
             compressor.start(&files);
         }
         let sink = Writer {
-            encoder: Encoder::new(&container.attributes, settings.partial_metadata),
+            encoder,
             stored: place.map_or(0, |place| place.stored) + beyond,
             inode: meta.ino(),
             size: meta.len(),
             buffer: Vec::new(),
+            encoded: 0,
             torn: None,
             half_done: None,
             files,
             path,
-            settings,
+            limits,
             compressor,
             mark,
             file,
@@ -98,6 +100,7 @@ impl Writer {
                 self.store(done)?;
             }
             self.encoder.push(&mut self.buffer, record);
+            self.encoded += 1;
         }
         self.store(done)
     }
@@ -105,10 +108,10 @@ impl Writer {
     /// Others may have deleted, moved or emptied the file meanwhile; only deleting asks for a new one.
     fn check_file(&mut self) -> Result<()> {
         if let Some(size) = self.torn {
-            self.file.set_len(size).context(JsonFileError::cut, &self.path)?;
+            self.file.set_len(size).context(LogFileError::cut, &self.path)?;
             self.torn = None;
         }
-        let meta = self.file.metadata().context(JsonFileError::read, &self.path)?;
+        let meta = self.file.metadata().context(LogFileError::read, &self.path)?;
         self.size = meta.len();
         let unfinished_rotation = self.mark.rotating;
         if meta.nlink() == 0 || unfinished_rotation { self.next_file() } else { Ok(()) }
@@ -116,12 +119,12 @@ impl Writer {
 
     fn is_full(&self) -> bool {
         let size = self.size + self.buffer.len() as u64;
-        size > 0 && self.settings.max_size.is_some_and(|max| size >= max)
+        size > 0 && self.limits.max_size.is_some_and(|max| size >= max)
     }
 
     fn next_file(&mut self) -> Result<()> {
-        let file = rotate::rotate(&self.files, &self.settings, &mut self.mark, self.stored, &mut self.compressor)?;
-        let meta = file.metadata().context(JsonFileError::read, &self.path)?;
+        let file = rotate::rotate(&self.files, &self.limits, &mut self.mark, self.stored, &mut self.compressor)?;
+        let meta = file.metadata().context(LogFileError::read, &self.path)?;
         self.enter(file, &meta);
         Ok(())
     }
@@ -135,18 +138,22 @@ impl Writer {
     fn store(&mut self, done: &mut usize) -> Result<()> {
         let (written, outcome) = write_all(&self.file, &self.buffer);
         let whole = match &outcome {
-            Ok(()) => written,
-            Err(_) => memchr::memrchr(b'\n', &self.buffer[..written]).map_or(0, |newline| newline + 1),
+            Ok(()) => Whole { bytes: written, records: self.encoded },
+            Err(_) => E::Decoder::whole(&self.buffer[..written]),
         };
-        let records = memchr::memchr_iter(b'\n', &self.buffer[..whole]).count();
-        self.buffer.clear();
-        self.size += whole as u64;
-        self.stored += records as u64;
-        *done += records;
-        if whole < written {
+        self.discard();
+        self.size += whole.bytes as u64;
+        self.stored += whole.records;
+        *done += whole.records as usize;
+        if whole.bytes < written {
             self.cut();
         }
-        outcome.context(JsonFileError::write, &self.path)
+        outcome.context(LogFileError::write, &self.path)
+    }
+
+    fn discard(&mut self) {
+        self.buffer.clear();
+        self.encoded = 0;
     }
 
     fn cut(&mut self) {
@@ -175,9 +182,9 @@ impl Writer {
 }
 
 /// Finishes what a killed predecessor began. A file that others have deleted meanwhile begins a new generation.
-fn open_current(files: &Files, settings: &Settings, mark: &mut Mark, place: Option<Place>) -> Result<File> {
+fn open_current(files: &Files, limits: &Limits, mark: &mut Mark, place: Option<Place>) -> Result<File> {
     if mark.rotating {
-        return rotate::finish(files, settings, mark);
+        return rotate::finish(files, limits, mark);
     }
     let was_rotated = || mark.generation > 0 || files.plain(1).exists() || files.compressed(1).exists();
     let deleted = !files.current().exists() && was_rotated();
@@ -204,12 +211,12 @@ fn write_all(mut file: &File, bytes: &[u8]) -> (usize, io::Result<()>) {
     (written, Ok(()))
 }
 
-impl LogSink for Writer {
+impl<E: Encoder> LogSink for Writer<E> {
     fn write(&mut self, batch: &[LogRecord<'_>]) -> gantry_plugin_api::Result<ResumeToken> {
         let mut done = self.take_half_done(batch);
         let outcome = self.write_batch(batch, &mut done);
         if let Err(error) = outcome {
-            self.buffer.clear();
+            self.discard();
             self.half_done = batch.first().filter(|_| done > 0).map(|first| (first.sequence, done));
             return Err(error.into());
         }
@@ -228,15 +235,15 @@ impl LogSink for Writer {
             self.mark = Mark { generation: self.mark.generation + 1, before: self.stored, rotating: false };
             let file = self.files.open_current()?;
             self.mark.store(&self.files)?;
-            let meta = file.metadata().context(JsonFileError::read, &self.path)?;
+            let meta = file.metadata().context(LogFileError::read, &self.path)?;
             self.enter(file, &meta);
             return Ok(());
         }
         if self.size == 0 {
             return Ok(());
         }
-        if self.settings.max_file == 1 {
-            return Err(JsonFileError::OnlyFile { path: self.path.clone() }.into());
+        if self.limits.max_file == 1 {
+            return Err(LogFileError::OnlyFile { path: self.path.clone() }.into());
         }
         Ok(self.next_file()?)
     }

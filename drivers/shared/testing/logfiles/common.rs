@@ -1,6 +1,7 @@
-//! A container's log in a directory of its own, and short ways to write and read it.
+//! A container's log in a directory of its own, and short ways to write and read it. These tests are every driver's
+//! whose records lie in log files; `subject` is the driver.
 
-use gantry_driver_log_json_file::JsonFile;
+use crate::subject::{self, Driver};
 use gantry_plugin_api::host::{Host, HostCalls, Level};
 use gantry_plugin_api::log::*;
 use gantry_plugin_api::options::Options;
@@ -66,7 +67,7 @@ impl Log {
         let dir = tempfile::tempdir().unwrap();
         let id = "0123456789abcdef".repeat(4);
         let container = LogContainer { id, dir: dir.path().to_path_buf(), ..LogContainer::default() };
-        Log { dir, container, options: Options::from_pairs(options.iter().copied()), warnings: Warnings::default() }
+        Log { dir, container, options: Options::from_pairs(subject::options(options)), warnings: Warnings::default() }
     }
 
     pub fn host(&self) -> Host {
@@ -74,7 +75,7 @@ impl Log {
     }
 
     pub fn open(&self, resume: Option<&ResumeToken>) -> OpenedSink {
-        JsonFile.open(&self.container, &self.options, resume, self.host()).unwrap()
+        Driver::default().open(&self.container, &self.options, resume, self.host()).unwrap()
     }
 
     pub fn sink(&self) -> Box<dyn LogSink> {
@@ -82,19 +83,23 @@ impl Log {
     }
 
     pub fn path(&self, suffix: &str) -> PathBuf {
-        self.dir.path().join(format!("{}-json.log{suffix}", self.container.id))
+        let mut path = subject::path(&self.container).into_os_string();
+        path.push(suffix);
+        path.into()
     }
 
     pub fn suffixes(&self) -> Vec<String> {
-        let name = format!("{}-json.log", self.container.id);
-        let names = std::fs::read_dir(self.dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-        let mut found: Vec<_> = names.filter_map(|n| n.strip_prefix(&name).map(str::to_string)).collect();
+        let path = self.path("");
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let names =
+            std::fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let mut found: Vec<_> = names.filter_map(|n| n.strip_prefix(name).map(str::to_string)).collect();
         found.sort();
         found
     }
 
     pub fn reader(&self, query: ReadQuery) -> Box<dyn LogReader> {
-        JsonFile.open_reader(&self.container, &self.options, &query, self.host()).unwrap()
+        Driver::default().open_reader(&self.container, &self.options, &query, self.host()).unwrap()
     }
 
     pub fn read(&self, query: ReadQuery) -> Vec<Line> {

@@ -1,15 +1,15 @@
-//! What can fail in this driver: a variant per operation with its file; the class follows from the cause.
+//! What can fail with the files: a variant per operation with its file; the class follows from the cause.
 
 use gantry_plugin_api::error::{Class, Error};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// This driver's result.
-pub type Result<T, E = JsonFileError> = std::result::Result<T, E>;
+/// The result of an operation on the files.
+pub type Result<T, E = LogFileError> = std::result::Result<T, E>;
 
 /// A failed operation on a log file.
 #[derive(Debug, thiserror::Error)]
-pub enum JsonFileError {
+pub enum LogFileError {
     /// Opening or creating.
     #[error("cannot open log file {}", path.display())]
     Open { path: PathBuf, source: io::Error },
@@ -39,20 +39,20 @@ pub enum JsonFileError {
 /// Gives an [`io::Error`] its operation and file.
 pub trait Context<T> {
     /// Names the operation and its file.
-    fn context(self, act: fn(PathBuf, io::Error) -> JsonFileError, path: &Path) -> Result<T>;
+    fn context(self, act: fn(PathBuf, io::Error) -> LogFileError, path: &Path) -> Result<T>;
 }
 
 impl<T> Context<T> for io::Result<T> {
-    fn context(self, act: fn(PathBuf, io::Error) -> JsonFileError, path: &Path) -> Result<T> {
+    fn context(self, act: fn(PathBuf, io::Error) -> LogFileError, path: &Path) -> Result<T> {
         self.map_err(|source| act(path.to_path_buf(), source))
     }
 }
 
 macro_rules! acts {
     ($($name:ident $variant:ident),*) => {
-        impl JsonFileError {
+        impl LogFileError {
             $(pub(crate) fn $name(path: PathBuf, source: io::Error) -> Self {
-                JsonFileError::$variant { path, source }
+                LogFileError::$variant { path, source }
             })*
         }
     };
@@ -60,8 +60,8 @@ macro_rules! acts {
 
 acts!(open Open, read Read, write Write, cut Cut, rotate Rotate, compress Compress, mark Mark);
 
-impl From<JsonFileError> for Error {
-    fn from(error: JsonFileError) -> Self {
+impl From<LogFileError> for Error {
+    fn from(error: LogFileError) -> Self {
         let act = error.to_string();
         match std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>()) {
             Some(cause) => Error::io(act, cause),

@@ -3,19 +3,19 @@
 //! It holds every file it has not read by its descriptor, and looks for newer ones whenever it needs more bytes, so that a
 //! rotation takes nothing away from it. It waits by sleeping, ever longer up to 50 ms: inotify instances are few.
 
-use crate::chain::{self, Newer};
-use crate::decode::is_record;
-use crate::error::{Context, JsonFileError, Result};
-use crate::files::Files;
-use crate::options::Settings;
-use crate::resume::whole_size;
-use crate::seek;
-use crate::source::Source;
-use crate::tail::{self, Gate};
-use crate::view::View;
-use crate::window::Window;
+use super::chain::{self, Newer};
+use super::error::{Context, LogFileError, Result};
+use super::files::Files;
+use super::format::Decoder;
+use super::resume::whole_size;
+use super::rotate::Limits;
+use super::seek;
+use super::source::Source;
+use super::tail::{self, Gate};
+use super::view::View;
+use super::window::Window;
 use gantry_plugin_api::host::Host;
-use gantry_plugin_api::log::{Emit, LogContainer, LogReader, ReadQuery, ReadState};
+use gantry_plugin_api::log::{Emit, LogReader, ReadQuery, ReadState};
 use std::collections::VecDeque;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ const MOST_FILES: usize = 256;
 const SLACK: u64 = 1_000_000_000;
 
 /// The reader of one container.
-pub struct Reader {
+pub struct Reader<D> {
     host: Host,
     files: Files,
     follow: bool,
@@ -40,22 +40,21 @@ pub struct Reader {
     /// Files not read yet, the one being read first.
     sources: VecDeque<Source>,
     window: Window,
-    view: View,
+    view: View<D>,
     sleep: Duration,
     looked: Instant,
 }
 
-impl Reader {
+impl<D: Decoder> Reader<D> {
     /// Opens all files and finds where to begin.
-    pub fn open(container: &LogContainer, settings: &Settings, query: ReadQuery, host: Host) -> Result<Reader> {
-        let files = Files::of(container);
+    pub fn open(files: Files, limits: &Limits, query: ReadQuery, host: Host) -> Result<Reader<D>> {
         let sources = chain::open_all(&files)?;
         let mut reader = Reader {
             view: View::new(&query, host.clone()),
             host,
             files,
             follow: query.follow,
-            max_file: settings.max_file as usize,
+            max_file: limits.max_file as usize,
             sources,
             window: Window::at(0),
             sleep: SHORTEST,
@@ -69,7 +68,7 @@ impl Reader {
         let end = self.find_limits(query)?;
         if let Some(lines) = query.tail {
             let times = self.view.times();
-            let gate = tail::plan(&mut self.sources, lines, times, end)?;
+            let gate = tail::plan::<D>(&mut self.sources, lines, times, end)?;
             self.apply(gate);
         }
         if let Some(last) = self.sources.back_mut().filter(|_| self.follow) {
@@ -94,9 +93,9 @@ impl Reader {
             }
             let size = source.size();
             let path = source.path.clone();
-            let size = whole_size(source.file(), size).context(JsonFileError::read, &path)?;
+            let size = whole_size::<D>(source.file(), size).context(LogFileError::read, &path)?;
             end = (source.generation, size);
-            limit(source, size, query).context(JsonFileError::read, &path)?;
+            limit::<D>(source, size, query).context(LogFileError::read, &path)?;
         }
         Ok(end)
     }
@@ -147,14 +146,14 @@ impl Reader {
     /// Reads more of the first source; false at its end.
     fn fill(&mut self) -> Result<bool> {
         let Some(source) = self.sources.front_mut() else { return Ok(false) };
-        match self.window.fill(source) {
+        match self.window.fill::<D>(source) {
             Ok(length) => Ok(length > 0),
             Err(error) if source.is_compressed() => {
                 self.host.warn(&format!("log file {} is damaged: {error}; going on behind it", source.path.display()));
                 self.window.move_to(self.window.offset());
                 Ok(false)
             }
-            Err(error) => Err(JsonFileError::read(source.path.clone(), error)),
+            Err(error) => Err(LogFileError::read(source.path.clone(), error)),
         }
     }
 
@@ -170,15 +169,22 @@ impl Reader {
         (records > 0 || last).then_some(records)
     }
 
-    /// What has no newline at its end: in the current file it may just be being written.
+    /// What is no whole record at the end: in the current file it may just be being written.
     fn deliver_rest(&mut self, current: bool, emit: &mut Emit<'_>) -> usize {
         let Some(source) = self.sources.front() else { return 0 };
-        let mut rest = self.window.unread().to_vec();
-        if rest.is_empty() || (current && !is_record(&mut rest.clone())) {
+        let (offset, mut rest) = (self.window.offset(), self.window.unread().to_vec());
+        let cut_short = !source.is_compressed() && source.limit < source.size();
+        if rest.is_empty() || cut_short {
             return 0;
         }
-        rest.push(b'\n');
-        self.view.deliver(&mut rest, self.window.offset(), &source.path, usize::MAX, emit).records
+        if let Some(lacking) = D::lacking(&rest) {
+            rest.extend_from_slice(&lacking);
+            return self.view.deliver(&mut rest, offset, &source.path, usize::MAX, emit).records;
+        }
+        if !current {
+            self.view.tell_damaged(&source.path, offset);
+        }
+        0
     }
 
     /// At the end of the file that is written to. The start of a record is read again with its rest: until then the writer
@@ -241,15 +247,15 @@ impl Reader {
 }
 
 /// Sets where reading begins and ends.
-fn limit(source: &mut Source, size: u64, query: &ReadQuery) -> std::io::Result<()> {
+fn limit<D: Decoder>(source: &mut Source, size: u64, query: &ReadQuery) -> std::io::Result<()> {
     if query.since_ns > 0 {
-        source.from = seek::begin(source, size, query.since_ns)?;
+        source.from = seek::begin::<D>(source, size, query.since_ns)?;
     }
-    source.limit = if query.until_ns > 0 { seek::end(source, size, query.until_ns)? } else { source.size() };
+    source.limit = if query.until_ns > 0 { seek::end::<D>(source, size, query.until_ns)? } else { source.size() };
     Ok(())
 }
 
-impl LogReader for Reader {
+impl<D: Decoder> LogReader for Reader<D> {
     fn next(&mut self, max: u32, wait_ms: u32, emit: &mut Emit<'_>) -> gantry_plugin_api::Result<ReadState> {
         let deadline = Instant::now() + Duration::from_millis(u64::from(wait_ms));
         loop {

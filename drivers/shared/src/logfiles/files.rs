@@ -2,8 +2,7 @@
 //!
 //! Index 0 is the current file, 1 the one rotated last, and so on; from 1 on a file may be compressed.
 
-use crate::error::{Context, JsonFileError, Result};
-use gantry_plugin_api::log::LogContainer;
+use super::error::{Context, LogFileError, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -14,12 +13,13 @@ use std::path::{Path, PathBuf};
 pub struct Files {
     dir: PathBuf,
     name: String,
+    mark: &'static str,
 }
 
 impl Files {
-    /// The files of this container.
-    pub fn of(container: &LogContainer) -> Self {
-        Files { dir: container.dir.clone(), name: format!("{}-json.log", container.id) }
+    /// The files in a directory: what the current one is called, and where the generation is noted.
+    pub fn new(dir: &Path, name: impl Into<String>, mark: &'static str) -> Self {
+        Files { dir: dir.to_path_buf(), name: name.into(), mark }
     }
 
     /// The file being written.
@@ -44,7 +44,7 @@ impl Files {
 
     /// Where the generation is noted.
     pub fn mark(&self) -> PathBuf {
-        self.dir.join("json-file.mark")
+        self.dir.join(self.mark)
     }
 
     /// Opens the current file for appending, making it when it is not there.
@@ -52,14 +52,17 @@ impl Files {
         let path = self.current();
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(0o640);
-        options.open(&path).context(JsonFileError::open, &path)
+        options.open(&path).context(LogFileError::open, &path)
     }
 
     /// Indices at which there is a file, ascending, without repetition.
     pub fn indices(&self) -> Result<Vec<u32>> {
         let mut found = Vec::new();
-        for entry in fs::read_dir(&self.dir).context(JsonFileError::read, &self.dir)? {
-            let name = entry.context(JsonFileError::read, &self.dir)?.file_name();
+        let Some(entries) = if_exists(fs::read_dir(&self.dir)).context(LogFileError::read, &self.dir)? else {
+            return Ok(found);
+        };
+        for entry in entries {
+            let name = entry.context(LogFileError::read, &self.dir)?.file_name();
             found.extend(name.to_str().and_then(|name| self.index_of(name)));
         }
         found.sort_unstable();

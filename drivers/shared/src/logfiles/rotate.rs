@@ -1,28 +1,38 @@
 //! Moving the files one index up. Every step can be interrupted and the whole repeated: files are only ever moved into a
 //! free place, so what a first try has moved already is not moved again, and order is kept at every moment.
 
-use crate::compress::Compressor;
-use crate::error::{Context, JsonFileError, Result};
-use crate::files::{Files, if_exists, remove};
-use crate::mark::Mark;
-use crate::options::Settings;
+use super::compress::Compressor;
+use super::error::{Context, LogFileError, Result};
+use super::files::{Files, if_exists, remove};
+use super::mark::Mark;
 use std::fs::{self, File};
 use std::io;
 
+/// What is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Rotate at this size; `None`: never.
+    pub max_size: Option<u64>,
+    /// Files kept, at least 1, the current one included.
+    pub max_file: u32,
+    /// Compress rotated files.
+    pub compress: bool,
+}
+
 /// Ends the current file and begins the next. `stored` counts the records of the sink so far.
-pub fn next_generation(files: &Files, settings: &Settings, mark: &mut Mark, stored: u64) -> Result<File> {
+pub fn next_generation(files: &Files, limits: &Limits, mark: &mut Mark, stored: u64) -> Result<File> {
     *mark = Mark { generation: mark.generation + 1, before: stored, rotating: true };
     mark.store(files)?;
-    finish(files, settings, mark)
+    finish(files, limits, mark)
 }
 
 /// Does what a mark that says `rotating` promises.
-pub fn finish(files: &Files, settings: &Settings, mark: &mut Mark) -> Result<File> {
+pub fn finish(files: &Files, limits: &Limits, mark: &mut Mark) -> Result<File> {
     let current = files.current();
     // The new file stays empty until the mark is settled, so one with records is still the old one.
-    let size = if_exists(fs::metadata(&current)).context(JsonFileError::rotate, &current)?.map(|meta| meta.len());
+    let size = if_exists(fs::metadata(&current)).context(LogFileError::rotate, &current)?.map(|meta| meta.len());
     if size.is_some_and(|size| size > 0) {
-        shift(files, settings.max_file).context(JsonFileError::rotate, &current)?;
+        shift(files, limits.max_file).context(LogFileError::rotate, &current)?;
     }
     let file = files.open_current()?;
     mark.rotating = false;
@@ -67,7 +77,7 @@ fn remove_both(files: &Files, index: u32) -> io::Result<()> {
 
 /// Removes what an interrupted predecessor, or one with a larger `max-file`, left; answers whether `.1` waits to be
 /// compressed.
-pub fn tidy(files: &Files, settings: &Settings) -> Result<bool> {
+pub fn tidy(files: &Files, limits: &Limits) -> Result<bool> {
     let indices = files.indices()?;
     if indices.iter().all(|index| *index == 0) {
         return Ok(false);
@@ -75,11 +85,11 @@ pub fn tidy(files: &Files, settings: &Settings) -> Result<bool> {
     let act = || -> io::Result<bool> {
         remove(&files.unfinished())?;
         for index in indices.into_iter().filter(|index| *index > 0) {
-            tidy_index(files, index, settings.max_file)?;
+            tidy_index(files, index, limits.max_file)?;
         }
-        Ok(settings.compress && files.plain(1).try_exists()?)
+        Ok(limits.compress && files.plain(1).try_exists()?)
     };
-    act().context(JsonFileError::rotate, &files.current())
+    act().context(LogFileError::rotate, &files.current())
 }
 
 fn tidy_index(files: &Files, index: u32, max_file: u32) -> io::Result<()> {
@@ -92,14 +102,14 @@ fn tidy_index(files: &Files, index: u32, max_file: u32) -> io::Result<()> {
 /// Rotates and, when asked for, compresses: waits for the compression of the rotation before.
 pub fn rotate(
     files: &Files,
-    settings: &Settings,
+    limits: &Limits,
     mark: &mut Mark,
     stored: u64,
     compressor: &mut Compressor,
 ) -> Result<File> {
     compressor.wait();
-    let file = next_generation(files, settings, mark, stored)?;
-    if settings.compress {
+    let file = next_generation(files, limits, mark, stored)?;
+    if limits.compress {
         compressor.start(files);
     }
     Ok(file)
@@ -108,15 +118,14 @@ pub fn rotate(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gantry_plugin_api::log::LogContainer;
     use std::path::Path;
 
     fn files(dir: &Path) -> Files {
-        Files::of(&LogContainer { id: "c".into(), dir: dir.to_path_buf(), ..LogContainer::default() })
+        Files::new(dir, "c-json.log", "json-file.mark")
     }
 
-    fn settings(max_file: u32) -> Settings {
-        Settings { max_size: Some(1), max_file, compress: false, partial_metadata: false }
+    fn limits(max_file: u32) -> Limits {
+        Limits { max_size: Some(1), max_file, compress: false }
     }
 
     /// Names without the common part, and contents.
@@ -163,7 +172,7 @@ mod tests {
             let files = files(dir.path());
             put(dir.path(), before);
             let mut mark = Mark { generation: 4, before: 9, rotating: true };
-            finish(&files, &settings(*max_file), &mut mark).unwrap();
+            finish(&files, &limits(*max_file), &mut mark).unwrap();
             let want: Vec<_> = after.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
             assert_eq!(listing(dir.path()), want, "max-file={max_file} {before:?}");
             assert_eq!(Mark::load(&files).unwrap(), Mark { generation: 4, before: 9, rotating: false });
@@ -175,7 +184,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let names = [("", "d"), (".1", "c"), (".1.gz", "half"), (".1.gz.tmp", "x"), (".2.gz", "b"), (".7", "a")];
         put(dir.path(), &names);
-        let compress = Settings { compress: true, ..settings(4) };
+        let compress = Limits { compress: true, ..limits(4) };
         assert!(tidy(&files(dir.path()), &compress).unwrap());
         let names: Vec<_> = listing(dir.path()).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["", ".1", ".2.gz"]);

@@ -3,10 +3,11 @@
 //! The gzip header's extra field holds `{"lastTime":"…","inode":…}`: the time of the last record, as Docker stores it, lets
 //! a reader skip the whole file; the number of the plain file's inode lets a follower that was reading it find its place.
 
-use crate::error::{Context, JsonFileError, Result};
-use crate::files::{Files, if_exists, remove};
-use crate::stamp::{Clock, Stamper};
-use crate::tail::last_time;
+use super::error::{Context, LogFileError, Result};
+use super::files::{Files, if_exists, remove};
+use super::format::Decoder;
+use super::stamp::{Clock, Stamper};
+use super::tail::last_time;
 use flate2::{Compression, GzBuilder};
 use gantry_plugin_api::host::Host;
 use serde_json::Value;
@@ -24,8 +25,12 @@ const PIECE: usize = 128 * 1024;
 /// The compression under way, if any.
 pub struct Compressor {
     host: Host,
+    last_time: LastTime,
     running: Option<Running>,
 }
+
+/// How the time of a file's last record is found.
+type LastTime = fn(&File) -> io::Result<Option<u64>>;
 
 struct Running {
     thread: JoinHandle<()>,
@@ -34,20 +39,20 @@ struct Running {
 
 impl Compressor {
     /// Nothing under way.
-    pub fn new(host: Host) -> Self {
-        Compressor { host, running: None }
+    pub fn new<D: Decoder>(host: Host) -> Self {
+        Compressor { host, last_time: last_time::<D>, running: None }
     }
 
     /// Begins to compress `.1`. When no thread can be had the file stays plain, which readers understand.
     pub fn start(&mut self, files: &Files) {
         let (stop, host, files) = (Arc::new(AtomicBool::new(false)), self.host.clone(), files.clone());
-        let seen = Arc::clone(&stop);
+        let (seen, last_time) = (Arc::clone(&stop), self.last_time);
         let work = move || {
-            if let Err(error) = compress(&files, &seen) {
+            if let Err(error) = compress(&files, &seen, last_time) {
                 host.warn(&gantry_plugin_api::Error::from(error).to_string());
             }
         };
-        match thread::Builder::new().name("json-file-gzip".into()).stack_size(256 * 1024).spawn(work) {
+        match thread::Builder::new().name("log-gzip".into()).stack_size(256 * 1024).spawn(work) {
             Ok(thread) => self.running = Some(Running { thread, stop }),
             Err(error) => self.host.warn(&format!("cannot start thread to compress log: {error}")),
         }
@@ -85,21 +90,21 @@ impl Drop for Compressor {
 }
 
 /// `.1` to `.1.gz`, by way of a temporary file.
-fn compress(files: &Files, stop: &AtomicBool) -> Result<()> {
+fn compress(files: &Files, stop: &AtomicBool, last_time: LastTime) -> Result<()> {
     let plain = files.plain(1);
     let act = || -> io::Result<()> {
         let Some(from) = if_exists(File::open(&plain))? else { return Ok(()) };
-        if copy(&from, &files.unfinished(), stop)? {
+        if copy(&from, &files.unfinished(), stop, last_time)? {
             fs::rename(files.unfinished(), files.compressed(1))?;
             return fs::remove_file(&plain);
         }
         remove(&files.unfinished())
     };
-    act().inspect_err(|_| _ = remove(&files.unfinished())).context(JsonFileError::compress, &plain)
+    act().inspect_err(|_| _ = remove(&files.unfinished())).context(LogFileError::compress, &plain)
 }
 
 /// Answers false when stopped.
-fn copy(mut from: &File, to: &std::path::Path, stop: &AtomicBool) -> io::Result<bool> {
+fn copy(mut from: &File, to: &std::path::Path, stop: &AtomicBool, last_time: LastTime) -> io::Result<bool> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(to)?;
     let extra = Extra { last_time: last_time(from)?, inode: Some(from.metadata()?.ino()) };
     let mut encoder = GzBuilder::new().extra(extra.text()).write(file, Compression::default());

@@ -4,8 +4,8 @@
 //! already deleted. It is written before a rotation touches any file and once more when the new file is there, and only
 //! then are records written to that file; so an interrupted rotation is recognised and finished. No mark: generation 0.
 
-use crate::error::{Context, JsonFileError, Result};
-use crate::files::{Files, if_exists};
+use super::error::{Context, LogFileError, Result};
+use super::files::{Files, if_exists};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -30,7 +30,7 @@ impl Mark {
     /// Reads the mark; one that is absent or damaged (a host crash) counts as the first.
     pub fn load(files: &Files) -> Result<Mark> {
         let path = files.mark();
-        let bytes = if_exists(fs::read(&path)).context(JsonFileError::mark, &path)?;
+        let bytes = if_exists(fs::read(&path)).context(LogFileError::mark, &path)?;
         Ok(bytes.and_then(|bytes| Mark::decode(&bytes)).unwrap_or_default())
     }
 
@@ -39,7 +39,7 @@ impl Mark {
         let path = files.mark();
         let mut options = fs::OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).mode(0o640).open(&path);
-        file.and_then(|mut file| file.write_all(&self.encode())).context(JsonFileError::mark, &path)
+        file.and_then(|mut file| file.write_all(&self.encode())).context(LogFileError::mark, &path)
     }
 
     fn encode(&self) -> [u8; SIZE] {

@@ -1,11 +1,9 @@
 //! What of the lines in memory the caller gets to see: times and tail are applied, pieces are numbered, records with the
 //! same attributes are handed over together.
 
-use crate::decode::{self, Record};
-use crate::join::{Joiner, Part, index};
-use crate::stamp::Clock;
-use crate::tail::Gate;
-use crate::window::{Line, line};
+use super::format::{Decoder, Found, Record};
+use super::join::{Joiner, Part, index};
+use super::tail::Gate;
 use gantry_plugin_api::host::Host;
 use gantry_plugin_api::log::{Emit, LogRecord, ReadQuery};
 use std::ops::RangeInclusive;
@@ -26,9 +24,9 @@ pub struct Progress {
 }
 
 /// The state that goes on from file to file.
-pub struct View {
+pub struct View<D> {
     host: Host,
-    clock: Clock,
+    decoder: D,
     joiner: Joiner,
     attributes: Attributes,
     since: u64,
@@ -47,12 +45,12 @@ struct Attributes {
     pairs: Vec<(String, String)>,
 }
 
-impl View {
+impl<D: Decoder> View<D> {
     /// A view that holds nothing back but what the times say.
     pub fn new(query: &ReadQuery, host: Host) -> Self {
         View {
             host,
-            clock: Clock::new(),
+            decoder: D::default(),
             joiner: Joiner::default(),
             attributes: Attributes::default(),
             since: query.since_ns,
@@ -90,15 +88,15 @@ impl View {
         let mut rest = text;
         while progress.records + batch.len() < max {
             let place = offset + progress.consumed as u64;
-            let record = match line(rest, &mut self.clock) {
-                Line::Record(record) => record,
-                Line::Damaged(length) => {
+            let record = match self.decoder.next(rest) {
+                Found::Record(record) => record,
+                Found::Damaged(length) => {
                     self.tell_damaged(path, place);
                     progress.consumed += length;
                     rest = &mut std::mem::take(&mut rest)[length..];
                     continue;
                 }
-                Line::Torn => break,
+                Found::Torn => break,
             };
             progress.consumed += record.end;
             let part = self.joiner.place(&record);
@@ -110,9 +108,9 @@ impl View {
             }
             if this[record.attributes.clone()] != self.attributes.text[..] {
                 progress.records += self.hand_over(&mut batch, emit);
-                self.attributes.set(&this[record.attributes.clone()]);
+                self.attributes.set::<D>(&this[record.attributes.clone()]);
             }
-            match record.bytes(this) {
+            match D::bytes(&record, this) {
                 Some(bytes) => batch.push(self.record(&record, part, bytes)),
                 None => self.tell_damaged(path, place),
             }
@@ -122,12 +120,12 @@ impl View {
     }
 
     #[inline]
-    fn wants(&self, record: &Record, place: u64) -> bool {
+    fn wants(&self, record: &Record<D::Body>, place: u64) -> bool {
         (self.since <= record.time) & (record.time <= self.until) & (place >= self.held_back[index(record.stream)])
     }
 
     #[inline]
-    fn record<'a>(&self, record: &Record, part: Part, bytes: &'a [u8]) -> LogRecord<'a> {
+    fn record<'a>(&self, record: &Record<D::Body>, part: Part, bytes: &'a [u8]) -> LogRecord<'a> {
         LogRecord {
             partial_id: part.id,
             partial_ordinal: part.ordinal,
@@ -145,8 +143,9 @@ impl View {
         count
     }
 
+    /// Tells of a record that is left out.
     #[cold]
-    fn tell_damaged(&mut self, path: &Path, offset: u64) {
+    pub fn tell_damaged(&mut self, path: &Path, offset: u64) {
         self.damaged += 1;
         self.host.count("undecodable_records", 1);
         let place = format!("{} at byte {offset}", path.display());
@@ -159,9 +158,9 @@ impl View {
 }
 
 impl Attributes {
-    fn set(&mut self, text: &[u8]) {
+    fn set<D: Decoder>(&mut self, text: &[u8]) {
         self.text.clear();
         self.text.extend_from_slice(text);
-        self.pairs = if text.is_empty() { Vec::new() } else { decode::pairs(text) };
+        self.pairs = if text.is_empty() { Vec::new() } else { D::pairs(text) };
     }
 }

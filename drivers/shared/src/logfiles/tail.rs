@@ -3,11 +3,11 @@
 //! A line may consist of several records between which the other stream's stand, and may begin in an older file; a record
 //! begins a line when the record before it on its stream does not go on with it.
 
-use crate::error::{Context, JsonFileError, Result};
-use crate::join::{Joiner, index};
-use crate::source::Source;
-use crate::stamp::Clock;
-use crate::window::{Line, Window, line};
+use super::error::{Context, LogFileError, Result};
+use super::format::{Decoder, Found, Record, Start};
+use super::join::{Joiner, index};
+use super::source::Source;
+use super::window::Window;
 use gantry_plugin_api::log::Stream;
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
@@ -17,7 +17,7 @@ use std::os::unix::fs::FileExt as _;
 
 /// Bytes read at a time.
 const BLOCK: u64 = 256 * 1024;
-/// A block without a newline grows to this; what is longer is no line.
+/// A block in which no record starts grows to this; what is longer is no record.
 const LARGEST: u64 = 64 << 20;
 /// How far back the beginning of a line is looked for when its stream was silent since.
 const LOOK_BACK: u64 = 4 << 20;
@@ -46,8 +46,15 @@ struct Seen {
     begins: Option<bool>,
 }
 
+impl Seen {
+    fn of<B>(record: &Record<B>, place: Place) -> Seen {
+        let begins = record.piece.map(|piece| piece.ordinal <= 1);
+        Seen { place, time: record.time, stream: record.stream, open: record.is_open(), begins }
+    }
+}
+
 /// Finds the last `lines` lines with a time in `times`; `end` is the end of the log.
-pub fn plan(
+pub fn plan<D: Decoder>(
     sources: &mut VecDeque<Source>,
     lines: u64,
     times: std::ops::RangeInclusive<u64>,
@@ -65,11 +72,11 @@ pub fn plan(
             if search.is_done() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         if !source.is_compressed() {
-            scan_back(source.file(), source.generation, source.from, source.limit.min(source.size()), &mut visit)
-                .context(JsonFileError::read, &source.path)?;
+            scan_back::<D>(source.file(), source.generation, source.from, source.limit.min(source.size()), &mut visit)
+                .context(LogFileError::read, &source.path)?;
             continue;
         }
-        search.take_compressed(source, &times);
+        search.take_compressed::<D>(source, &times);
     }
     Ok(search.gate(end))
 }
@@ -138,12 +145,12 @@ impl Search {
     }
 
     /// A compressed file can only be read forwards. One that is damaged ends there, as it does for the reader.
-    fn take_compressed(&mut self, source: &mut Source, times: &std::ops::RangeInclusive<u64>) {
+    fn take_compressed<D: Decoder>(&mut self, source: &mut Source, times: &std::ops::RangeInclusive<u64>) {
         let newer = std::mem::take(&mut self.unclear);
         let mut joiner = Joiner::default();
         let mut known = [false; 2];
         // A damaged file is told of when it is read.
-        let _ = scan_forward(source, &mut joiner, |seen, begins| {
+        let _ = scan_forward::<D>(source, &mut joiner, |seen, begins| {
             if !times.contains(&seen.time) {
                 return;
             }
@@ -180,8 +187,8 @@ impl Search {
     }
 }
 
-/// Visits the records of a plain file from `to` back to `from`, both starts of lines.
-fn scan_back(
+/// Visits the records of a plain file from `to` back to `from`, both starts of records.
+fn scan_back<D: Decoder>(
     file: &File,
     generation: u64,
     from: u64,
@@ -189,15 +196,14 @@ fn scan_back(
     visit: &mut dyn FnMut(Seen) -> ControlFlow<()>,
 ) -> io::Result<()> {
     let (mut end, mut size) = (to, BLOCK);
-    let mut clock = Clock::new();
     while end > from {
         let start = end.saturating_sub(size).max(from);
         let mut block = read_block(file, start, end)?;
-        let first = if start == from { Some(0) } else { memchr::memchr(b'\n', &block).map(|newline| newline + 1) };
+        let first = if start == from { Some(0) } else { first_start::<D>(&block) };
         match first.filter(|first| *first < block.len()) {
             Some(first) => {
                 end = start + first as u64;
-                let seen = records(&mut block[first..], (generation, end), &mut clock);
+                let seen = records::<D>(&mut block[first..], (generation, end));
                 if seen.into_iter().rev().try_for_each(&mut *visit).is_break() {
                     return Ok(());
                 }
@@ -210,7 +216,14 @@ fn scan_back(
     Ok(())
 }
 
-fn read_block(file: &File, start: u64, end: u64) -> io::Result<Vec<u8>> {
+fn first_start<D: Decoder>(block: &[u8]) -> Option<usize> {
+    match D::start(block) {
+        Start::At(first) => Some(first),
+        Start::Behind(_) => None,
+    }
+}
+
+pub(super) fn read_block(file: &File, start: u64, end: u64) -> io::Result<Vec<u8>> {
     let mut block = vec![0; (end - start) as usize];
     let mut length = 0;
     while length < block.len() {
@@ -223,20 +236,17 @@ fn read_block(file: &File, start: u64, end: u64) -> io::Result<Vec<u8>> {
     Ok(block)
 }
 
-/// The records in a block that starts with a line.
-fn records(mut text: &mut [u8], place: Place, clock: &mut Clock) -> Vec<Seen> {
-    let (mut found, mut offset) = (Vec::new(), place.1);
+/// The records in a block that starts with one.
+fn records<D: Decoder>(mut text: &mut [u8], place: Place) -> Vec<Seen> {
+    let (mut found, mut offset, mut decoder) = (Vec::new(), place.1, D::default());
     loop {
-        let length = match line(text, clock) {
-            Line::Record(record) => {
-                let begins = record.piece.map(|piece| piece.ordinal <= 1);
-                let open = record.piece.map_or(!record.newline, |piece| !piece.last);
-                let place = (place.0, offset);
-                found.push(Seen { place, time: record.time, stream: record.stream, open, begins });
+        let length = match decoder.next(text) {
+            Found::Record(record) => {
+                found.push(Seen::of(&record, (place.0, offset)));
                 record.end
             }
-            Line::Damaged(length) => length,
-            Line::Torn => return found,
+            Found::Damaged(length) => length,
+            Found::Torn => return found,
         };
         text = &mut text[length..];
         offset += length as u64;
@@ -244,22 +254,22 @@ fn records(mut text: &mut [u8], place: Place, clock: &mut Clock) -> Vec<Seen> {
 }
 
 /// Visits the records of any file from its start, with whether each begins a line.
-fn scan_forward(source: &mut Source, joiner: &mut Joiner, mut visit: impl FnMut(Seen, bool)) -> io::Result<()> {
-    let (mut window, mut clock) = (Window::at(0), Clock::new());
-    while window.fill(source)? > 0 {
+fn scan_forward<D: Decoder>(
+    source: &mut Source,
+    joiner: &mut Joiner,
+    mut visit: impl FnMut(Seen, bool),
+) -> io::Result<()> {
+    let (mut window, mut decoder) = (Window::at(0), D::default());
+    while window.fill::<D>(source)? > 0 {
         loop {
             let place = (source.generation, window.offset());
-            let length = match line(window.unread(), &mut clock) {
-                Line::Record(record) => {
-                    let begins = record.piece.map(|piece| piece.ordinal <= 1);
-                    let part = joiner.place(&record);
-                    let open = record.piece.map_or(!record.newline, |piece| !piece.last);
-                    let seen = Seen { place, time: record.time, stream: record.stream, open, begins };
-                    visit(seen, part.begins_line());
+            let length = match decoder.next(window.unread()) {
+                Found::Record(record) => {
+                    visit(Seen::of(&record, place), joiner.place(&record).begins_line());
                     record.end
                 }
-                Line::Damaged(length) => length,
-                Line::Torn => break,
+                Found::Damaged(length) => length,
+                Found::Torn => break,
             };
             window.consume(length);
         }
@@ -268,12 +278,12 @@ fn scan_forward(source: &mut Source, joiner: &mut Joiner, mut visit: impl FnMut(
 }
 
 /// The time of the last record of a plain file.
-pub fn last_time(file: &File) -> io::Result<Option<u64>> {
+pub fn last_time<D: Decoder>(file: &File) -> io::Result<Option<u64>> {
     let mut last = None;
     let mut visit = |seen: Seen| {
         last = Some(seen.time);
         ControlFlow::Break(())
     };
-    scan_back(file, 0, 0, file.metadata()?.len(), &mut visit)?;
+    scan_back::<D>(file, 0, 0, file.metadata()?.len(), &mut visit)?;
     Ok(last)
 }

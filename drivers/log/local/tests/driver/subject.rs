@@ -1,0 +1,23 @@
+//! What the tests shared with other drivers of log files have to know of this one.
+
+use gantry_plugin_api::log::LogContainer;
+use std::path::PathBuf;
+
+pub use gantry_driver_log_local::Local as Driver;
+
+/// No record of the tests is longer.
+pub const RECORD: u64 = 100;
+
+/// The current file.
+pub fn path(container: &LogContainer) -> PathBuf {
+    container.dir.join("local-logs/container.log")
+}
+
+/// The options as this driver takes them: it compresses unless told otherwise, and always stores what a piece is.
+pub fn options<'a>(options: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut options: Vec<_> = options.iter().copied().filter(|(key, _)| *key != "partial-metadata").collect();
+    if !options.iter().any(|(key, _)| *key == "compress") {
+        options.push(("compress", "false"));
+    }
+    options
+}

@@ -1,0 +1,7 @@
+//! The local log driver as a plugin.
+
+gantry_plugin_api::export_plugin! {
+    name: "local",
+    license: "MIT OR Apache-2.0",
+    log: gantry_driver_log_local::Local,
+}
