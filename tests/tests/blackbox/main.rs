@@ -7,6 +7,7 @@ mod debian;
 mod errors;
 mod images;
 mod lifecycle;
+mod local;
 mod logs;
 mod network;
 mod plugins;

@@ -24,13 +24,8 @@ pub struct Body {
 }
 
 /// Takes lines apart; remembers the last second.
+#[derive(Default)]
 pub struct Decoder(Clock);
-
-impl Default for Decoder {
-    fn default() -> Self {
-        Decoder(Clock::new())
-    }
-}
 
 impl format::Decoder for Decoder {
     type Body = Body;

@@ -17,9 +17,8 @@ const LONGEST: usize = 31 << 20;
 /// Source and time, at least.
 const SHORTEST: usize = MARK.len() + 3;
 
-/// Tags of the message's fields.
+/// Tags of the message's fields behind the source.
 pub mod tag {
-    pub const SOURCE: u8 = 1 << 3 | 2;
     pub const TIME: u8 = 2 << 3;
     pub const LINE: u8 = 3 << 3 | 2;
     pub const PARTIAL: u8 = 4 << 3;

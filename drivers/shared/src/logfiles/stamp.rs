@@ -13,6 +13,12 @@ pub struct Stamper {
     text: [u8; 32],
 }
 
+impl Default for Stamper {
+    fn default() -> Self {
+        Stamper::new()
+    }
+}
+
 impl Stamper {
     /// A stamper that has seen no time yet.
     pub fn new() -> Self {
@@ -69,6 +75,12 @@ impl Stamper {
 pub struct Clock {
     text: [u8; WHOLE],
     second: u64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Clock::new()
+    }
 }
 
 impl Clock {

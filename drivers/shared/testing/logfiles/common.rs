@@ -1,7 +1,7 @@
 //! A container's log in a directory of its own, and short ways to write and read it. These tests are every driver's
 //! whose records lie in log files; `subject` is the driver.
 
-use crate::subject::{self, Driver};
+use crate::subject::{self, driver};
 use gantry_plugin_api::host::{Host, HostCalls, Level};
 use gantry_plugin_api::log::*;
 use gantry_plugin_api::options::Options;
@@ -75,7 +75,7 @@ impl Log {
     }
 
     pub fn open(&self, resume: Option<&ResumeToken>) -> OpenedSink {
-        Driver::default().open(&self.container, &self.options, resume, self.host()).unwrap()
+        driver().open(&self.container, &self.options, resume, self.host()).unwrap()
     }
 
     pub fn sink(&self) -> Box<dyn LogSink> {
@@ -99,7 +99,7 @@ impl Log {
     }
 
     pub fn reader(&self, query: ReadQuery) -> Box<dyn LogReader> {
-        Driver::default().open_reader(&self.container, &self.options, &query, self.host()).unwrap()
+        driver().open_reader(&self.container, &self.options, &query, self.host()).unwrap()
     }
 
     pub fn read(&self, query: ReadQuery) -> Vec<Line> {

@@ -1,9 +1,13 @@
 //! What the tests shared with other drivers of log files have to know of this one.
 
+use gantry_driver_log_json_file::JsonFile;
 use gantry_plugin_api::log::LogContainer;
 use std::path::PathBuf;
 
-pub use gantry_driver_log_json_file::JsonFile as Driver;
+/// The driver.
+pub fn driver() -> JsonFile {
+    JsonFile
+}
 
 /// No record of the tests is longer.
 pub const RECORD: u64 = 140;

@@ -1,9 +1,13 @@
 //! What the tests shared with other drivers of log files have to know of this one.
 
+use gantry_driver_log_local::Local;
 use gantry_plugin_api::log::LogContainer;
 use std::path::PathBuf;
 
-pub use gantry_driver_log_local::Local as Driver;
+/// The driver.
+pub fn driver() -> Local {
+    Local
+}
 
 /// No record of the tests is longer.
 pub const RECORD: u64 = 100;
