@@ -146,7 +146,9 @@ pub(crate) fn unpack_stack<'a>(
     let begun = Begun::new(options.sink);
     let worker = Worker { store, options, begun: &begun, slots: &slots, source };
     let done = worker.run()?;
-    sync_all(done.iter().flatten().map(|done| &*done.path))?;
+    if !options.sink.depends_on_parent() {
+        sync_all(done.iter().flatten().map(|done| &*done.path))?;
+    }
     let mut stack = Stack::new(options, begun);
     for (index, (slot, done)) in slots.iter_mut().zip(done).enumerate() {
         match done {
@@ -246,6 +248,7 @@ impl Worker<'_, '_> {
         let unpacked = pipeline::unpack(source.region.reader(), keep, &target, &self.options.limits);
         let unpacked = unpacked.map_err(|source| refused(slot, source))?;
         let done = done(slot, unpacked, stored, len, target.path)?;
+        // The next layer grows on this one, so it is committed at once; its directory is then no longer where it was.
         if self.options.sink.depends_on_parent() {
             sync_all([&*done.path].into_iter())?;
             self.options.sink.commit(&slot.id).map_err(storage("commit", &slot.id))?;

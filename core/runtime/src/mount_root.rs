@@ -5,11 +5,14 @@ use crate::build::root;
 use crate::error::Error;
 use crate::init::fault::Fault;
 use crate::init::steps::Step;
+use crate::init::steps::root::may_be_old_kernel;
+use crate::plan_text::c_string;
 use crate::request::RootMount;
 use gantry_sys::mount;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Mounts one of the driver's mounts below `directory`; the caller has seen to it that nobody else
@@ -29,8 +32,9 @@ pub fn mount_root(mount: &RootMount, directory: &Path) -> Result<(), Error> {
     let Some(Step::Root(step)) = root::steps(&[whole])?.into_iter().next() else { return Ok(()) };
     let tree = match (step.detached(), &step.classic) {
         (Ok(tree), _) => tree,
-        (Err(fault), Some(classic)) if crate::init::steps::root::is_old_kernel(&fault) => {
-            return classic.mount_at(&target).map_err(|errno| shown("mount(2)", errno));
+        (Err(fault), Some(classic)) if may_be_old_kernel(&fault) => {
+            let place = c_string("root file system", target.as_os_str().as_bytes())?;
+            return classic.mount_at(&place).map_err(|_| failed(&target, &fault));
         }
         (Err(fault), _) => return Err(failed(&target, &fault)),
     };

@@ -13,19 +13,26 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A `docker save` archive of one layer.
-fn saved(layer: &[u8], tag: &str) -> Vec<u8> {
+pub fn saved(layer: &[u8], tag: &str) -> Vec<u8> {
+    saved_stack(&[layer], tag)
+}
+
+/// A `docker save` archive of several layers.
+pub fn saved_stack(layers: &[&[u8]], tag: &str) -> Vec<u8> {
+    let diffs: Vec<_> = layers.iter().map(|layer| format!("sha256:{}", hex(layer))).collect();
     let config = json!({
         "architecture": "amd64", "os": "linux", "created": "2024-01-01T00:00:00Z",
         "config": { "Cmd": ["cat", "/who"], "Env": ["FROM=image"], "WorkingDir": "/tmp" },
-        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(layer))] },
-        "history": [{ "created": "2024-01-01T00:00:00Z", "created_by": "test" }],
+        "rootfs": { "type": "layers", "diff_ids": diffs },
+        "history": layers.iter().map(|_| json!({ "created": "2024-01-01T00:00:00Z", "created_by": "test" })).collect::<Vec<_>>(),
     })
     .to_string();
     let name = format!("{}.json", hex(config.as_bytes()));
-    let manifest = json!([{ "Config": name, "RepoTags": [tag], "Layers": ["one/layer.tar"] }]).to_string();
+    let paths: Vec<_> = (0..layers.len()).map(|number| format!("{number}/layer.tar")).collect();
+    let manifest = json!([{ "Config": name, "RepoTags": [tag], "Layers": paths }]).to_string();
     let mut archive = Layer::default();
     archive.file(&name, 0o644, config.as_bytes());
-    archive.file("one/layer.tar", 0o644, layer);
+    paths.iter().zip(layers).for_each(|(path, layer)| archive.file(path, 0o644, layer));
     archive.file("manifest.json", 0o644, manifest.as_bytes());
     archive.finish()
 }
@@ -123,6 +130,24 @@ fn docker_s_archives_are_loaded_plain_and_compressed() {
     assert!(run.ok().contains("saved:1"));
     let inspected: Value = serde_json::from_str(&world.line("image inspect saved:1").ok()).expect("json");
     assert_eq!(json!(["cat", "/who"]), inspected[0]["Config"]["Cmd"]);
+}
+
+#[test]
+fn layers_lie_upon_each_other_with_either_driver() {
+    need!();
+    let mut above = Layer::default();
+    above.file("who", 0o644, b"second\n");
+    above.file("etc/.wh.group", 0o644, b"");
+    let layers: [&[u8]; 2] = [&greeting(), &above.finish()];
+    let world = World::empty();
+    let file = world.file("stack.tar", saved_stack(&layers, "stack:1"));
+    for driver in ["overlay2", "vfs"] {
+        world.gantry(["--storage-driver", driver, "load", "-i", &file]).ok();
+        let words = ["--storage-driver", driver, "run", "--rm", "--network", "none", "stack:1"];
+        let run = world.gantry(words.into_iter().chain(["sh", "-c", "cat /who; ls /etc"]));
+        assert_eq!("second\npasswd", run.ok(), "{driver}");
+    }
+    world.assert_no_leaks();
 }
 
 #[test]

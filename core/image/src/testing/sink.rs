@@ -8,7 +8,7 @@ use crate::apply::{LayerTarget, Whiteouts};
 use crate::error::BoxError;
 use crate::layers::LayerSink;
 
-/// Layers as `<dir>/<id>`; committed ones have `<dir>/<id>.done` beside them.
+/// Layers grow as `<dir>/<id>.new` and become `<dir>/<id>`; a real driver's directory, too, is gone once it is committed.
 #[derive(Debug)]
 pub struct DirSink {
     pub dir: PathBuf,
@@ -27,22 +27,24 @@ impl DirSink {
         self.dir.join(layer)
     }
 
-    fn done(&self, layer: &str) -> PathBuf {
-        self.dir.join(format!("{layer}.done"))
+    fn growing(&self, layer: &str) -> PathBuf {
+        self.dir.join(format!("{layer}.new"))
     }
 
     /// The ids of all layers, whole or not.
     pub fn layers(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        entries.filter(|name| !name.ends_with(".done")).collect()
+        entries.map(|name| name.trim_end_matches(".new").to_owned()).collect()
     }
 
     pub fn remove(&self, layer: &str) -> Result<(), BoxError> {
-        let _ = fs::remove_file(self.done(layer));
-        match fs::remove_dir_all(self.path(layer)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            removed => Ok(removed?),
+        for path in [self.growing(layer), self.path(layer)] {
+            match fs::remove_dir_all(path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
         }
+        Ok(())
     }
 }
 
@@ -52,7 +54,7 @@ impl LayerSink for DirSink {
     }
 
     fn begin(&self, layer: &str, parent: Option<&str>) -> Result<LayerTarget, BoxError> {
-        let path = self.path(layer);
+        let path = self.growing(layer);
         match parent.filter(|_| self.depends_on_parent()) {
             None => fs::create_dir(&path)?,
             Some(parent) => {
@@ -65,7 +67,10 @@ impl LayerSink for DirSink {
     }
 
     fn commit(&self, layer: &str) -> Result<(), BoxError> {
-        Ok(fs::write(self.done(layer), b"")?)
+        match self.exists(layer) {
+            true => Ok(()),
+            false => Ok(fs::rename(self.growing(layer), self.path(layer))?),
+        }
     }
 
     fn abort(&self, layer: &str) {
@@ -75,6 +80,6 @@ impl LayerSink for DirSink {
     }
 
     fn exists(&self, layer: &str) -> bool {
-        self.done(layer).exists() && self.path(layer).is_dir()
+        self.path(layer).is_dir()
     }
 }

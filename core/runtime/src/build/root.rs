@@ -96,28 +96,49 @@ fn below(mount: &RootMount) -> Result<Mount, Error> {
     })
 }
 
-/// The overlay in the words of `mount(2)`, if it fits a page.
+/// The overlay in the words of `mount(2)`, if it fits a page: else with the layers' names relative to their directory.
 fn classic(mount: &RootMount) -> Result<Option<Classic>, Error> {
     if is_bind(mount) || mount.fstype != "overlay" {
         return Ok(None);
     }
-    let mut lowers = Vec::new();
-    let mut words = Vec::new();
-    for (key, value) in &mount.options {
-        match (key.as_str(), value) {
-            ("lowerdir+", Some(value)) => lowers.push(escape(value, true)),
-            (key, Some(value)) => words.push(format!("{key}={}", escape(value, false))),
-            (key, None) => words.push(key.to_owned()),
-        }
+    let of_layer = |(key, value): &(String, Option<String>)| (key == "lowerdir+").then(|| value.clone()).flatten();
+    let lowers: Vec<String> = mount.options.iter().filter_map(of_layer).collect();
+    let mut directory = None;
+    let mut data = classic_data(mount, &lowers);
+    if data.len() > CLASSIC_DATA
+        && let Some((common, names)) = common_directory(&lowers)
+    {
+        data = classic_data(mount, &names);
+        directory = Some(text(common)?);
     }
-    if !lowers.is_empty() {
-        words.insert(0, format!("lowerdir={}", lowers.join(":")));
-    }
-    let data = words.join(",");
     if data.len() > CLASSIC_DATA {
         return Ok(None);
     }
-    Ok(Some(Classic { fstype: text(&mount.fstype)?, flags: mount.flags, data: text(&data)? }))
+    Ok(Some(Classic { fstype: text(&mount.fstype)?, flags: mount.flags, data: text(&data)?, directory }))
+}
+
+fn classic_data(mount: &RootMount, lowers: &[String]) -> String {
+    let lowers: Vec<_> = lowers.iter().map(|layer| escape(layer, true)).collect();
+    let mut words = Vec::new();
+    if !lowers.is_empty() {
+        words.push(format!("lowerdir={}", lowers.join(":")));
+    }
+    let others = mount.options.iter().filter(|(key, _)| key != "lowerdir+");
+    words.extend(others.map(|(key, value)| match value {
+        Some(value) => format!("{key}={}", escape(value, false)),
+        None => key.clone(),
+    }));
+    words.join(",")
+}
+
+/// The directory that most layers lie in, and the layers as seen from there.
+fn common_directory(lowers: &[String]) -> Option<(&str, Vec<String>)> {
+    let (directory, _) = lowers.last()?.rsplit_once('/')?;
+    let shorten = |layer: &String| match layer.rsplit_once('/') {
+        Some((parent, name)) if parent == directory => name.to_owned(),
+        _ => layer.clone(),
+    };
+    Some((directory, lowers.iter().map(shorten).collect()))
 }
 
 /// Commas separate options, colons separate layers; overlay takes a backslash before either.
@@ -159,6 +180,15 @@ mod tests {
         assert_eq!(data.to_str().unwrap(), r"lowerdir=/a\:1:/b\,2,upperdir=/u");
         let long = "x".repeat(5000);
         assert_eq!(classic(&overlay(&[("lowerdir+", &long)])).unwrap(), None);
+    }
+
+    #[test]
+    fn the_classic_form_of_many_layers_is_relative() {
+        let layers: Vec<String> = (10..90).map(|n| format!("/a/rather/long/way/to/the/directory/of/all/layers/{n}")).collect();
+        let options: Vec<_> = layers.iter().map(|layer| ("lowerdir+", layer.as_str())).collect();
+        let made = classic(&overlay(&options)).unwrap().unwrap();
+        assert_eq!(made.directory.unwrap().to_str().unwrap(), "/a/rather/long/way/to/the/directory/of/all/layers");
+        assert!(made.data.to_str().unwrap().starts_with("lowerdir=10:11:12:"));
     }
 
     #[test]

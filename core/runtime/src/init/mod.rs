@@ -45,7 +45,7 @@ pub(crate) struct Context<'a> {
     pub candidate: usize,
     /// `HOME=...` from the passwd file.
     pub home: Home,
-    /// A detached empty read-only tmpfs that masked directories share.
+    /// The empty read-only tmpfs that masked directories share, once one is attached.
     pub mask: Option<OwnedFd>,
     step: u16,
 }

@@ -38,14 +38,16 @@ impl Perform for Mask {
     }
 }
 
-/// A copy of one empty read-only tmpfs; a superblock for each path would cost four times as much.
+/// One empty read-only tmpfs, and copies of it; a superblock for each path would cost four times as much. The first is
+/// attached itself: before Linux 6.15 only a mount that is attached can be copied.
 fn empty_directory(context: &mut Context<'_>) -> Result<OwnedFd, Fault> {
-    if context.mask.is_none() {
-        let attributes = mount::MOUNT_ATTR_RDONLY | mount::MOUNT_ATTR_NOSUID | mount::MOUNT_ATTR_NODEV;
-        context.mask = Some(make_file_system(c"tmpfs", &[], attributes)?);
+    if let Some(empty) = &context.mask {
+        return mount::clone_tree(empty.as_fd(), false).during(Act::CloneMount);
     }
-    let empty = context.mask.as_ref().ok_or(Errno::ENOENT).during(Act::CloneMount)?;
-    mount::clone_tree(empty.as_fd(), false).during(Act::CloneMount)
+    let attributes = mount::MOUNT_ATTR_RDONLY | mount::MOUNT_ATTR_NOSUID | mount::MOUNT_ATTR_NODEV;
+    let first = make_file_system(c"tmpfs", &[], attributes)?;
+    context.mask = Some(gantry_sys::process::duplicate_from(first.as_fd(), 3).during(Act::CloneMount)?);
+    Ok(first)
 }
 
 /// The container's own /dev/null, provided that it is one.

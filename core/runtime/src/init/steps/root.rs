@@ -10,10 +10,10 @@ use gantry_sys::mount::{self, MOVE_MOUNT_F_EMPTY_PATH, MountAttr};
 use nix::fcntl::{OFlag, openat};
 use nix::mount::MsFlags;
 use nix::sys::stat::Mode;
+use nix::unistd::{chdir, fchdir};
 use serde::{Deserialize, Serialize};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
 /// Makes the root and puts it over the old one at "/".
 ///
@@ -34,6 +34,8 @@ pub(crate) struct Classic {
     pub fstype: CString,
     pub flags: u64,
     pub data: CString,
+    /// Where relative paths of `data` begin; `None` when all are absolute.
+    pub directory: Option<CString>,
 }
 
 impl Perform for Root {
@@ -41,7 +43,7 @@ impl Perform for Root {
 
     fn perform(&self, context: &mut Context<'_>) -> Result<(), Fault> {
         let root = match (self.detached(), &self.classic) {
-            (Err(fault), Some(classic)) if is_old_kernel(&fault) => classic.mount()?,
+            (Err(fault), Some(classic)) if may_be_old_kernel(&fault) => classic.mount().map_err(|_| fault)?,
             (made, _) => attach_over_root(made?)?,
         };
         context.root = Some(root);
@@ -53,9 +55,13 @@ impl Perform for Root {
     }
 }
 
-/// Before Linux 6.5 overlay refuses `lowerdir+`, before 5.2 there is no `fsopen`.
-pub(crate) fn is_old_kernel(fault: &Fault) -> bool {
-    matches!((fault.act, fault.errno), (Act::SetLowerDir, Errno::EINVAL) | (Act::OpenFileSystem, Errno::ENOSYS))
+/// Linux 6.5 and 6.6 refuse `lowerdir+` as it is set; before, overlay takes any words and refuses them all at the end, so
+/// that the cause may be another one; before 5.2 there is no `fsopen`.
+pub(crate) fn may_be_old_kernel(fault: &Fault) -> bool {
+    matches!(
+        (fault.act, fault.errno),
+        (Act::SetLowerDir | Act::CreateSuperblock, Errno::EINVAL) | (Act::OpenFileSystem, Errno::ENOSYS)
+    )
 }
 
 impl Root {
@@ -80,8 +86,17 @@ fn attach_over_root(tree: OwnedFd) -> Result<OwnedFd, Fault> {
 }
 
 impl Classic {
-    /// The same on a directory.
-    pub(crate) fn mount_at(&self, target: &Path) -> Result<(), Errno> {
+    /// The same on a directory, named absolutely.
+    pub(crate) fn mount_at(&self, target: &CStr) -> Result<(), Errno> {
+        let Some(directory) = &self.directory else { return self.mount_from_here(target) };
+        let back = openat(here(), c".", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+        chdir(directory.as_c_str())?;
+        let mounted = self.mount_from_here(target);
+        fchdir(back)?;
+        mounted
+    }
+
+    fn mount_from_here(&self, target: &CStr) -> Result<(), Errno> {
         let flags = MsFlags::from_bits_retain(self.flags as _);
         let fstype = self.fstype.as_c_str();
         nix::mount::mount(Some(fstype), target, Some(fstype), flags, Some(self.data.as_c_str()))
@@ -89,10 +104,7 @@ impl Classic {
 
     /// Mounts over "/" too; ".." of our root is then what lies on top of it.
     fn mount(&self) -> Result<OwnedFd, Fault> {
-        let flags = MsFlags::from_bits_retain(self.flags as _);
-        let fstype = self.fstype.as_c_str();
-        nix::mount::mount(Some(fstype), c"/", Some(fstype), flags, Some(self.data.as_c_str()))
-            .during(Act::ClassicMount)?;
+        self.mount_at(c"/").during(Act::ClassicMount)?;
         let how = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         openat(here(), c"/..", how, Mode::empty()).during(Act::Open)
     }
