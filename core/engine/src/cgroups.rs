@@ -7,11 +7,11 @@ use std::path::PathBuf;
 const SUPERVISORS: &str = "gantry/supervisors";
 
 /// The group supervisors live in, one directory of each hierarchy, so that neither the end of a login session nor a
-/// frozen container touches them. The groups are made here.
+/// frozen container touches them. On a mixed machine systemd finds a unit's processes by the hierarchy of version 2, so
+/// that one counts too. The groups are made here.
 pub(crate) fn supervisor_groups(host: &Host) -> Vec<PathBuf> {
-    let groups = host.hierarchies.iter().filter(|h| h.unified == (host.layout == Layout::V2));
     // A cpuset starts empty on version 1: nothing may join it before it is filled, and supervisors need none.
-    let groups = groups.filter(|h| h.unified || !h.has("cpuset")).map(|h| h.mount.join(SUPERVISORS));
+    let groups = host.hierarchies.iter().filter(|h| h.unified || !h.has("cpuset")).map(|h| h.mount.join(SUPERVISORS));
     groups.filter(|g| g.is_dir() || fs::create_dir_all(g).is_ok()).collect()
 }
 

@@ -17,7 +17,6 @@ pub use layout::{Hierarchy, Host, Layout, detect};
 pub use limits::Limits;
 
 use crate::error::Error;
-use std::path::PathBuf;
 
 /// What a container uses, as far as its hierarchies tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,20 +70,4 @@ pub fn manager_on(host: &Host, path: &str) -> Box<dyn Manager> {
         Layout::V2 => Box::new(v2::Unified::new(host, path)),
         Layout::V1 | Layout::Hybrid => Box::new(v1::Legacy::new(host, path)),
     }
-}
-
-/// Makes the cgroup of the supervisors and names the `cgroup.procs` files by which they join it.
-pub fn supervisor_procs_files(path: &str) -> Result<Vec<PathBuf>, Error> {
-    let host = detect()?;
-    make::create(&plan::plan_join(&host, path)?)?;
-    let file = |hierarchy: &Hierarchy| hierarchy.mount.join(path).join("cgroup.procs");
-    Ok(host.hierarchies.iter().map(file).collect())
-}
-
-/// The files whose `oom_kill` line grows when the kernel kills for lack of memory in the cgroup.
-pub fn oom_files(path: &str) -> Result<Vec<PathBuf>, Error> {
-    let host = detect()?;
-    let file = if host.layout == Layout::V2 { "memory.events" } else { "memory.oom_control" };
-    let memory = host.hierarchies.iter().filter(|h| h.has("memory") || host.layout == Layout::V2);
-    Ok(memory.map(|hierarchy| hierarchy.mount.join(path).join(file)).collect())
 }
