@@ -1,9 +1,15 @@
-//! Links the two programs at a fixed address: a position-independent one dirties a page for every page of pointers it
-//! has, which costs each container some 100 KiB. Heap, stacks and libraries stay where the kernel puts them at random.
+//! The keeper opens no library and is in memory as often as there are containers, so it is linked without any; the pump
+//! opens the log drivers.
+
+#[path = "../../build/link.rs"]
+mod link;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    if std::env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|env| env == "gnu") {
-        println!("cargo:rustc-link-arg-bins=-no-pie");
+    println!("cargo:rerun-if-changed=../../build/link.rs");
+    if link::is_gnu() {
+        link::fixed_address();
+        link::all_inside("gantry-keeper");
+        link::unwinder_inside("gantry-pump");
     }
 }

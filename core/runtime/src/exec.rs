@@ -3,7 +3,7 @@
 use crate::cgroup::make;
 use crate::error::{Error, Warning};
 use crate::init::fault::Message;
-use crate::init::{self, Prepared};
+use crate::init::{self, Doors, Prepared};
 use crate::launch::report::{self, Report};
 use crate::launch::{Standard, Stdio, argv, clone, envp, failed, in_pid_namespace, kill_and_reap, pipe};
 use crate::plan::ExecPlan;
@@ -40,8 +40,7 @@ pub fn exec_at(plan: &ExecPlan, target: BorrowedFd<'_>, stdio: Stdio) -> Result<
         program: &plan.program,
         argv: argv(&plan.program),
         stdio: stdio.borrow(),
-        report: init_report.as_fd(),
-        gate: None,
+        doors: Doors { report: init_report.as_fd(), gate: None, theirs: &[] },
         cgroups: &made.procs,
         console: None,
         target: Some(target),

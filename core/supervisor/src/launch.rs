@@ -55,6 +55,9 @@ pub struct Launch {
     pub finish: Vec<String>,
     /// Where plugins are looked for.
     pub plugins: PluginSearch,
+    /// Something was mounted for the container after its supervisor was started: an init cloned before that does not
+    /// see it.
+    pub stale: bool,
     /// The files whose growth tells that the kernel killed for lack of memory (`memory.events`, `memory.oom_control`).
     pub oom_files: Vec<PathBuf>,
 }

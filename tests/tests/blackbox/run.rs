@@ -236,7 +236,9 @@ fn a_terminal_is_one_inside_too() {
     command.args(["-qec", &line, "/dev/null"]).env("GANTRY_TEST_WORLD", world.dir());
     let run = gantry_tests::Running::start(command, &[]).end();
     assert!(run.code == 0 && run.stdout.contains("/dev/"), "{run:#?}");
-    assert!(run.stdout.contains("\r\n33 77\r\nxterm\r\n"), "{run:#?}");
+    // Its input ends at once, which script(1) passes on as a character of its own: echoed now and then.
+    let shown = run.stdout.replace("^@", "");
+    assert!(shown.contains("\r\n33 77\r\nxterm\r\n"), "{run:#?}");
     world.assert_no_leaks();
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Prepared {
 impl Engine {
     /// Makes a container.
     pub fn create(&self, request: CreateRequest) -> Result<Created> {
-        let prepared = self.prepare(request)?;
+        let prepared = self.prepare(crate::random_id()?, request)?;
         let warnings = prepared.warnings.clone();
         let (file, _) = self.make(prepared, None)?;
         self.forget_creation(&file.id);
@@ -34,7 +34,7 @@ impl Engine {
     }
 
     /// Checks a request; makes nothing.
-    pub(crate) fn prepare(&self, request: CreateRequest) -> Result<Prepared> {
+    pub(crate) fn prepare(&self, id: String, request: CreateRequest) -> Result<Prepared> {
         if let Some(name) = request.name.as_deref().map(|n| n.trim_start_matches('/')) {
             check_name(name)?;
         }
@@ -56,7 +56,6 @@ impl Engine {
         let mounts = self.resolve_mounts(&config, &host)?;
         mounts.iter().try_for_each(|m| ensure_bind_source(m, self.settings.config.bind_autocreate))?;
         self.storage_options(&host.storage_opt)?;
-        let id = crate::random_id()?;
         if config.hostname.is_empty() {
             config.hostname =
                 if host.uts_mode == "host" || host.network_mode == "host" { host_name() } else { id[..12].to_owned() };

@@ -122,7 +122,7 @@ impl Engine {
             r.state.restarts = restarts;
             Ok(())
         })?;
-        let supervisor = self.spawn_supervisor()?;
+        let supervisor = self.spawn_supervisor(id, &file.host)?;
         let started = self.start_made(file, record, AttachRequest::default(), true, supervisor);
         if started.is_err() {
             containers::update(&self.layout.container(id), |r| -> Result<()> {

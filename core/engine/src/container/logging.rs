@@ -118,6 +118,7 @@ impl Engine {
             line_limit: 0,
             finish: self.finish_command(&file.id)?,
             plugins: self.plugin_search(),
+            stale: false,
             oom_files: crate::cgroups::oom_files(cgroups, &cgroup),
         })
     }

@@ -8,6 +8,7 @@ mod create;
 mod exec;
 mod file;
 mod finish;
+mod guess;
 mod inspect;
 mod kill;
 mod list;

@@ -56,8 +56,9 @@ impl Engine {
     pub fn run(&self, request: CreateRequest, attach: AttachRequest, detach: bool) -> Result<Running> {
         // A request that names no image is refused before any process is started.
         self.images()?.resolve(&request.config.image)?;
-        let supervisor = self.spawn_supervisor()?;
-        let prepared = self.prepare(request)?;
+        let id = crate::random_id()?;
+        let supervisor = self.spawn_supervisor(&id, &request.host)?;
+        let prepared = self.prepare(id, request)?;
         let warnings = prepared.warnings.clone();
         let (file, record) = self.make(prepared, Some(busy::own("start")))?;
         let auto_remove = file.host.auto_remove;
@@ -93,13 +94,14 @@ impl Engine {
             return Ok(None);
         }
         let file = self.container_file(&id)?;
-        let supervisor = self.spawn_supervisor()?;
+        let supervisor = self.spawn_supervisor(&id, &file.host)?;
         self.start_made(file, record, attach, !attach.any(), supervisor).map(Some)
     }
 
-    pub(crate) fn spawn_supervisor(&self) -> Result<Supervisor> {
+    pub(crate) fn spawn_supervisor(&self, id: &str, host: &HostConfig) -> Result<Supervisor> {
         let groups = crate::cgroups::supervisor_groups(self.cgroups()?);
-        Ok(Supervisor::spawn(&self.program("gantry-keeper")?, &self.program("gantry-pump")?, &groups)?)
+        let (keeper, pump) = (self.program("gantry-keeper")?, self.program("gantry-pump")?);
+        Ok(Supervisor::spawn(&keeper, &pump, &groups, &self.guess(id, host)?)?)
     }
 
     pub(crate) fn start_made(
@@ -180,7 +182,8 @@ impl Engine {
         let mounts = self.open_mounts(file)?;
         let etc = self.write_etc(file, &netns, &planned)?;
         let plan = self.plan_runtime(file, &mounts, &etc, netns.clone())?;
-        let launch = self.launch_order(file, record, attach, plan)?;
+        let mut launch = self.launch_order(file, record, attach, plan)?;
+        launch.stale = mounts.iter().any(|mount| self.is_mounted_for_use(mount));
         Ok(Prepared { netns, planned, launch })
     }
 

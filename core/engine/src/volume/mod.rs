@@ -174,6 +174,11 @@ impl Engine {
         Ok(target.to_string_lossy().into_owned())
     }
 
+    /// True for an opened volume that is a file system of its own.
+    pub(crate) fn is_mounted_for_use(&self, mount: &MountRecord) -> bool {
+        mount.r#type == "volume" && Path::new(&mount.source).starts_with(self.layout.state().join("volumes"))
+    }
+
     /// Ends a container's use of its volumes; the last user's end unmounts.
     pub(crate) fn close_volumes(&self, container: &str) -> Result<()> {
         let Ok(entries) = fs::read_dir(self.layout.state().join("volumes")) else { return Ok(()) };

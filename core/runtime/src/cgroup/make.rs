@@ -58,13 +58,18 @@ pub(crate) fn open_existing(plan: &CgroupPlan) -> Result<Made, Error> {
     Ok(made)
 }
 
-fn leaf(hierarchy: &HierarchyPlan) -> &CStr {
+pub(crate) fn leaf(hierarchy: &HierarchyPlan) -> &CStr {
     hierarchy.levels.last().map_or(c"", |level| level.as_c_str())
 }
 
 fn at(act: &'static str, path: &CStr) -> impl FnOnce(Errno) -> Error + use<> {
     let path = Path::new(OsStr::from_bytes(path.to_bytes())).to_path_buf();
     move |errno| Error::Cgroup { act, path, errno }
+}
+
+/// The directory of a cgroup made before its plan was known.
+pub(crate) fn open_leaf(path: &CStr) -> Option<OwnedFd> {
+    open_directory(path).ok()
 }
 
 fn open_directory(path: &CStr) -> Result<OwnedFd, Errno> {
@@ -101,7 +106,7 @@ fn make_levels(hierarchy: &HierarchyPlan) -> Result<OwnedFd, Error> {
     Ok(directory)
 }
 
-fn make_directory(path: &CStr) -> Result<(), Errno> {
+pub(crate) fn make_directory(path: &CStr) -> Result<(), Errno> {
     match mkdirat(crate::init::path::here(), path, Mode::from_bits_truncate(0o755)) {
         Err(Errno::EEXIST) => Ok(()),
         other => other,

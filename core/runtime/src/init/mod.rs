@@ -23,10 +23,7 @@ pub(crate) struct Prepared<'a> {
     pub argv: StringArray<'a>,
     /// stdin, stdout, stderr; all numbered 3 or more.
     pub stdio: [BorrowedFd<'a>; 3],
-    /// Our side of the report pipe.
-    pub report: BorrowedFd<'a>,
-    /// Our side of the gate, and the parent's side, which we must not hold open.
-    pub gate: Option<(BorrowedFd<'a>, BorrowedFd<'a>)>,
+    pub doors: Doors<'a>,
     /// `cgroup.procs` of every hierarchy that is not joined by clone3.
     pub cgroups: &'a [OwnedFd],
     /// The host's name of the pseudo-terminal that becomes /dev/console.
@@ -34,6 +31,16 @@ pub(crate) struct Prepared<'a> {
     /// The process whose namespaces are entered (`exec`).
     pub target: Option<BorrowedFd<'a>>,
     pub terminal: bool,
+}
+
+/// How init and its parent speak.
+pub(crate) struct Doors<'a> {
+    /// Our side of the report pipe.
+    pub report: BorrowedFd<'a>,
+    /// Our side of the gate.
+    pub gate: Option<BorrowedFd<'a>>,
+    /// The parent's sides: held open here, they would hide its end from us.
+    pub theirs: &'a [BorrowedFd<'a>],
 }
 
 /// What the steps share while they run.
@@ -91,41 +98,53 @@ impl<'a> Context<'a> {
 
     /// Tells the parent of something that was not done as asked.
     pub(crate) fn warn(&self, fault: Fault) {
-        send(self.prepared.report, &Message::Warning { step: self.step, fault });
+        send(self.prepared.doors.report, &Message::Warning { step: self.step, fault });
     }
 }
 
-/// Walks the steps and becomes the program; never returns.
+/// Leaves the parent's dealings, walks the steps and becomes the program; never returns.
 ///
 /// `envp` has an empty slot at the end when HOME is to be filled.
 pub(crate) fn run(prepared: &Prepared<'_>, envp: StringArray<'_>) -> ! {
+    if let Err(fault) = leave_parent(&prepared.doors) {
+        leave(&Context::new(prepared), fault);
+    }
+    go_on(prepared, envp)
+}
+
+/// [`run`] for a clone that has left its parent's dealings.
+pub(crate) fn go_on(prepared: &Prepared<'_>, envp: StringArray<'_>) -> ! {
     let mut context = Context::new(prepared);
     if let Err(fault) = start(prepared).and_then(|()| walk(&mut context)) {
         leave(&context, fault);
     }
-    send(prepared.report, &Message::Ready);
+    send(prepared.doors.report, &Message::Ready);
     wait_at_gate(prepared);
     let fault = become_program(&context, envp);
     leave(&context, fault)
 }
 
 fn leave(context: &Context<'_>, fault: Fault) -> ! {
-    send(context.prepared.report, &Message::Failed { step: context.step, fault });
+    send(context.prepared.doors.report, &Message::Failed { step: context.step, fault });
     process::exit(127)
 }
 
-/// What comes before any step: nothing of the parent's dealings may act on us.
-fn start(prepared: &Prepared<'_>) -> Result<(), Fault> {
+/// The first acts of a clone: nothing of the parent's dealings may act on us.
+pub(crate) fn leave_parent(doors: &Doors<'_>) -> Result<(), Fault> {
     signal::reset_dispositions();
-    if let Some((_, parents_side)) = prepared.gate {
-        let number = parents_side.as_raw_fd() as u32;
+    for side in doors.theirs {
+        let number = side.as_raw_fd() as u32;
         process::close_range(number, number, 0).during(Act::Close)?;
     }
+    signal::unblock_all().during(Act::Set)
+}
+
+/// What comes before any step.
+fn start(prepared: &Prepared<'_>) -> Result<(), Fault> {
     for (number, fd) in prepared.stdio.iter().enumerate() {
         process::duplicate_onto(*fd, number as i32).during(Act::Duplicate)?;
     }
-    process::cloexec_from(3).during(Act::Close)?;
-    signal::unblock_all().during(Act::Set)
+    process::cloexec_from(3).during(Act::Close)
 }
 
 fn walk(context: &mut Context<'_>) -> Result<(), Fault> {
@@ -139,7 +158,7 @@ fn walk(context: &mut Context<'_>) -> Result<(), Fault> {
 
 /// One byte opens the gate; its end means that the keeper is gone, so nobody wants us.
 fn wait_at_gate(prepared: &Prepared<'_>) {
-    let Some((gate, _)) = prepared.gate else { return };
+    let Some(gate) = prepared.doors.gate else { return };
     let mut byte = [0];
     loop {
         match nix::unistd::read(gate, &mut byte) {

@@ -3,12 +3,13 @@
 //! The parent makes the cgroup and the clone, then only listens: init sends warnings, one failure or
 //! "ready", and waits at the gate. If the parent ends before it opens the gate, init ends too.
 
+pub(crate) mod early;
 pub(crate) mod report;
 
 use crate::cgroup::make::{self, Made};
 use crate::error::{Error, Kind, Warning};
 use crate::init::fault::Message;
-use crate::init::{self, Prepared};
+use crate::init::{self, Doors, Prepared};
 use crate::plan::{Plan, Program};
 use gantry_sys::pidfd::{self, setns};
 use gantry_sys::process::{self, Forked, StringArray, namespace};
@@ -74,8 +75,7 @@ pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched<'_>, Error> {
         program: &plan.program,
         argv: argv(&plan.program),
         stdio: stdio.borrow(),
-        report: init_report.as_fd(),
-        gate: Some((init_gate.as_fd(), gate.as_fd())),
+        doors: Doors { report: init_report.as_fd(), gate: Some(init_gate.as_fd()), theirs: &[gate.as_fd()] },
         cgroups: &made.procs,
         console: stdio.console_path()?,
         target: None,

@@ -8,7 +8,7 @@ fn main() -> ExitCode {
     if let Some(code) = gantry_supervisor::exec::helper::main(&arguments) {
         return ExitCode::from(u8::try_from(code).unwrap_or(255));
     }
-    match keeper::main(arguments.into_iter(), &RuntimeLauncher) {
+    match keeper::main(arguments.into_iter(), &RuntimeLauncher::default()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gantry-keeper: {error}");

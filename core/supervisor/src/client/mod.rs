@@ -1,10 +1,12 @@
 //! The engine's side: starting a supervisor, and talking to one that runs.
 
+mod guess;
 pub mod keys;
 mod running;
 mod session;
 mod start;
 
+pub use guess::Guess;
 pub use running::{AttachOptions, Client, Status, connect};
 pub(crate) use running::{KEEPER_DOOR, PUMP_DOOR};
 pub use session::{Action, End, Session, SessionIo};

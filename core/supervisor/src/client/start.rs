@@ -3,6 +3,7 @@
 //! The caller and the keeper speak over one socket pair. Whatever the caller does not ask for does not happen: until
 //! [`Supervisor::release`] its death aborts the start.
 
+use super::guess::Guess;
 use super::session::Session;
 use crate::launch::Launch;
 use crate::wire::{self, Ask, Exit, Started, Tell};
@@ -28,14 +29,16 @@ pub struct Supervisor {
 impl Supervisor {
     /// Starts keeper and pump; cheap to do as early as possible, since they get ready on their own.
     /// `cgroups` are the directories of the group they live in, one of each hierarchy.
-    pub fn spawn(keeper_exe: &Path, pump_exe: &Path, cgroups: &[PathBuf]) -> Result<Supervisor> {
+    /// `guess` is what they can begin with.
+    pub fn spawn(keeper_exe: &Path, pump_exe: &Path, cgroups: &[PathBuf], guess: &Guess) -> Result<Supervisor> {
         let failed = |source: io::Error| Error::Spawn { exe: keeper_exe.to_owned(), source };
         let (control, theirs) = wire::pair().map_err(failed)?;
         let null = OpenOptions::new().read(true).write(true).open("/dev/null").map_err(failed)?;
         let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|e| failed(e.into()));
         let (keeper, pump) = (text(keeper_exe)?, text(pump_exe)?);
         let cgroups = cgroups.iter().map(|group| text(group)).collect::<Result<Vec<_>>>()?;
-        let mut args = vec![c"gantry-keeper", c"start", &keeper, &pump];
+        let guess = guess.to_argument();
+        let mut args = vec![c"gantry-keeper", c"start", &keeper, &pump, &guess];
         args.extend(cgroups.iter().map(CString::as_c_str));
         let fds = [(null.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2), (theirs.as_fd(), CONTROL)];
         let starter = protect::spawn_protected(keeper_exe, &args, &fds, true).map_err(|e| failed(e.into()))?;

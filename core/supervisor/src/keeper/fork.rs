@@ -3,7 +3,7 @@
 //! keeper; and neither is the caller's child.
 
 use super::{Keeper, Launcher, PumpProcess};
-use crate::client::CONTROL;
+use crate::client::{CONTROL, Guess};
 use crate::estate::{Estate, Programs};
 use crate::wire;
 use gantry_sys::passing;
@@ -19,22 +19,28 @@ use std::path::{Path, PathBuf};
 /// The only variables the pump gets: where plugins are, and what a driver's libraries cannot do without.
 const PUMP_ENVIRONMENT: [&str; 4] = ["GANTRY_PLUGIN_PATH", "PATH", "HOME", "TZ"];
 
-/// The program: `start KEEPER PUMP CGROUP…` or `resume KEEPER`, with its socket as descriptor 3.
+/// The program: `start KEEPER PUMP GUESS CGROUP…` or `resume KEEPER`, with its socket as descriptor 3.
 pub fn main(arguments: impl Iterator<Item = OsString>, launcher: &dyn Launcher) -> io::Result<()> {
     gantry_sys::memory::stay_small();
     let arguments: Vec<_> = arguments.skip(1).collect();
     let socket = passing::inherited(CONTROL)?;
     match arguments.as_slice() {
-        [word, keeper, pump, cgroups @ ..] if word == "start" => {
+        [word, keeper, pump, guess, cgroups @ ..] if word == "start" => {
             let programs = Programs { keeper: PathBuf::from(keeper), pump: PathBuf::from(pump) };
-            start(socket, programs, cgroups, launcher)
+            start(socket, programs, Guess::from_argument(guess), cgroups, launcher)
         }
         [word, ..] if word == "resume" => resume(socket),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "this program is started by gantry, not by hand")),
     }
 }
 
-fn start(control: OwnedFd, programs: Programs, cgroups: &[OsString], launcher: &dyn Launcher) -> io::Result<()> {
+fn start(
+    control: OwnedFd,
+    programs: Programs,
+    guess: Guess,
+    cgroups: &[OsString],
+    launcher: &dyn Launcher,
+) -> io::Result<()> {
     let unified = join(cgroups);
     let into = unified.as_ref().map(AsFd::as_fd);
     // A group that cannot be entered must not keep the container from starting.
@@ -51,6 +57,7 @@ fn start(control: OwnedFd, programs: Programs, cgroups: &[OsString], launcher: &
         Forked::Child => {
             drop(to_keeper);
             let pump = PumpProcess::new(pump_pid, Some(pump));
+            launcher.get_ready(guess);
             super::start::run(control, to_pump, pump, programs, launcher)
         }
     }

@@ -13,6 +13,7 @@ mod start;
 pub use fork::main;
 pub use runtime::RuntimeLauncher;
 
+use crate::client::Guess;
 use crate::estate::Estate;
 use crate::state::Life;
 use crate::wire::Refusal;
@@ -30,6 +31,14 @@ pub struct Stdio {
 
 /// How a container is made. The program passes the runtime's way; tests have simpler ones.
 pub trait Launcher {
+    /// Does beforehand what it can while the order is awaited.
+    fn get_ready(&self, _guess: Guess) {}
+    /// The pid that init will have, when it exists already and serves this plan.
+    fn ready_init(&self, _plan: &[u8]) -> Option<i32> {
+        None
+    }
+    /// There will be no order.
+    fn dismiss(&self) {}
     /// Clones init, reports on the way, opens the gate when told to. On an error nothing is left.
     fn launch(&self, plan: &[u8], stdio: Stdio, steps: &mut dyn Steps) -> Result<(), Refusal>;
 }
@@ -53,6 +62,8 @@ struct Keeper {
     waiters: Vec<OwnedFd>,
     /// Programs started for `exec`.
     programs: Vec<OwnedFd>,
+    /// The caller knows init's pid from before its streams were made.
+    told_cloned: bool,
     pump_ready: Option<(Vec<String>, Option<Refusal>)>,
     drained: bool,
     caller_finished: bool,

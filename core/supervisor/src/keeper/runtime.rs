@@ -1,19 +1,51 @@
 //! Containers as the runtime makes them.
 
 use super::{Launcher, Stdio, Steps};
+use crate::client::Guess;
 use crate::wire::Refusal;
 use gantry_model::class::Class;
-use gantry_runtime::{Error, Kind, Plan};
+use gantry_runtime::{Early, Error, Kind, Plan};
+use std::cell::RefCell;
 
 /// Carries out the order's plan.
-pub struct RuntimeLauncher;
+#[derive(Default)]
+pub struct RuntimeLauncher {
+    early: RefCell<Option<Early>>,
+    plan: RefCell<Option<Plan>>,
+}
 
 impl Launcher for RuntimeLauncher {
+    /// A guess that fails costs its time and nothing else.
+    fn get_ready(&self, guess: Guess) {
+        let Guess { namespaces, cgroups } = guess;
+        if namespaces != 0 {
+            *self.early.borrow_mut() = Early::clone(gantry_runtime::Guess { namespaces, cgroups }).ok();
+        }
+    }
+
+    fn ready_init(&self, plan: &[u8]) -> Option<i32> {
+        let early = self.early.borrow();
+        let early = early.as_ref()?;
+        let plan = Plan::from_bytes(plan).ok()?;
+        let pid = early.suits(&plan).then(|| early.pid());
+        *self.plan.borrow_mut() = Some(plan);
+        pid
+    }
+
+    fn dismiss(&self) {
+        self.early.take().into_iter().for_each(Early::dismiss);
+    }
+
     fn launch(&self, plan: &[u8], stdio: Stdio, steps: &mut dyn Steps) -> Result<(), Refusal> {
-        let plan = Plan::from_bytes(plan).map_err(|error| refusal(&error))?;
+        let decoded = self.plan.take();
+        let plan = decoded.map_or_else(|| Plan::from_bytes(plan), Ok).map_err(|error| refusal(&error))?;
         let Stdio { stdin, stdout, stderr, console } = stdio;
         let stdio = gantry_runtime::Stdio { stdin, stdout, stderr, console };
-        let mut launched = gantry_runtime::launch(&plan, stdio).map_err(|error| refusal(&error))?;
+        let launched = match self.early.take() {
+            Some(early) => gantry_runtime::launch_early(&plan, early, stdio),
+            None => gantry_runtime::launch(&plan, stdio),
+        };
+        let mut launched = launched.map_err(|error| refusal(&error))?;
         let pid = launched.pid();
         if let Err(refused) = steps.cloned(pid, launched.pidfd()) {
             launched.abort();

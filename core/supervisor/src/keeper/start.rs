@@ -18,19 +18,24 @@ pub fn run(
     programs: Programs,
     launcher: &dyn Launcher,
 ) -> io::Result<()> {
-    let Some((order, session)) = order(control.as_fd())? else { return Ok(()) };
+    let Some((order, session)) = order(control.as_fd())? else {
+        launcher.dismiss();
+        return Ok(());
+    };
     let launch = Launch::from_memfd(order.as_fd())?;
+    let told_cloned = tell_ready_init(control.as_fd(), &launch, launcher)?;
     let caller = control.try_clone()?;
     let (estate, stdio) = match make::make(launch, order, programs, control, session) {
         Ok(made) => made,
         Err(error) => {
+            launcher.dismiss();
             let refusal = refuse(&error, "make the container's streams");
             return wire::send(caller.as_fd(), &Tell::Refused(refusal), &[]);
         }
     };
     drop(caller);
     estate.send(link.as_fd())?;
-    let mut keeper = Keeper::new(estate, link, pump);
+    let mut keeper = Keeper { told_cloned, ..Keeper::new(estate, link, pump) };
     let plan = std::mem::take(&mut keeper.estate.launch.plan);
     let launched = launcher.launch(&plan, stdio, &mut keeper);
     drop(plan);
@@ -40,6 +45,18 @@ pub fn run(
     }
     gantry_sys::memory::trim();
     keeper.run()
+}
+
+/// The caller may attach the network while the streams and cgroups are made.
+fn tell_ready_init(control: BorrowedFd<'_>, launch: &Launch, launcher: &dyn Launcher) -> io::Result<bool> {
+    let pid = if launch.stale { None } else { launcher.ready_init(&launch.plan) };
+    match pid {
+        Some(pid) => wire::send(control, &Tell::Cloned { pid }, &[]).map(|()| true),
+        None => {
+            launcher.dismiss();
+            Ok(false)
+        }
+    }
 }
 
 fn order(control: BorrowedFd<'_>) -> io::Result<Option<(OwnedFd, Option<OwnedFd>)>> {
@@ -60,7 +77,9 @@ impl Steps for Keeper {
         self.estate.state.set_life(&self.life).map_err(failed)?;
         // A pump that has died meanwhile gets it with the estate.
         let _ = wire::send(self.link.as_fd(), &Link::Init {}, &[pidfd.as_raw_fd()]);
-        self.tell_caller(&Tell::Cloned { pid }).map_err(failed)?;
+        if !self.told_cloned {
+            self.tell_caller(&Tell::Cloned { pid }).map_err(failed)?;
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! One container with its directories, led by the test as the engine would.
 
 use gantry_model::record::Record;
-use gantry_supervisor::{Client, Exit, Launch, LogData, Session, SessionIo, SinkSpec, Supervisor, connect};
+use gantry_supervisor::{Client, Exit, Guess, Launch, LogData, Session, SessionIo, SinkSpec, Supervisor, connect};
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::AsFd;
@@ -72,7 +72,7 @@ pub fn prepare(dir: TempDir, launch: Launch) -> Scene {
 
 pub fn prepare_with(dir: TempDir, launch: Launch, pump: &Path, step: &mut dyn FnMut(&str)) -> Scene {
     let exe = std::env::current_exe().expect("exe");
-    let mut supervisor = Supervisor::spawn(&exe, pump, &[]).expect("spawn");
+    let mut supervisor = Supervisor::spawn(&exe, pump, &[], &Guess::default()).expect("spawn");
     supervisor.launch(&launch).expect("launch");
     let pid = supervisor.wait_cloned().expect("cloned");
     step("cloned");

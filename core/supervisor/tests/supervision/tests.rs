@@ -2,7 +2,7 @@
 
 use crate::scene::{Scene, eventually, follow, kill, order, prepare, sink, start, start_order};
 use gantry_model::record::Status;
-use gantry_supervisor::{AttachOptions, End, Error, Policy, SinkSpec, Supervisor, connect};
+use gantry_supervisor::{AttachOptions, End, Error, Guess, Policy, SinkSpec, Supervisor, connect};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -354,7 +354,7 @@ fn an_absent_sink_is_a_warning_unless_strict() {
     let (dir, mut launch) = order("echo x");
     launch.sinks.push(sink("absent"));
     let exe = std::env::current_exe().expect("exe");
-    let mut supervisor = Supervisor::spawn(&exe, &exe, &[]).expect("spawn");
+    let mut supervisor = Supervisor::spawn(&exe, &exe, &[], &Guess::default()).expect("spawn");
     supervisor.launch(&launch).expect("launch");
     supervisor.wait_cloned().expect("cloned");
     let warnings = supervisor.wait_ready().expect("ready");
@@ -364,7 +364,7 @@ fn an_absent_sink_is_a_warning_unless_strict() {
     drop(dir);
     let (_dir, mut launch) = order("echo x");
     launch.sinks.push(SinkSpec { strict: true, ..sink("absent") });
-    let mut supervisor = Supervisor::spawn(&exe, &exe, &[]).expect("spawn");
+    let mut supervisor = Supervisor::spawn(&exe, &exe, &[], &Guess::default()).expect("spawn");
     supervisor.launch(&launch).expect("launch");
     supervisor.wait_cloned().expect("cloned");
     assert!(matches!(supervisor.wait_ready(), Err(Error::Refused { .. })));
