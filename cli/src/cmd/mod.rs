@@ -35,6 +35,7 @@ use crate::out::{self, help};
 use crate::settings;
 use gantry_engine::Engine;
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 
 /// What a command answers: an exit code.
 pub type Outcome = Result<i32, Failure>;
@@ -51,9 +52,11 @@ impl Context {
         Context { globals }
     }
 
-    /// Opens the engine.
-    pub fn engine(&self) -> Result<Engine, Failure> {
-        Engine::open(settings::gather(&self.globals)?).map_err(|error| Failure::engine(&error))
+    /// Opens the engine. It is never dropped: the process ends with the command, and handing a dozen objects of drivers
+    /// back to their threads would only delay that.
+    pub fn engine(&self) -> Result<ManuallyDrop<Engine>, Failure> {
+        let engine = Engine::open(settings::gather(&self.globals)?);
+        engine.map(ManuallyDrop::new).map_err(|error| Failure::engine(&error))
     }
 }
 

@@ -45,6 +45,7 @@ impl Keeper {
             self.estate.state.set_life(&self.life)?;
         }
         self.tell_end();
+        self.mounts = None;
         self.leave()
     }
 

@@ -62,6 +62,9 @@ struct Keeper {
     waiters: Vec<OwnedFd>,
     /// Programs started for `exec`.
     programs: Vec<OwnedFd>,
+    /// The container's mount namespace. The kernel takes its mounts down when the last holder lets go, which takes longer
+    /// than all else of a container's end: so it is us, when everybody has been told, and not the dying init.
+    mounts: Option<OwnedFd>,
     /// The caller knows init's pid from before its streams were made.
     told_cloned: bool,
     pump_ready: Option<(Vec<String>, Option<Refusal>)>,

@@ -34,6 +34,7 @@ impl Keeper {
             clients: Vec::new(),
             waiters: Vec::new(),
             programs: Vec::new(),
+            mounts: None,
             told_cloned: false,
             pump_ready: None,
             drained: false,

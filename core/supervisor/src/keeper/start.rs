@@ -75,6 +75,7 @@ impl Steps for Keeper {
         self.estate.init = Some(pidfd.try_clone_to_owned().map_err(failed)?);
         self.life = Life { init: pid, ..std::mem::take(&mut self.life) };
         self.estate.state.set_life(&self.life).map_err(failed)?;
+        self.mounts = std::fs::File::open(format!("/proc/{pid}/ns/mnt")).ok().map(OwnedFd::from);
         // A pump that has died meanwhile gets it with the estate.
         let _ = wire::send(self.link.as_fd(), &Link::Init {}, &[pidfd.as_raw_fd()]);
         if !self.told_cloned {
