@@ -17,9 +17,28 @@ pub fn measure<D: LogDriver>(
     options: &[(&str, &str)],
     dir: &Path,
 ) -> Result<(), gantry_plugin_api::Error> {
-    let container = LogContainer { id: "c".into(), dir: dir.to_path_buf(), ..LogContainer::default() };
     let options = Options::from_pairs(options.iter().copied());
-    let mut sink = driver.open(&container, &options, None, Host::null())?.sink;
+    write(driver, name, line, count, &options, dir)?;
+    read(driver, name, line, &options, dir)?;
+    read(driver, name, line, &options, dir)?;
+    let begun = Watch::start();
+    let query = ReadQuery { tail: Some(10), ..ReadQuery::default() };
+    let mut reader = driver.open_reader(&container(dir), &options, &query, Host::null())?;
+    reader.next(1000, 0, &mut |_: &[LogRecord<'_>], _: &[(String, String)]| {})?;
+    println!("{:30} tail 10 in {:.2} ms", "", begun.0.elapsed().as_secs_f64() * 1e3);
+    Ok(())
+}
+
+/// Writes `count` records.
+pub fn write<D: LogDriver>(
+    driver: &D,
+    name: &str,
+    line: &[u8],
+    count: u64,
+    options: &Options,
+    dir: &Path,
+) -> Result<(), gantry_plugin_api::Error> {
+    let mut sink = driver.open(&container(dir), options, None, Host::null())?.sink;
     let begun = Watch::start();
     for first in (0..count).step_by(BATCH as usize) {
         let batch: Vec<_> = (first..(first + BATCH).min(count))
@@ -29,24 +48,31 @@ pub fn measure<D: LogDriver>(
     }
     sink.close()?;
     tell(name, "written", count, line.len(), &begun);
-    for _ in 0..2 {
-        let begun = Watch::start();
-        let mut reader = driver.open_reader(&container, &options, &ReadQuery::default(), Host::null())?;
-        let (mut records, mut bytes) = (0, 0);
-        let mut emit = |batch: &[LogRecord<'_>], _: &[(String, String)]| {
-            records += batch.len() as u64;
-            bytes += batch.iter().map(|record| record.bytes().len()).sum::<usize>();
-        };
-        while reader.next(1000, 0, &mut emit)? == ReadState::MORE {}
-        assert_eq!(bytes as u64, records * line.len() as u64);
-        tell(name, "read", records, line.len(), &begun);
-    }
-    let begun = Watch::start();
-    let query = ReadQuery { tail: Some(10), ..ReadQuery::default() };
-    let mut reader = driver.open_reader(&container, &options, &query, Host::null())?;
-    reader.next(1000, 0, &mut |_: &[LogRecord<'_>], _: &[(String, String)]| {})?;
-    println!("{:30} tail 10 in {:.2} ms", "", begun.0.elapsed().as_secs_f64() * 1e3);
     Ok(())
+}
+
+fn read<D: LogDriver>(
+    driver: &D,
+    name: &str,
+    line: &[u8],
+    options: &Options,
+    dir: &Path,
+) -> Result<(), gantry_plugin_api::Error> {
+    let begun = Watch::start();
+    let mut reader = driver.open_reader(&container(dir), options, &ReadQuery::default(), Host::null())?;
+    let (mut records, mut bytes) = (0, 0);
+    let mut emit = |batch: &[LogRecord<'_>], _: &[(String, String)]| {
+        records += batch.len() as u64;
+        bytes += batch.iter().map(|record| record.bytes().len()).sum::<usize>();
+    };
+    while reader.next(1000, 0, &mut emit)? == ReadState::MORE {}
+    assert_eq!(bytes as u64, records * line.len() as u64);
+    tell(name, "read", records, line.len(), &begun);
+    Ok(())
+}
+
+fn container(dir: &Path) -> LogContainer {
+    LogContainer { id: "c".repeat(64), dir: dir.to_path_buf(), ..LogContainer::default() }
 }
 
 /// Now, and the processor time this thread has had: what counts on a machine that has other work to do.

@@ -14,7 +14,8 @@ use gantry_plugin_api::log::*;
 use gantry_plugin_api::options::{Options, Scope};
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
@@ -118,9 +119,16 @@ impl<D: LogDriver> Bench<D> {
 
 fn container(dir: &Path, number: u32) -> Fallible<LogContainer> {
     std::fs::create_dir_all(dir)?;
-    let (id, name) = (format!("{number:064x}"), format!("testkit-{number}"));
+    let (id, name) = (fresh_id(), format!("testkit-{number}"));
     let (image_id, image_name) = (format!("sha256:{number:064x}"), "testkit:latest".to_owned());
     Ok(LogContainer { id, name, image_id, image_name, dir: dir.to_owned(), ..LogContainer::default() })
+}
+
+/// Unlike any before: a driver may keep records outside the container's directory.
+fn fresh_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    format!("{now:032x}{:016x}{:016x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn numbered(number: u64, bytes: &[u8]) -> LogRecord<'_> {
@@ -269,7 +277,8 @@ fn pieces<D: LogDriver>(bench: &Bench<D>) -> Outcome {
 fn no_newline<D: LogDriver>(bench: &Bench<D>) -> Outcome {
     let mut sink = bench.sink()?;
     bench.write(&mut *sink, 1, &[b"first"])?;
-    sink.write(&[piece(1, false, b"rest")])?;
+    let rest = LogRecord { sequence: 2, ..piece(1, false, b"rest") };
+    sink.write(&[rest])?;
     sink.close()?;
     let read = bench.read(&ReadQuery::default())?;
     equal("lines", read.iter().map(Line::text).collect(), vec!["first".to_owned(), "rest".to_owned()])?;

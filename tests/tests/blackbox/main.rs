@@ -6,6 +6,7 @@ mod crash;
 mod debian;
 mod errors;
 mod images;
+mod journald;
 mod lifecycle;
 mod local;
 mod logs;

@@ -1,4 +1,5 @@
-//! Compressing the file rotated last, in a thread that exists only meanwhile.
+//! Compressing rotated files, in a thread that exists only meanwhile. Writing never waits for it: a file that is rotated while
+//! another is being compressed stays plain until its turn comes.
 //!
 //! The gzip header's extra field holds `{"lastTime":"…","inode":…}`: the time of the last record, as Docker stores it, lets
 //! a reader skip the whole file; the number of the plain file's inode lets a follower that was reading it find its place.
@@ -14,8 +15,9 @@ use serde_json::Value;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -26,60 +28,80 @@ const PIECE: usize = 128 * 1024;
 pub struct Compressor {
     host: Host,
     last_time: LastTime,
-    running: Option<Running>,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// How the time of a file's last record is found.
 type LastTime = fn(&File) -> io::Result<Option<u64>>;
 
-struct Running {
-    thread: JoinHandle<()>,
-    stop: Arc<AtomicBool>,
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    /// Held while files change their names. True while the thread will look for files again.
+    busy: Mutex<bool>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Compressor {
     /// Nothing under way.
     pub fn new<D: Decoder>(host: Host) -> Self {
-        Compressor { host, last_time: last_time::<D>, running: None }
+        Compressor { host, last_time: last_time::<D>, shared: Arc::default(), thread: None }
     }
 
-    /// Begins to compress `.1`. When no thread can be had the file stays plain, which readers understand.
+    /// Moves files while none of them is given its compressed name.
+    pub fn hold<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _held = self.shared.lock();
+        act()
+    }
+
+    /// Sees to it that rotated files are compressed. When no thread can be had they stay plain, which readers understand.
     pub fn start(&mut self, files: &Files) {
-        let (stop, host, files) = (Arc::new(AtomicBool::new(false)), self.host.clone(), files.clone());
-        let (seen, last_time) = (Arc::clone(&stop), self.last_time);
+        if std::mem::replace(&mut *self.shared.lock(), true) {
+            return;
+        }
+        self.wait();
+        let (shared, host, files, last_time) = (self.shared.clone(), self.host.clone(), files.clone(), self.last_time);
         let work = move || {
-            if let Err(error) = compress(&files, &seen, last_time) {
+            if let Err(error) = compress_all(&files, &shared, last_time) {
                 host.warn(&gantry_plugin_api::Error::from(error).to_string());
+                *shared.lock() = false;
             }
         };
         match thread::Builder::new().name("log-gzip".into()).stack_size(256 * 1024).spawn(work) {
-            Ok(thread) => self.running = Some(Running { thread, stop }),
-            Err(error) => self.host.warn(&format!("cannot start thread to compress log: {error}")),
+            Ok(thread) => self.thread = Some(thread),
+            Err(error) => {
+                *self.shared.lock() = false;
+                self.host.warn(&format!("cannot start thread to compress log: {error}"));
+            }
         }
     }
 
-    /// Waits until nothing is under way.
-    pub fn wait(&mut self) {
-        if let Some(running) = self.running.take() {
+    fn wait(&mut self) {
+        if let Some(thread) = self.thread.take() {
             // A panic has been reported by the thread itself; the file stays plain.
-            let _ = running.thread.join();
+            let _ = thread.join();
         }
     }
 
     /// Waits for a while, then stops what is under way; the next `open` begins it anew.
     pub fn wait_or_stop(&mut self, patience: Duration) {
         let deadline = Instant::now() + patience;
-        while self.running.as_ref().is_some_and(|running| !running.thread.is_finished()) && Instant::now() < deadline {
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(2));
         }
         self.stop();
     }
 
     fn stop(&mut self) {
-        if let Some(running) = &self.running {
-            running.stop.store(true, Ordering::Relaxed);
-        }
+        self.shared.stop.store(true, Ordering::Relaxed);
         self.wait();
+        self.shared.stop.store(false, Ordering::Relaxed);
     }
 }
 
@@ -89,22 +111,49 @@ impl Drop for Compressor {
     }
 }
 
-/// `.1` to `.1.gz`, by way of a temporary file.
-fn compress(files: &Files, stop: &AtomicBool, last_time: LastTime) -> Result<()> {
-    let plain = files.plain(1);
-    let act = || -> io::Result<()> {
-        let Some(from) = if_exists(File::open(&plain))? else { return Ok(()) };
-        if copy(&from, &files.unfinished(), stop, last_time)? {
-            fs::rename(files.unfinished(), files.compressed(1))?;
-            return fs::remove_file(&plain);
+/// Compresses rotated files, the oldest first, until none is plain.
+fn compress_all(files: &Files, shared: &Shared, last_time: LastTime) -> Result<()> {
+    while let Some((path, file)) = next_file(files, shared)? {
+        let act = || -> io::Result<()> {
+            if copy(&file, &files.unfinished(), &shared.stop, last_time)? {
+                let _held = shared.lock();
+                return replace(files, file.metadata()?.ino());
+            }
+            remove(&files.unfinished())
+        };
+        act().inspect_err(|_| _ = remove(&files.unfinished())).context(LogFileError::compress, &path)?;
+    }
+    Ok(())
+}
+
+/// The oldest file that is plain. When there is none, or no more is wanted, the thread ends, and says so while no file can
+/// be rotated.
+fn next_file(files: &Files, shared: &Shared) -> Result<Option<(PathBuf, File)>> {
+    let mut busy = shared.lock();
+    let indices = if shared.stop.load(Ordering::Relaxed) { Vec::new() } else { files.indices()? };
+    for index in indices.into_iter().rev().filter(|index| *index > 0) {
+        let path = files.plain(index);
+        if let Some(file) = if_exists(File::open(&path)).context(LogFileError::open, &path)? {
+            return Ok(Some((path, file)));
         }
-        remove(&files.unfinished())
+    }
+    *busy = false;
+    Ok(None)
+}
+
+/// Puts the compressed file into the place of the plain one, wherever that was moved; it may be gone.
+fn replace(files: &Files, inode: u64) -> io::Result<()> {
+    let indices = files.indices().unwrap_or_default();
+    let is_it = |index: &u32| fs::metadata(files.plain(*index)).is_ok_and(|meta| meta.ino() == inode);
+    let Some(index) = indices.into_iter().filter(|index| *index > 0).find(is_it) else {
+        return remove(&files.unfinished());
     };
-    act().inspect_err(|_| _ = remove(&files.unfinished())).context(LogFileError::compress, &plain)
+    fs::rename(files.unfinished(), files.compressed(index))?;
+    fs::remove_file(files.plain(index))
 }
 
 /// Answers false when stopped.
-fn copy(mut from: &File, to: &std::path::Path, stop: &AtomicBool, last_time: LastTime) -> io::Result<bool> {
+fn copy(mut from: &File, to: &Path, stop: &AtomicBool, last_time: LastTime) -> io::Result<bool> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(to)?;
     let extra = Extra { last_time: last_time(from)?, inode: Some(from.metadata()?.ino()) };
     let mut encoder = GzBuilder::new().extra(extra.text()).write(file, Compression::default());

@@ -75,7 +75,7 @@ fn remove_both(files: &Files, index: u32) -> io::Result<()> {
     remove(&files.compressed(index))
 }
 
-/// Removes what an interrupted predecessor, or one with a larger `max-file`, left; answers whether `.1` waits to be
+/// Removes what an interrupted predecessor, or one with a larger `max-file`, left; answers whether a file waits to be
 /// compressed.
 pub fn tidy(files: &Files, limits: &Limits) -> Result<bool> {
     let indices = files.indices()?;
@@ -84,10 +84,11 @@ pub fn tidy(files: &Files, limits: &Limits) -> Result<bool> {
     }
     let act = || -> io::Result<bool> {
         remove(&files.unfinished())?;
-        for index in indices.into_iter().filter(|index| *index > 0) {
-            tidy_index(files, index, limits.max_file)?;
+        for index in indices.iter().filter(|index| **index > 0) {
+            tidy_index(files, *index, limits.max_file)?;
         }
-        Ok(limits.compress && files.plain(1).try_exists()?)
+        let waits = |index: &u32| *index > 0 && files.plain(*index).exists();
+        Ok(limits.compress && indices.iter().any(waits))
     };
     act().context(LogFileError::rotate, &files.current())
 }
@@ -99,7 +100,7 @@ fn tidy_index(files: &Files, index: u32, max_file: u32) -> io::Result<()> {
     if files.plain(index).try_exists()? { remove(&files.compressed(index)) } else { Ok(()) }
 }
 
-/// Rotates and, when asked for, compresses: waits for the compression of the rotation before.
+/// Rotates and, when asked for, sees to it that what was rotated is compressed.
 pub fn rotate(
     files: &Files,
     limits: &Limits,
@@ -107,8 +108,7 @@ pub fn rotate(
     stored: u64,
     compressor: &mut Compressor,
 ) -> Result<File> {
-    compressor.wait();
-    let file = next_generation(files, limits, mark, stored)?;
+    let file = compressor.hold(|| next_generation(files, limits, mark, stored))?;
     if limits.compress {
         compressor.start(files);
     }
