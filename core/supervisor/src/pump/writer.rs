@@ -189,7 +189,18 @@ impl Writer {
         }
     }
 
+    /// A first token is noted before the first record: without one a successor could not tell what is stored.
+    fn note_token(&mut self) {
+        if let Some(Ok(ResumeToken(token))) = self.inside(|w| w.sink.as_mut().map(|sink| sink.write(&[]))) {
+            let note = |commit: &mut Commit| (commit.token, commit.written) = (token, true);
+            self.shared.commit_found(&self.state, self.index, note);
+        }
+    }
+
     fn write(&mut self, chunk: &Chunk, from: usize, to: usize) {
+        if !self.shared.commit().written {
+            self.note_token();
+        }
         let count = (to - from) as u64;
         let end = chunk.first + to as u64;
         let next = (end < chunk.end()).then_some(end);

@@ -29,7 +29,8 @@ pub struct Log {
     pub driver: Journald,
     pub container: LogContainer,
     pub warnings: Warnings,
-    pub dir: tempfile::TempDir,
+    /// Removed when the log is.
+    pub _dir: tempfile::TempDir,
 }
 
 pub const START: u64 = 1_700_000_000_000_000_000;
@@ -41,7 +42,7 @@ impl Log {
         let id = format!("{number:08x}").repeat(8);
         let (name, image_name) = (format!("container-{number}"), "shop/app:1".to_string());
         let container = LogContainer { id, name, image_name, dir: dir.path().into(), ..LogContainer::default() };
-        Log { driver: driver(private), container, warnings: Warnings::default(), dir }
+        Log { driver: driver(private), container, warnings: Warnings::default(), _dir: dir }
     }
 
     pub fn sink(&self) -> Box<dyn LogSink> {
