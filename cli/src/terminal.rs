@@ -55,3 +55,21 @@ fn of(fd: i32) -> Option<(u16, u16)> {
     let answer = unsafe { libc::ioctl(fd, libc::TIOCGWINSZ, &raw mut size) };
     (answer == 0 && size.ws_row > 0).then_some((size.ws_row, size.ws_col))
 }
+
+/// Reads a line that is not shown; `Unsupported` when stdin is no terminal.
+pub fn ask_secret(prompt: &str) -> io::Result<String> {
+    use io::{BufRead, Write};
+    use nix::sys::termios::LocalFlags;
+    let stdin = io::stdin();
+    let before = termios::tcgetattr(stdin.as_fd()).map_err(|_| io::Error::from(io::ErrorKind::Unsupported))?;
+    let mut silent = before.clone();
+    silent.local_flags.remove(LocalFlags::ECHO);
+    *SAVED.lock().map_err(|_| io::Error::other("the terminal is in use"))? = Some(before);
+    termios::tcsetattr(stdin.as_fd(), SetArg::TCSAFLUSH, &silent)?;
+    let restored = Raw(());
+    let _ = io::stderr().lock().write_all(prompt.as_bytes());
+    let mut line = String::new();
+    let read = stdin.lock().read_line(&mut line);
+    drop(restored);
+    read.map(|_| line.trim_end_matches(['\r', '\n']).to_owned())
+}

@@ -7,6 +7,7 @@ mod command;
 pub mod image;
 pub mod leaks;
 pub mod process;
+pub mod registry;
 mod world;
 
 pub use binaries::{binary, target_dir};

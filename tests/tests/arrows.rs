@@ -12,6 +12,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("gantry-host", &["gantry-plugin-api", "gantry-model"]),
     ("gantry-runtime", &["gantry-model"]),
     ("gantry-image", &["gantry-model", "gantry-store"]),
+    ("gantry-registry", &["gantry-model"]),
     ("gantry-build", &["gantry-model", "gantry-image"]),
     ("gantry-supervisor", &["gantry-model", "gantry-store", "gantry-runtime", "gantry-host"]),
     (
@@ -22,6 +23,7 @@ const CORE: &[(&str, &[&str])] = &[
             "gantry-store",
             "gantry-host",
             "gantry-image",
+            "gantry-registry",
             "gantry-build",
             "gantry-runtime",
             "gantry-supervisor",

@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod logs;
 pub mod networks;
 pub mod ps;
+pub mod registry;
 pub mod run;
 pub mod system;
 pub mod update;

@@ -4,6 +4,7 @@ use super::request::build;
 use super::{Command, Context, Outcome, failed};
 use crate::args::container::{CREATE_TABLES, ContainerArgs};
 use crate::args::run::CREATE;
+use crate::cmd::registry::Fetcher;
 use crate::out;
 use crate::out::failure::Failure;
 use std::fs::File;
@@ -14,7 +15,9 @@ pub static COMMAND: Command<ContainerArgs> = Command { info: CREATE, flags: CREA
 fn run(context: &Context, args: ContainerArgs, arguments: Vec<String>) -> Outcome {
     let request = build(&args, &arguments).map_err(|refusal| refused(refusal.0))?;
     let id_file = IdFile::create(args.process.cidfile.as_deref()).map_err(refused)?;
-    let created = context.engine()?.create(request).map_err(failed)?;
+    let engine = context.engine()?;
+    let fetcher = Fetcher::new(&args).map_err(|refusal| refused(refusal.0))?;
+    let created = fetcher.with(&engine, request, |request| engine.create(request)).map_err(failed)?;
     id_file.write(&created.id).map_err(refused)?;
     out::warnings(&created.warnings);
     out::line(&created.id).map(|()| 0)

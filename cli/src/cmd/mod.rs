@@ -14,11 +14,13 @@ pub mod inspect;
 pub mod internal;
 pub mod lifecycle;
 pub mod load;
+pub mod login;
 pub mod logs;
 pub mod networks;
 pub mod plugins;
 pub mod port;
 pub mod ps;
+pub mod registry;
 pub mod request;
 pub mod run;
 pub mod start;
@@ -114,6 +116,7 @@ pub const GROUPS: &[(&str, &str)] = &[
     ("container", "Manage containers"),
     ("image", "Manage images"),
     ("internal", "What processes of the engine call"),
+    ("manifest", "Look at manifests in registries"),
     ("network", "Manage networks"),
     ("plugin", "Manage plugins"),
     ("system", "Manage the engine"),
@@ -156,6 +159,12 @@ static COMMANDS: &[&dyn Runnable] = &[
     &load::COMMAND,
     &import::COMMAND,
     &history::COMMAND,
+    &registry::PULL,
+    &registry::PUSH,
+    &registry::SEARCH,
+    &registry::MANIFEST,
+    &login::LOGIN,
+    &login::LOGOUT,
     &networks::COMMAND,
     &volumes::CREATE,
     &volumes::LS,

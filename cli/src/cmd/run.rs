@@ -6,6 +6,7 @@ use crate::args::container::{ContainerArgs, RUN_TABLES};
 use crate::args::run::RUN;
 use crate::cmd::attach::{self, Following};
 use crate::cmd::create::IdFile;
+use crate::cmd::registry::Fetcher;
 use crate::out;
 use crate::out::failure::Failure;
 use crate::terminal;
@@ -31,15 +32,13 @@ fn run(context: &Context, args: ContainerArgs, arguments: Vec<String>) -> Outcom
     };
     let id_file = IdFile::create(args.process.cidfile.as_deref()).map_err(refused)?;
     let engine = context.engine().map_err(|failure| failure.refusal("run"))?;
-    let raw = following.enter_raw();
-    let started = engine.run(request, attach, args.run.detach);
-    let running = match started {
-        Ok(running) => running,
-        Err(error) => {
-            drop(raw);
-            return Err(Failure::run(&error));
-        }
+    let fetcher = Fetcher::new(&args).map_err(|refusal| refused(refusal.0))?;
+    let start = |request| {
+        // Only a container that starts gets the terminal: progress of fetching and errors are for the user's own.
+        let raw = following.enter_raw();
+        engine.run(request, attach, args.run.detach).map(|running| (running, raw))
     };
+    let (running, raw) = fetcher.with(&engine, request, start).map_err(|error| Failure::run(&error))?;
     id_file.write(&running.id).map_err(refused)?;
     out::warnings(&running.warnings);
     if args.run.detach {

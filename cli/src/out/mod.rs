@@ -5,8 +5,10 @@ pub mod complete;
 pub mod failure;
 pub mod help;
 pub mod human;
+pub mod json;
 pub mod list;
 pub mod logs;
+pub mod progress;
 pub mod table;
 pub mod template;
 

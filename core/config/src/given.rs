@@ -55,6 +55,16 @@ impl<'a> Given<'a> {
         }
     }
 
+    /// A whole number between two others.
+    pub fn count(self, least: u32, most: u32) -> Result<u32, Problem> {
+        let text = match self {
+            Given::Text(text) => text,
+            Given::Toml(value) => value.as_ref().as_integer().ok_or_else(|| self.not("a whole number"))?.as_str(),
+        };
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        number.ok_or_else(|| Problem::new(format!("must be a whole number from {least} to {most}")))
+    }
+
     /// A length of time, longer than nothing.
     pub fn duration(self) -> Result<Duration, Problem> {
         let text = match self {

@@ -74,6 +74,24 @@ pub const KEYS: &[Key] = &[
         show: |c| c.bind_autocreate.to_string(),
     },
     Key {
+        path: "engine.registry.downloads",
+        variable: "GANTRY_REGISTRY_DOWNLOADS",
+        set: |c, v| v.count(1, 64).map(|count| c.registry_downloads = count as usize),
+        show: |c| c.registry_downloads.to_string(),
+    },
+    Key {
+        path: "engine.registry.retries",
+        variable: "GANTRY_REGISTRY_RETRIES",
+        set: |c, v| v.count(0, 100).map(|count| c.registry_retries = count),
+        show: |c| c.registry_retries.to_string(),
+    },
+    Key {
+        path: "engine.registry.timeout",
+        variable: "GANTRY_REGISTRY_TIMEOUT",
+        set: |c, v| v.duration().map(|time| c.registry_timeout = time),
+        show: |c| quoted(&format!("{:?}", c.registry_timeout)),
+    },
+    Key {
         path: "plugins.path",
         variable: "",
         set: |c, v| v.list(Given::path).map(|dirs| c.plugin_path = dirs),
@@ -95,6 +113,9 @@ pub const KEYS: &[Key] = &[
 
 /// The kinds of drivers: the names of their tables.
 pub const KINDS: [&str; 4] = ["log", "storage", "network", "volume"];
+
+/// The table of tables about registries.
+pub const REGISTRY: &str = "registry";
 
 /// `kind/name`, as `plugins.allow` and `plugins.sha256` name a plugin.
 pub fn plugin_name(given: Given<'_>) -> Result<String, Problem> {

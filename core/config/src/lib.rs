@@ -8,6 +8,7 @@ mod given;
 mod keys;
 mod load;
 mod origin;
+mod registry;
 mod show;
 mod tables;
 
@@ -15,6 +16,7 @@ pub use drivers::{DriverOption, Schema};
 pub use fault::{Fault, Faults};
 pub use load::LoadOptions;
 pub use origin::Origin;
+pub use registry::Registry;
 pub use show::Shown;
 
 use std::collections::BTreeMap;
@@ -51,6 +53,14 @@ pub struct Config {
     pub fallback_dns: Vec<String>,
     /// `engine.volume.bind-autocreate`: `-v` makes a missing source.
     pub bind_autocreate: bool,
+    /// `[registry."HOST"]`, by host.
+    pub registries: BTreeMap<String, Registry>,
+    /// `engine.registry.downloads`: layers fetched at the same time.
+    pub registry_downloads: usize,
+    /// `engine.registry.retries`: how often what may pass is tried again.
+    pub registry_retries: u32,
+    /// `engine.registry.timeout`: for a connection and for each further byte.
+    pub registry_timeout: Duration,
     /// `plugins.path`.
     pub plugin_path: Vec<PathBuf>,
     /// `plugins.allow`; `None`: all.
@@ -79,6 +89,10 @@ impl Default for Config {
             address_pools: default_pools(),
             fallback_dns: vec!["8.8.8.8".into(), "8.8.4.4".into()],
             bind_autocreate: true,
+            registries: BTreeMap::new(),
+            registry_downloads: 3,
+            registry_retries: 5,
+            registry_timeout: Duration::from_secs(30),
             plugin_path: Vec::new(),
             plugin_allow: None,
             plugin_pins: Vec::new(),

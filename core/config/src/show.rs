@@ -1,7 +1,7 @@
 //! The configuration in force, value by value, for `config show`.
 
 use crate::keys::{KEYS, quoted};
-use crate::{Config, Origin};
+use crate::{Config, Origin, registry};
 
 /// One value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,14 @@ impl Config {
         let drivers = self.drivers.iter().flat_map(|((kind, name), options)| {
             options.iter().map(move |(key, value)| self.shown(format!("{kind}.{name}.{key}"), quoted(value)))
         });
-        own.chain(pins).chain(drivers).collect()
+        own.chain(self.registries()).chain(pins).chain(drivers).collect()
+    }
+
+    fn registries(&self) -> impl Iterator<Item = Shown> {
+        self.registries.iter().flat_map(move |(host, own)| {
+            let keys = registry::KEYS.iter().filter_map(move |key| Some((key.name, (key.show)(own)?)));
+            keys.map(move |(name, value)| self.shown(format!("registry.{host}.{name}"), value))
+        })
     }
 
     /// Where a value came from.

@@ -3,8 +3,8 @@
 use crate::drivers::{DriverOption, plain};
 use crate::fault::{Fault, Problem, Source};
 use crate::given::{Given, Value, kind};
-use crate::keys::{KEYS, KINDS, plugin_name};
-use crate::{Config, Origin};
+use crate::keys::{KEYS, KINDS, REGISTRY, plugin_name};
+use crate::{Config, Origin, registry};
 use std::ops::Range;
 use std::sync::Arc;
 use toml::de::{DeString, DeTable};
@@ -39,6 +39,7 @@ impl Walk<'_> {
         for (name, value) in table {
             match KINDS.iter().find(|kind| *kind == name.get_ref()) {
                 Some(kind) => self.drivers(kind, value),
+                None if name.get_ref() == REGISTRY => self.registries(value),
                 None => self.entry("", name, value),
             }
         }
@@ -74,6 +75,36 @@ impl Walk<'_> {
             self.config.plugin_pins.push((plugin, digest));
         });
         self.note(&format!("plugins.sha256.{}", name.get_ref()), name, value, read);
+    }
+
+    fn registries(&mut self, value: &Value<'_>) {
+        self.each(REGISTRY, value, |walk, name, value| match registry::host(name.get_ref()) {
+            Ok(host) => walk.registry(&host, name, value),
+            Err(problem) => walk.fault(name.span(), named(REGISTRY, problem)),
+        });
+    }
+
+    fn registry(&mut self, host: &str, name: &Name<'_>, value: &Value<'_>) {
+        let path = join(REGISTRY, host);
+        self.each(&path, value, |walk, name, value| {
+            match registry::KEYS.iter().find(|key| key.name == name.get_ref()) {
+                Some(key) => {
+                    let entry = walk.config.registries.entry(host.to_owned()).or_default();
+                    let read = (key.set)(entry, Given::Toml(value));
+                    walk.note(&join(&path, key.name), name, value, read);
+                }
+                None => {
+                    let known: Vec<_> = registry::KEYS.iter().map(|key| key.name).collect();
+                    let problem = Problem::new(format!("unknown key {:?}", join(&path, name.get_ref())));
+                    walk.fault(name.span(), problem.hint(format!("known: {}", known.join(", "))));
+                }
+            }
+        });
+        let half = |own: &registry::Registry| own.client_cert.is_some() != own.client_key.is_some();
+        if self.config.registries.get(host).is_some_and(half) {
+            let problem = Problem::new("client-cert and client-key need each other");
+            self.fault(name.span(), named(&path, problem));
+        }
     }
 
     fn drivers(&mut self, kind: &str, value: &Value<'_>) {
@@ -178,7 +209,7 @@ fn neighbours(prefix: &str) -> Vec<&'static str> {
         _ => path.strip_prefix(prefix)?.strip_prefix('.'),
     });
     let words = here.filter_map(|rest| rest.split('.').next());
-    if prefix.is_empty() { words.chain(KINDS).collect() } else { words.collect() }
+    if prefix.is_empty() { words.chain(KINDS).chain([REGISTRY]).collect() } else { words.collect() }
 }
 
 fn elsewhere(name: &str) -> Option<String> {

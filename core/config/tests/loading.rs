@@ -255,3 +255,56 @@ fn loading_is_quick() {
     println!("no file {empty:?}, a typical file {typical:?}");
     assert!(empty < Duration::from_millis(1) && typical < Duration::from_millis(5));
 }
+
+#[test]
+fn registries() {
+    let config = load(
+        r#"
+[engine.registry]
+downloads = 8
+retries = 0
+timeout = "5s"
+[registry."docker.io"]
+mirrors = ["http://127.0.0.1:5000/", "https://mirror.example/hub"]
+[registry."reg.example:5000"]
+insecure = true
+ca = "/ca.pem"
+client-cert = "/c.pem"
+client-key = "/k.pem"
+"#,
+    )
+    .expect("sound");
+    assert_eq!((8, 0, Duration::from_secs(5)), (config.registry_downloads, config.registry_retries, config.registry_timeout));
+    assert_eq!(["http://127.0.0.1:5000", "https://mirror.example/hub"][..], config.registries["docker.io"].mirrors);
+    let own = &config.registries["reg.example:5000"];
+    assert!(own.insecure && own.ca == [PathBuf::from("/ca.pem")] && own.client_key.is_some());
+    let shown = config.show();
+    assert!(shown.iter().any(|s| s.key == "registry.reg.example:5000.insecure" && s.value == "true"), "{shown:?}");
+}
+
+#[test]
+fn faults_of_registries() {
+    let told = told(
+        r#"[engine.registry]
+downloads = 0
+[registry."a b"]
+[registry."reg.example"]
+mirrors = ["ftp://x"]
+insecur = true
+client-cert = "/c"
+[registy."x"]
+"#,
+    );
+    let wanted = [
+        "2:13: engine.registry.downloads: must be a whole number from 1 to 64",
+        "3:11: registry: \"a b\" is not the host of a registry; write it as",
+        "4:11: registry.reg.example: client-cert and client-key need each other",
+        "5:12: registry.reg.example.mirrors: \"ftp://x\" is not the address of a mirror; begin it",
+        "6:1: unknown key \"registry.reg.example.insecur\"; known: mirrors, insecure",
+        "8:2: unknown key \"registy\"; did you mean \"registry\"?",
+    ];
+    assert_eq!(wanted.len(), told.len(), "{told:#?}");
+    for (wanted, told) in wanted.iter().zip(&told) {
+        assert!(told.starts_with(wanted), "{told}");
+    }
+}

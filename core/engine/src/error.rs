@@ -22,6 +22,9 @@ pub enum Error {
     /// An image.
     #[error(transparent)]
     Image(#[from] gantry_image::Error),
+    /// A registry.
+    #[error(transparent)]
+    Registry(#[from] gantry_registry::Error),
     /// A driver or its plugin.
     #[error(transparent)]
     Host(#[from] gantry_host::Error),
@@ -84,6 +87,7 @@ impl Error {
             Error::Request { class, .. } => *class,
             Error::Store(e) => e.class(),
             Error::Image(e) => image_class(e.class()),
+            Error::Registry(e) => crate::image::registry_class(e),
             Error::Host(e) => driver_class(e.class()),
             Error::Runtime(e) => runtime_class(e),
             Error::Supervisor(e) => e.class(),
@@ -97,6 +101,8 @@ impl Error {
         match self {
             Error::Request { hint, .. } => hint.clone(),
             Error::Store(e) => e.hint().map(str::to_owned),
+            Error::Image(e) => e.hint(),
+            Error::Registry(e) => e.hint(),
             Error::Host(e) => e.hint(),
             Error::Runtime(e) => e.hint().map(|h| h.to_string()),
             Error::Supervisor(e) => Some(e.hint().to_owned()).filter(|h| !h.is_empty()),

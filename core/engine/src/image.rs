@@ -1,5 +1,14 @@
 //! Images through the engine: the image store over the storage driver in use.
 
+mod pull;
+mod push;
+mod registry;
+
+pub use gantry_image::Error as StoreError;
+pub use push::{Found, Login, Manifest, Saved};
+pub use registry::{Progress, Report};
+pub(crate) use registry::class as registry_class;
+
 use crate::Engine;
 use crate::container::mounts::MountRecord;
 use crate::error::{Error, Result};

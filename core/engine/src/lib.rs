@@ -6,7 +6,7 @@
 mod cgroups;
 pub mod container;
 mod error;
-mod image;
+pub mod image;
 mod mount_points;
 mod names;
 pub mod network;

@@ -180,3 +180,14 @@ pub struct ImportRequest {
     /// Platform.
     pub platform: Option<String>,
 }
+
+/// An image to fetch.
+#[derive(Clone, Debug, Default)]
+pub struct PullRequest {
+    /// The image, or a repository when all tags are wanted.
+    pub reference: String,
+    /// `os/architecture[/variant]`; `None`: this machine's.
+    pub platform: Option<String>,
+    /// Every tag of the repository.
+    pub all_tags: bool,
+}

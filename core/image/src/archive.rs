@@ -43,11 +43,6 @@ impl Region {
         self.len
     }
 
-    /// Its first bytes.
-    pub(crate) fn head(&self, len: u64) -> Self {
-        Self { len: self.len.min(len), ..self.clone() }
-    }
-
     pub(crate) fn reader(&self) -> RegionReader {
         RegionReader { region: self.clone(), position: 0, buffer: Vec::new(), used: 0 }
     }

@@ -42,6 +42,12 @@ impl ContentStore {
         self.path(digest).exists()
     }
 
+    /// How long a blob is.
+    pub fn size(&self, digest: &Digest) -> Result<u64> {
+        let meta = self.open(digest)?.metadata();
+        meta.map(|meta| meta.len()).map_err(Error::io("look at", self.path(digest)))
+    }
+
     /// Opens a blob for reading.
     pub fn open(&self, digest: &Digest) -> Result<File> {
         let path = self.path(digest);

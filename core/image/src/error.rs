@@ -66,7 +66,7 @@ pub enum Error {
     #[error("invalid manifest, layers length mismatch: expected {expected}, got {found}")]
     LayerCount { expected: usize, found: usize },
     /// An image for another system.
-    #[error("no image for {wanted} in the archive, only for {found}")]
+    #[error("no image for {wanted}, only for {found}")]
     Platform { wanted: String, found: String },
     /// One layer could not be unpacked.
     #[error("cannot unpack layer {layer}")]
@@ -83,6 +83,15 @@ pub enum Error {
     /// `rmi` of something in use.
     #[error("{0}")]
     InUse(String),
+    /// Fetching from elsewhere failed.
+    #[error("{source}")]
+    Remote { source: BoxError },
+    /// A manifest of the first schema, which names no configuration.
+    #[error("the manifest of {0} has schema 1, which is no longer supported")]
+    OldManifest(String),
+    /// Something else than an image, kept in a registry.
+    #[error("{name} is not a container image: its configuration is of type {kind}")]
+    Artifact { name: String, kind: String },
     /// `--change` that does not parse.
     #[error(transparent)]
     Change(#[from] ChangeError),
@@ -108,7 +117,7 @@ impl Error {
             Self::NoSuchImage(_) | Self::NotUnpacked { .. } => Class::NotFound,
             Self::InUse(_) => Class::InUse,
             Self::Storage { .. } => Class::Driver,
-            Self::Platform { .. } => Class::Unsupported,
+            Self::Platform { .. } | Self::OldManifest(_) | Self::Artifact { .. } => Class::Unsupported,
             Self::Unpack { source, .. } => source.class(),
             Self::Io { source, .. } => io_class(source),
             Self::Record { .. } | Self::NewerRecord { .. } | Self::MissingContent(_) => Class::Internal,
@@ -120,6 +129,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NewerRecord { .. } => Some("use the version of Gantry that wrote it, or a later one".into()),
+            Self::OldManifest(_) => Some("push the image again with a recent program".into()),
             Self::AmbiguousId(_) => Some("give more digits of the id".into()),
             Self::NotAnImage(_) => Some("use `import` for the tar of a root file system".into()),
             Self::MissingContent(_) => Some("load the image again".into()),

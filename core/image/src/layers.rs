@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use crate::apply::{ApplyError, LayerTarget};
 use crate::archive::Region;
 use crate::content::{Ingest, Staged};
 use crate::error::{BoxError, Error, Result};
-use crate::files::{self, Lock};
+use crate::files::Lock;
 use crate::hash::chain_ids;
 use crate::limits::Limits;
 use crate::pipeline::{self, Compression, Unpacked};
@@ -42,6 +42,14 @@ pub trait LayerSink: Sync {
     fn exists(&self, layer: &str) -> bool;
 }
 
+/// Whoever wants to know how far the layers are; called by the threads that unpack. Layers are counted from the bottom.
+pub trait Watch: Sync {
+    /// Nothing has to be fetched for it.
+    fn present(&self, layer: usize);
+    /// It was unpacked.
+    fn unpacked(&self, layer: usize);
+}
+
 /// Where and how to unpack.
 #[derive(Clone, Copy)]
 pub struct UnpackOptions<'a> {
@@ -51,19 +59,48 @@ pub struct UnpackOptions<'a> {
     pub limits: Limits,
     /// Layers unpacked at the same time.
     pub threads: usize,
+    /// Is told how far they are.
+    pub watch: Option<&'a dyn Watch>,
 }
 
 impl<'a> UnpackOptions<'a> {
     /// Default limits and two layers at a time.
     pub fn new(driver: &'a str, sink: &'a dyn LayerSink) -> Self {
-        Self { driver, sink, limits: Limits::default(), threads: 2 }
+        Self { driver, sink, limits: Limits::default(), threads: 2, watch: None }
     }
 }
 
 /// Where one layer's blob is read from.
-pub(crate) struct BlobSource {
-    pub(crate) region: Region,
+pub(crate) struct BlobSource<'s> {
+    pub(crate) data: Data<'s>,
     pub(crate) blob: BlobState,
+}
+
+/// The bytes of a blob.
+pub(crate) enum Data<'s> {
+    /// In an open file.
+    Region(Region),
+    /// Somewhere else; fetched only when it is read. So many bytes.
+    Remote(Opener<'s>, u64),
+}
+
+/// Begins to fetch a blob.
+pub(crate) type Opener<'s> = Box<dyn FnOnce() -> Result<Box<dyn Read + Send + 's>> + Send + 's>;
+
+impl<'s> Data<'s> {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Region(region) => region.len(),
+            Self::Remote(_, size) => *size,
+        }
+    }
+
+    fn open(self) -> Result<Box<dyn Read + Send + 's>> {
+        match self {
+            Self::Region(region) => Ok(Box::new(region.reader())),
+            Self::Remote(open, _) => open(),
+        }
+    }
 }
 
 /// What is known of a blob before it is read.
@@ -135,11 +172,11 @@ struct Done {
 }
 
 /// Unpacks what the driver lacks of a stack; `source` tells where the blob of the n-th layer is.
-pub(crate) fn unpack_stack<'a>(
+pub(crate) fn unpack_stack<'a, 's>(
     store: &ImageStore,
     options: &'a UnpackOptions<'a>,
     diffs: &[DiffId],
-    source: &(dyn Fn(usize) -> Result<BlobSource> + Sync),
+    source: &(dyn Fn(usize) -> Result<BlobSource<'s>> + Sync),
 ) -> Result<Stack<'a>> {
     store.records.prepare_driver(options.driver)?;
     let mut slots = slots(store, options, diffs)?;
@@ -153,7 +190,7 @@ pub(crate) fn unpack_stack<'a>(
     for (index, (slot, done)) in slots.iter_mut().zip(done).enumerate() {
         match done {
             Some(done) => stack.add_fresh(slot, done),
-            None => stack.add_known(store, slot, || source(index))?,
+            None => stack.add_known(store, slot, index, || source(index))?,
         }
         stack.locks.extend(slot.lock.take());
     }
@@ -204,15 +241,15 @@ pub(crate) fn random_id() -> Result<String> {
 }
 
 /// The unpacking threads' common ground.
-struct Worker<'a, 'b> {
+struct Worker<'a, 'b, 's> {
     store: &'b ImageStore,
     options: &'b UnpackOptions<'b>,
     begun: &'b Begun<'a>,
     slots: &'b [Slot],
-    source: &'b (dyn Fn(usize) -> Result<BlobSource> + Sync),
+    source: &'b (dyn Fn(usize) -> Result<BlobSource<'s>> + Sync),
 }
 
-impl Worker<'_, '_> {
+impl Worker<'_, '_, '_> {
     fn run(&self) -> Result<Vec<Option<Done>>> {
         let missing: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].known.is_none()).collect();
         let alone = self.options.sink.depends_on_parent() || missing.len() < 2;
@@ -242,16 +279,20 @@ impl Worker<'_, '_> {
     fn unpack(&self, index: usize) -> Result<Done> {
         let slot = &self.slots[index];
         let source = (self.source)(index)?;
+        let len = source.data.len();
+        let input = source.data.open()?;
         let target = self.begun.begin(&slot.id, slot.parent_id.as_deref())?;
         let (keep, stored) = source.blob.split(self.store)?;
-        let len = source.region.len();
-        let unpacked = pipeline::unpack(source.region.reader(), keep, &target, &self.options.limits);
+        let unpacked = pipeline::unpack(input, keep, &target, &self.options.limits);
         let unpacked = unpacked.map_err(|source| refused(slot, source))?;
         let done = done(slot, unpacked, stored, len, target.path)?;
         // The next layer grows on this one, so it is committed at once; its directory is then no longer where it was.
         if self.options.sink.depends_on_parent() {
             sync_all([&*done.path].into_iter())?;
             self.options.sink.commit(&slot.id).map_err(storage("commit", &slot.id))?;
+        }
+        if let Some(watch) = self.options.watch {
+            watch.unpacked(index);
         }
         Ok(done)
     }
@@ -344,11 +385,12 @@ impl<'a> Stack<'a> {
     }
 
     /// A layer the driver has; its blob may be missing, or the manifest may name another form of it.
-    fn add_known(
+    fn add_known<'s>(
         &mut self,
         store: &ImageStore,
         slot: &Slot,
-        source: impl FnOnce() -> Result<BlobSource>,
+        index: usize,
+        source: impl FnOnce() -> Result<BlobSource<'s>>,
     ) -> Result<()> {
         let Some(record) = &slot.known else { return Err(Error::MissingContent(slot.diff.0)) };
         let source = source()?;
@@ -358,12 +400,14 @@ impl<'a> Stack<'a> {
             BlobState::Foreign(None) if store.content.exists(&layer.blob) => {}
             BlobState::Foreign(Some(digest)) if digest == layer.blob && store.content.exists(&digest) => {}
             state => {
-                let staged = state.copy(store, &source.region, &slot.diff)?;
-                layer.compressed = source.region.len();
-                layer.media_type = media_type(&source.region)?.to_owned();
-                layer.blob = staged.as_ref().map_or(layer.blob, |staged| staged.digest);
+                layer.compressed = source.data.len();
+                let (blob, media_type, staged) = state.copy(store, source.data, &slot.diff)?;
+                (layer.blob, layer.media_type) = (blob, media_type.to_owned());
                 self.blobs.extend(staged);
             }
+        }
+        if let Some(watch) = self.options.watch {
+            watch.present(index);
         }
         self.layers.push(layer);
         Ok(())
@@ -399,20 +443,23 @@ impl<'a> Stack<'a> {
 }
 
 impl BlobState {
-    fn copy(self, store: &ImageStore, region: &Region, diff: &DiffId) -> Result<Option<Staged>> {
+    /// Digest and media type of a blob, and the blob itself if it is not published.
+    fn copy(self, store: &ImageStore, data: Data<'_>, diff: &DiffId) -> Result<(Digest, &'static str, Option<Staged>)> {
         let expected = match self {
-            Self::Staged(staged) => return Ok(Some(staged)),
-            Self::Stored(_) => return Ok(None),
+            Self::Staged(staged) => return Ok((staged.digest, media_type(&staged.file)?, Some(staged))),
+            Self::Stored(digest) => return Ok((digest, media_type(&store.content.open(&digest)?)?, None)),
             Self::Foreign(expected) => expected,
         };
         let mut ingest = store.content.ingest()?;
         let what = format!("layer {diff}");
-        io::copy(&mut region.reader(), &mut ingest).map_err(Error::io("copy", &what))?;
-        ingest.finish(&what, expected.as_ref()).map(Some)
+        io::copy(&mut data.open()?, &mut ingest).map_err(Error::io("copy", &what))?;
+        let staged = ingest.finish(&what, expected.as_ref())?;
+        Ok((staged.digest, media_type(&staged.file)?, Some(staged)))
     }
 }
 
-fn media_type(region: &Region) -> Result<&'static str> {
-    let head = files::read_limited(region.head(6).reader(), "a layer", 6)?;
-    Ok(pipeline::sniff(&head).unwrap_or(Compression::None).media_type())
+fn media_type(file: &File) -> Result<&'static str> {
+    let mut head = [0; 6];
+    let have = file.read_at(&mut head, 0).map_err(Error::io("read", "a layer"))?;
+    Ok(pipeline::sniff(&head[..have]).unwrap_or(Compression::None).media_type())
 }

@@ -11,7 +11,7 @@ use crate::archive::Archive;
 use crate::content::Staged;
 use crate::error::{Error, Result};
 use crate::files::Lock;
-use crate::layers::{BlobSource, BlobState, UnpackOptions, unpack_stack};
+use crate::layers::{BlobSource, BlobState, Data, UnpackOptions, unpack_stack};
 use crate::manifest::{self, Descriptor, Plan, PlannedLayer};
 use crate::records::{Image, Layer};
 use crate::store::ImageStore;
@@ -72,7 +72,7 @@ impl ImageStore {
         Ok(Loaded { id: plan.id, references: plan.references, replaced, warnings })
     }
 
-    fn layer_source(&self, archive: &Archive, layer: &PlannedLayer) -> Result<BlobSource> {
+    fn layer_source<'s>(&self, archive: &Archive, layer: &PlannedLayer) -> Result<BlobSource<'s>> {
         if let Some(digest) = layer.digest.filter(|digest| self.content.exists(digest)) {
             return self.stored_source(digest);
         }
@@ -85,13 +85,13 @@ impl ImageStore {
             (Some(staged), _) => BlobState::Staged(staged),
             (None, digest) => BlobState::Foreign(digest),
         };
-        Ok(BlobSource { region, blob })
+        Ok(BlobSource { data: Data::Region(region), blob })
     }
 
-    pub(crate) fn stored_source(&self, digest: Digest) -> Result<BlobSource> {
+    pub(crate) fn stored_source<'s>(&self, digest: Digest) -> Result<BlobSource<'s>> {
         let file = self.content.open(&digest)?;
         let region = crate::archive::Region::whole(file).map_err(Error::io("read", self.content.path(&digest)))?;
-        Ok(BlobSource { region, blob: BlobState::Stored(digest) })
+        Ok(BlobSource { data: Data::Region(region), blob: BlobState::Stored(digest) })
     }
 
     /// The configuration and the manifest as blobs that are not yet published.
@@ -111,6 +111,20 @@ impl ImageStore {
         if !known.is_some_and(|known| known.blobs().all(|blob| self.content.exists(&blob))) {
             self.records.write_image(image)?;
         }
+        self.name(image, references)
+    }
+
+    /// The same, but what is known of the image gives way: its publisher's manifest counts.
+    pub(crate) fn record_anew(&self, image: &Image, references: &[Reference]) -> Result<()> {
+        let _lock = Lock::exclusive(&self.records.lock_path())?;
+        let known = self.records.image(&image.id)?;
+        if !known.is_some_and(|known| known.manifest == image.manifest && known.layers == image.layers) {
+            self.records.write_image(image)?;
+        }
+        self.name(image, references).map(drop)
+    }
+
+    fn name(&self, image: &Image, references: &[Reference]) -> Result<Vec<(Reference, Digest)>> {
         let mut replaced = Vec::new();
         for reference in references {
             let old = self.records.reference(reference)?.map(|record| record.id);

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 
 use gantry_model::digest::Digest;
+use gantry_model::platform::Platform;
 use gantry_model::reference::Reference;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::Archive;
-use crate::config::{ImageConfig, host_architecture};
+use crate::config::ImageConfig;
 use crate::error::{Error, Result};
 use crate::hash::sha256;
 use crate::limits::Limits;
@@ -21,8 +22,10 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const ATTESTATION: &str = "vnd.docker.reference.type";
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 /// Indexes may point to indexes, but not for ever.
-const NESTING: usize = 4;
+pub(crate) const NESTING: usize = 4;
 
 /// One image to be installed.
 pub(crate) struct Plan {
@@ -55,24 +58,29 @@ pub(crate) struct Descriptor {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) annotations: BTreeMap<String, String>,
     #[serde(default, skip_serializing)]
-    platform: Option<Platform>,
+    platform: Option<PlatformEntry>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Platform {
+struct PlatformEntry {
     #[serde(default)]
     architecture: String,
     #[serde(default)]
     os: String,
+    #[serde(default)]
+    variant: String,
 }
 
 /// An image manifest or an index; one type, because media types are not always given.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ManifestOrIndex {
     #[serde(default)]
+    schema_version: u32,
+    #[serde(default, deserialize_with = "crate::config::or_default")]
     manifests: Vec<Descriptor>,
     config: Option<Descriptor>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::config::or_default")]
     layers: Vec<Descriptor>,
 }
 
@@ -229,19 +237,78 @@ fn manifest_for_host(
     if candidates.is_empty() || depth == 0 {
         return Ok(None);
     }
-    let chosen = candidates.iter().find(|candidate| fits_host(candidate)).ok_or_else(|| wrong_platform(&candidates))?;
+    let host = Platform::host();
+    let chosen = candidates.iter().find(|candidate| fits(candidate, &host));
+    let chosen = chosen.ok_or_else(|| wrong_platform(&candidates, &host))?;
     manifest_for_host(archive, chosen, limits, depth - 1)
 }
 
-fn fits_host(descriptor: &Descriptor) -> bool {
-    let fits = |platform: &Platform| platform.os == "linux" && platform.architecture == host_architecture();
+fn fits(descriptor: &Descriptor, platform: &Platform) -> bool {
+    let fits = |entry: &PlatformEntry| platform.accepts(&entry.os, &entry.architecture, &entry.variant);
     descriptor.platform.as_ref().is_none_or(fits)
 }
 
-fn wrong_platform(candidates: &[Descriptor]) -> Error {
+fn wrong_platform(candidates: &[Descriptor], wanted: &Platform) -> Error {
     let names = candidates.iter().filter_map(|candidate| candidate.platform.as_ref());
-    let found: Vec<_> = names.map(|platform| format!("{}/{}", platform.os, platform.architecture)).collect();
-    Error::Platform { wanted: format!("linux/{}", host_architecture()), found: found.join(", ") }
+    let joint = |variant: &str| if variant.is_empty() { String::new() } else { format!("/{variant}") };
+    let found: Vec<_> = names.map(|p| format!("{}/{}{}", p.os, p.architecture, joint(&p.variant))).collect();
+    Error::Platform { wanted: wanted.to_string(), found: found.join(", ") }
+}
+
+/// What a registry sends for a reference.
+pub(crate) enum RemoteDocument {
+    Image { config: Descriptor, layers: Vec<Descriptor> },
+    Index(Vec<Descriptor>),
+}
+
+/// Reads a manifest or an index; whatever is neither, or is no container image, is refused by its name.
+pub(crate) fn document(name: &str, bytes: &[u8]) -> Result<RemoteDocument> {
+    let parsed: ManifestOrIndex = parse(&format!("the manifest of {name}"), bytes)?;
+    if parsed.schema_version == 1 {
+        return Err(Error::OldManifest(name.to_owned()));
+    }
+    match parsed.config {
+        None if parsed.manifests.is_empty() => Err(Error::NotAnImage("its manifest names no configuration")),
+        None => Ok(RemoteDocument::Index(parsed.manifests.into_iter().filter(is_image).collect())),
+        Some(config) if !is_config(&config.media_type) => {
+            Err(Error::Artifact { name: name.to_owned(), kind: config.media_type })
+        }
+        Some(config) => Ok(RemoteDocument::Image { config, layers: parsed.layers }),
+    }
+}
+
+/// Other things than images live in registries, with configurations of other types.
+fn is_config(media_type: &str) -> bool {
+    matches!(media_type, "" | OCI_CONFIG | DOCKER_CONFIG | "application/octet-stream")
+}
+
+/// The digests that an index names; none if it is a manifest.
+pub fn index_entries(bytes: &[u8]) -> Vec<Digest> {
+    let parsed = serde_json::from_slice::<ManifestOrIndex>(bytes);
+    parsed.map_or_else(|_| Vec::new(), |parsed| parsed.manifests.iter().map(|entry| entry.digest).collect())
+}
+
+/// The manifest of an index for a platform; of several the first is meant, as their order is the publisher's.
+pub(crate) fn choose(candidates: &[Descriptor], platform: &Platform) -> Result<Digest> {
+    let chosen = candidates.iter().find(|candidate| fits(candidate, platform));
+    chosen.map(|chosen| chosen.digest).ok_or_else(|| wrong_platform(candidates, platform))
+}
+
+/// The media type of a manifest: its own word, else what its configuration lets us conclude.
+pub(crate) fn manifest_type(bytes: &[u8]) -> String {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Typed {
+        #[serde(default)]
+        media_type: String,
+        config: Option<Descriptor>,
+    }
+    let Ok(typed) = serde_json::from_slice::<Typed>(bytes) else { return OCI_MANIFEST.to_owned() };
+    match typed.config {
+        _ if !typed.media_type.is_empty() => typed.media_type,
+        Some(config) if config.media_type == DOCKER_CONFIG => DOCKER_MANIFEST.to_owned(),
+        _ => OCI_MANIFEST.to_owned(),
+    }
 }
 
 /// A full name, or nothing: a bare tag names no repository.

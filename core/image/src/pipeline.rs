@@ -177,11 +177,24 @@ impl Pump {
     }
 }
 
+/// A failure of whatever the stream is read from, on its way through a decoder.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct FromSource(io::Error);
+
+fn from_source(error: io::Error) -> io::Error {
+    match error.raw_os_error().is_some() || error.kind() == io::ErrorKind::Interrupted {
+        true => error,
+        false => io::Error::new(error.kind(), FromSource(error)),
+    }
+}
+
 /// The system's errors come from the source or from the copy that is kept, the others from the format.
 fn broken(compression: Compression, error: io::Error) -> ApplyError {
-    match error.raw_os_error() {
-        Some(_) => ApplyError::Stream(error),
-        None => ApplyError::Decompress(compression.name(), error),
+    let outside = error.raw_os_error().is_some() || error.get_ref().is_some_and(|inner| inner.is::<FromSource>());
+    match outside {
+        true => ApplyError::Stream(error),
+        false => ApplyError::Decompress(compression.name(), error),
     }
 }
 
@@ -212,7 +225,7 @@ struct Tee<R> {
 
 impl<R: Read> Read for Tee<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(buffer)?;
+        let count = self.input.read(buffer).map_err(from_source)?;
         if let Some(keep) = &mut self.keep {
             keep.write_all(&buffer[..count])?;
         }

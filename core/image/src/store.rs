@@ -150,6 +150,11 @@ impl ImageStore {
         Ok(summary(image, &self.records.references()?))
     }
 
+    /// The image that a reference names.
+    pub fn reference(&self, reference: &Reference) -> Result<Option<Digest>> {
+        Ok(self.records.reference(reference)?.map(|record| record.id))
+    }
+
     /// All names with what they name.
     pub fn references(&self) -> Result<Vec<RefRecord>> {
         self.records.references()

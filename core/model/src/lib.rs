@@ -11,6 +11,7 @@ pub mod ids;
 pub mod logopt;
 pub mod mount;
 pub mod network;
+pub mod platform;
 pub mod port;
 pub mod record;
 pub mod reference;

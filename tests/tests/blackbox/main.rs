@@ -12,6 +12,7 @@ mod local;
 mod logs;
 mod network;
 mod plugins;
+mod registry;
 mod run;
 mod volumes;
 

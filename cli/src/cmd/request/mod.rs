@@ -24,7 +24,7 @@ fn refuse<T>(error: impl std::fmt::Display) -> Step<T> {
 
 /// Builds the request; `arguments` are the image and the command.
 pub fn build(args: &ContainerArgs, arguments: &[String]) -> Step<CreateRequest> {
-    check_pull(args)?;
+    pull_policy(args)?;
     check_platform(args)?;
     let mut request = CreateRequest {
         name: args.process.name.clone(),
@@ -48,10 +48,20 @@ fn check_platform(args: &ContainerArgs) -> Step {
     }
 }
 
-fn check_pull(args: &ContainerArgs) -> Step {
+/// When an image is fetched that shall be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullPolicy {
+    Always,
+    Missing,
+    Never,
+}
+
+/// `--pull`.
+pub fn pull_policy(args: &ContainerArgs) -> Step<PullPolicy> {
     match args.process.pull.as_deref() {
-        None | Some("" | "missing" | "never") => Ok(()),
-        Some("always") => refuse("--pull always is not supported yet"),
+        None | Some("" | "missing") => Ok(PullPolicy::Missing),
+        Some("always") => Ok(PullPolicy::Always),
+        Some("never") => Ok(PullPolicy::Never),
         Some(other) => {
             refuse(format!("invalid pull option: '{other}': must be one of \"always\", \"missing\" or \"never\""))
         }

@@ -6,8 +6,9 @@ use super::{Entry, TarError};
 pub(super) const BLOCK: usize = 512;
 
 /// What an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
+    #[default]
     Regular,
     HardLink,
     Symlink,

@@ -1,4 +1,4 @@
-//! A streaming reader of tar: v7, ustar, GNU and PAX, with sparse files, and with a bound on everything.
+//! A streaming reader of tar: v7, ustar, GNU and PAX, with sparse files, and with a bound on everything; and a writer.
 //!
 //! It gives entries with plain fields and hands out their bytes without copying them. It decides nothing
 //! about paths: that is the business of whoever applies them.
@@ -6,6 +6,7 @@
 mod header;
 mod pax;
 mod sparse;
+mod writer;
 
 use std::io::{self, BufRead};
 
@@ -14,6 +15,7 @@ use header::{BLOCK, Header};
 use pax::Extensions;
 pub use sparse::Chunk;
 use sparse::SparseKind;
+pub use writer::TarWriter;
 
 /// Why a stream is not a tar archive we read.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +35,7 @@ pub enum TarError {
 }
 
 /// One entry: what the headers said, all extensions applied.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Entry {
     pub kind: Kind,
     pub path: Vec<u8>,

@@ -1,0 +1,176 @@
+//! `pull`: from a registry, or its mirrors, into the store and the storage driver in use.
+
+use super::registry::{Progress, Report, refused, said, unwrapped};
+use crate::Engine;
+use crate::error::{Error, Result};
+use crate::request::PullRequest;
+use gantry_image::{BoxError, Limits, Remote, UnpackOptions, Watch};
+use gantry_model::digest::Digest;
+use gantry_model::platform::Platform;
+use gantry_model::reference::Reference;
+use gantry_registry::{Client, Repository, Wanted};
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+/// Between two reports of the same layer.
+const STEP: Duration = Duration::from_millis(100);
+
+impl Engine {
+    /// True when the reference names an image that is here.
+    pub fn has_image(&self, reference: &str) -> Result<bool> {
+        match self.images()?.resolve(reference) {
+            Ok(_) => Ok(true),
+            Err(gantry_image::Error::NoSuchImage(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Fetches an image, or all tags of a repository; answers what was fetched.
+    pub fn pull(&self, request: &PullRequest, report: Report<'_>) -> Result<Vec<Reference>> {
+        let platform = match &request.platform {
+            Some(text) => Platform::parse(text).map_err(|error| Error::invalid(error.to_string()))?,
+            None => Platform::host(),
+        };
+        let client = self.registries();
+        let references = if request.all_tags { all_tags(&client, &request.reference)? } else { vec![named(&request.reference)?] };
+        self.collect_images()?;
+        for reference in &references {
+            self.pull_one(&client, reference, &platform, report)
+                .map_err(|error| refused("pull", &reference.familiar_name(), error))?;
+        }
+        Ok(references)
+    }
+
+    fn pull_one(&self, client: &Client, reference: &Reference, platform: &Platform, report: Report<'_>) -> Result<()> {
+        let images = self.images()?;
+        let repository = client.pull_from(reference)?;
+        let fetch = Fetch { repository, reference, report };
+        let planned = images.plan_pull(&fetch, reference, platform, &Limits::default()).map_err(unwrapped)?;
+        let tag = reference.digest().map_or_else(|| reference.tag().unwrap_or_default().to_owned(), Digest::to_string);
+        report(said(Some(&tag), &format!("Pulling from {}", reference.path())));
+        let layers: Vec<String> = planned.layers.iter().map(|(digest, _)| digest.short()).collect();
+        layers.iter().for_each(|id| report(said(Some(id), "Pulling fs layer")));
+        let storage = self.storage()?;
+        let watch = Layers { ids: &layers, report };
+        let options = UnpackOptions {
+            threads: self.settings.config.registry_downloads,
+            watch: Some(&watch),
+            ..UnpackOptions::new(&storage.driver, storage)
+        };
+        let pulled = images.pull(&fetch, reference, &planned, &options).map_err(unwrapped)?;
+        for warning in &pulled.warnings {
+            tracing::warn!("{warning}");
+        }
+        report(said(None, &format!("Digest: {}", planned.named)));
+        let news = if pulled.known { "Image is up to date" } else { "Downloaded newer image" };
+        report(said(None, &format!("Status: {news} for {}", reference.familiar())));
+        Ok(())
+    }
+}
+
+fn named(text: &str) -> Result<Reference> {
+    Ok(Reference::parse(text).map_err(gantry_image::Error::from)?)
+}
+
+fn all_tags(client: &Client, text: &str) -> Result<Vec<Reference>> {
+    let repository = Reference::parse_repository(text)
+        .map_err(|_| Error::invalid("tag can't be used with --all-tags/-a"))?;
+    let tags = client.pull_from(&repository)?.tags()?;
+    Ok(tags.iter().filter_map(|tag| repository.with_tag(tag).ok()).collect())
+}
+
+/// A repository as the image crate sees it.
+struct Fetch<'a> {
+    repository: Repository,
+    reference: &'a Reference,
+    report: Report<'a>,
+}
+
+impl Remote for Fetch<'_> {
+    fn manifest(&self, digest: Option<&Digest>, limit: u64) -> std::result::Result<Vec<u8>, BoxError> {
+        let wanted = match digest {
+            Some(digest) => Wanted::Digest(digest),
+            None => Wanted::Tag(self.reference.tag().unwrap_or("latest")),
+        };
+        Ok(self.repository.manifest(wanted, limit)?.bytes)
+    }
+
+    fn document(&self, digest: &Digest, size: u64, limit: u64) -> std::result::Result<Vec<u8>, BoxError> {
+        Ok(self.repository.small_blob(digest, size, limit)?)
+    }
+
+    fn blob<'s>(&'s self, digest: &Digest, size: u64) -> std::result::Result<Box<dyn Read + Send + 's>, BoxError> {
+        let input = self.repository.blob(digest, size)?;
+        Ok(Box::new(Counted::new(input, digest.short(), size, "Downloading", "Download complete", self.report)))
+    }
+}
+
+/// Tells how far the unpacking is.
+struct Layers<'a> {
+    ids: &'a [String],
+    report: Report<'a>,
+}
+
+impl Layers<'_> {
+    fn say(&self, layer: usize, status: &str) {
+        if let Some(id) = self.ids.get(layer) {
+            (self.report)(said(Some(id), status));
+        }
+    }
+}
+
+impl Watch for Layers<'_> {
+    fn present(&self, layer: usize) {
+        self.say(layer, "Already exists");
+    }
+
+    fn unpacked(&self, layer: usize) {
+        self.say(layer, "Pull complete");
+    }
+}
+
+/// Tells how many bytes went by.
+pub(super) struct Counted<'a, R> {
+    input: R,
+    id: String,
+    done: u64,
+    total: u64,
+    status: &'static str,
+    ended: &'static str,
+    last: Instant,
+    report: Report<'a>,
+}
+
+impl<'a, R: Read> Counted<'a, R> {
+    pub(super) fn new(
+        input: R,
+        id: String,
+        total: u64,
+        status: &'static str,
+        ended: &'static str,
+        report: Report<'a>,
+    ) -> Self {
+        Self { input, id, done: 0, total, status, ended, last: Instant::now(), report }
+    }
+
+    /// Begins in the middle.
+    pub(super) fn from(mut self, done: u64) -> Self {
+        self.done = done;
+        self
+    }
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.done += count as u64;
+        let bytes = Some((self.done, self.total));
+        if count > 0 && self.done == self.total {
+            (self.report)(Progress { id: Some(&self.id), status: self.ended, bytes: None });
+        } else if self.last.elapsed() >= STEP {
+            self.last = Instant::now();
+            (self.report)(Progress { id: Some(&self.id), status: self.status, bytes });
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,148 @@
+//! `commit`: one more layer on an image, or on nothing.
+
+use std::io::Read;
+
+use gantry_model::digest::{ChainId, Digest};
+use gantry_model::reference::Reference;
+
+use crate::config::{ContainerConfig, History, ImageConfig, RootFs, host_architecture};
+use crate::error::{Error, Result};
+use crate::files::{self, Lock};
+use crate::hash::sha256;
+use crate::layers::{Begun, Stack, UnpackOptions, known_layer, random_id, storage, sync_all};
+use crate::load::manifest_of;
+use crate::pipeline;
+use crate::records::{Image, Layer, LayerRecord};
+use crate::store::ImageStore;
+
+/// What becomes an image.
+#[derive(Clone, Debug, Default)]
+pub struct CommitRequest {
+    /// The image below; `None`: only its layers are known any more.
+    pub base: Option<Digest>,
+    /// The layers below, bottom first.
+    pub chains: Vec<ChainId>,
+    pub reference: Option<Reference>,
+    pub config: ContainerConfig,
+    pub author: String,
+    pub comment: String,
+    /// The command that made the layer.
+    pub created_by: String,
+}
+
+/// An image that was committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    pub id: Digest,
+    pub warnings: Vec<String>,
+}
+
+impl ImageStore {
+    /// Takes a layer as a tar stream, plain or compressed; its blob is kept as it comes.
+    pub fn commit(
+        &self,
+        input: impl Read + Send,
+        request: &CommitRequest,
+        options: &UnpackOptions<'_>,
+    ) -> Result<Committed> {
+        if request.reference.as_ref().is_some_and(|reference| reference.digest().is_some()) {
+            return Err(Error::DigestTag);
+        }
+        let _writing = self.begin_writing()?;
+        let below = self.layers_below(request, options.driver)?;
+        let (stack, warnings) = self.one_more(input, below, options)?;
+        let config = self.committed_config(request, &stack.layers);
+        let bytes = serde_json::to_vec(&config).map_err(|source| Error::Json { name: "the image".into(), source })?;
+        let manifest = self.content().stage(&manifest_of(&bytes, &stack.layers))?;
+        let digest = manifest.digest;
+        let layers = stack.commit(self, vec![self.content().stage(&bytes)?, manifest])?;
+        let image = Image::new(sha256(&bytes), digest, &config, layers);
+        self.record(&image, request.reference.as_slice())?;
+        Ok(Committed { id: image.id, warnings })
+    }
+
+    /// The layers as the image knows them, which says under which blobs; else as the storage driver does.
+    fn layers_below(&self, request: &CommitRequest, driver: &str) -> Result<Vec<LayerRecord>> {
+        let image = request.base.map(|id| self.records.image(&id)).transpose()?.flatten();
+        let mut records = Vec::new();
+        for chain in &request.chains {
+            let record = self.records.layer(driver, chain)?;
+            let mut record = record.ok_or(Error::MissingContent(chain.0))?;
+            if let Some(layer) = image.iter().flat_map(|image| &image.layers).find(|layer| layer.chain == *chain) {
+                record.layer.clone_from(layer);
+            }
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    fn one_more<'a>(
+        &self,
+        input: impl Read + Send,
+        below: Vec<LayerRecord>,
+        options: &'a UnpackOptions<'a>,
+    ) -> Result<(Stack<'a>, Vec<String>)> {
+        self.records.prepare_driver(options.driver)?;
+        let begun = Begun::new(options.sink);
+        let id = random_id()?;
+        let target = begun.begin(&id, below.last().map(|record| record.id.as_str()))?;
+        let unpacked = pipeline::unpack(input, Some(self.content().ingest()?), &target, &options.limits);
+        let mut unpacked = unpacked.map_err(|source| Error::Unpack { layer: "of the container".into(), source })?;
+        sync_all([&*target.path].into_iter())?;
+        if options.sink.depends_on_parent() {
+            options.sink.commit(&id).map_err(storage("commit", &id))?;
+        }
+        let warnings = std::mem::take(&mut unpacked.applied.warnings);
+        let parent = below.last().map(|record| record.layer.chain);
+        let chain = match &parent {
+            None => ChainId::base(unpacked.diff),
+            Some(parent) => ChainId(sha256(parent.input(&unpacked.diff).as_bytes())),
+        };
+        let mut layers: Vec<Layer> = below.into_iter().map(|record| record.layer).collect();
+        let lock = Lock::passing(&self.records.layer_lock_path(options.driver, &chain)?)?;
+        let known = known_layer(self, options, &chain)?.filter(|known| self.content().exists(&known.layer.blob));
+        if let Some(known) = known {
+            lock.discard();
+            drop(begun);
+            let mut stack = Stack::new(options, Begun::new(options.sink));
+            layers.push(known.layer);
+            stack.layers = layers;
+            return Ok((stack, warnings));
+        }
+        let Some(ingest) = unpacked.blob else { return Err(Error::MissingContent(chain.0)) };
+        let blob = ingest.finish("the container's layer", None)?;
+        let layer = Layer {
+            diff: unpacked.diff,
+            chain,
+            blob: blob.digest,
+            media_type: unpacked.compression.media_type().to_owned(),
+            compressed: blob.size,
+            size: unpacked.applied.size,
+        };
+        let mut stack = Stack::new(options, begun);
+        stack.layers = layers;
+        stack.add(LayerRecord::new(&id, parent, layer), blob, lock);
+        Ok((stack, warnings))
+    }
+
+    /// The configuration of the image below, changed; one that is gone is made up from its layers.
+    fn committed_config(&self, request: &CommitRequest, layers: &[Layer]) -> ImageConfig {
+        let base = request.base.and_then(|id| self.config(&id).ok());
+        let mut config = base.unwrap_or_else(|| ImageConfig {
+            architecture: host_architecture().to_owned(),
+            os: "linux".to_owned(),
+            ..ImageConfig::default()
+        });
+        let created = Some(files::now());
+        config.history.push(History {
+            created: created.clone(),
+            author: request.author.clone(),
+            created_by: request.created_by.clone(),
+            comment: request.comment.clone(),
+            empty_layer: false,
+        });
+        let rootfs = RootFs { diff_ids: layers.iter().map(|layer| layer.diff).collect(), ..RootFs::default() };
+        let (author, comment) = (request.author.clone(), request.comment.clone());
+        ImageConfig { created, author, comment, config: request.config.clone(), rootfs, ..config }
+    }
+}
