@@ -3,7 +3,7 @@
 use crate::World;
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -52,7 +52,9 @@ impl Registry {
         Self::start(
             world,
             "tokens",
-            &format!("auth: {{token: {{realm: \"{realm}\", service: regsvc, issuer: tests, rootcertbundle: {bundle}}}}}\n"),
+            &format!(
+                "auth: {{token: {{realm: \"{realm}\", service: regsvc, issuer: tests, rootcertbundle: {bundle}}}}}\n"
+            ),
         )
     }
 
@@ -101,10 +103,51 @@ fn free_port() -> u16 {
 fn certificates(world: &World) {
     let path = |name: &str| world.text(name);
     let extension = world.file("ext", "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
-    openssl(&["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=ca", "-keyout", &path("ca.key"), "-out", &path("ca.pem")]);
-    openssl(&["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", &path("srv.key"), "-out", &path("srv.csr")]);
+    openssl(&[
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "30",
+        "-subj",
+        "/CN=ca",
+        "-keyout",
+        &path("ca.key"),
+        "-out",
+        &path("ca.pem"),
+    ]);
+    openssl(&[
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+        "-keyout",
+        &path("srv.key"),
+        "-out",
+        &path("srv.csr"),
+    ]);
     let (csr, ca, key, out) = (path("srv.csr"), path("ca.pem"), path("ca.key"), path("srv.pem"));
-    openssl(&["x509", "-req", "-in", &csr, "-CA", &ca, "-CAkey", &key, "-CAcreateserial", "-days", "30", "-extfile", &extension, "-out", &out]);
+    openssl(&[
+        "x509",
+        "-req",
+        "-in",
+        &csr,
+        "-CA",
+        &ca,
+        "-CAkey",
+        &key,
+        "-CAcreateserial",
+        "-days",
+        "30",
+        "-extfile",
+        &extension,
+        "-out",
+        &out,
+    ]);
 }
 
 fn openssl(words: &[&str]) {
@@ -230,7 +273,21 @@ pub struct Tokens {
 impl Tokens {
     pub fn start(world: &World) -> Tokens {
         let (key, cert) = (world.text("tok.key"), world.text("tok.pem"));
-        openssl(&["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=tokens", "-keyout", &key, "-out", &cert]);
+        openssl(&[
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "30",
+            "-subj",
+            "/CN=tokens",
+            "-keyout",
+            &key,
+            "-out",
+            &cert,
+        ]);
         let pem = fs::read_to_string(&cert).expect("just made");
         let chain: String = pem.lines().filter(|line| !line.contains("-----")).collect();
         Tokens { server: Server::start(move |request| answer_token(request, &key, &chain)) }
@@ -243,7 +300,8 @@ const USER: &str = "Basic dTpw";
 fn answer_token(request: &Request, key: &str, chain: &str) -> Answer {
     let form = String::from_utf8_lossy(&request.body).into_owned();
     let query = request.path.split_once('?').map_or("", |(_, query)| query);
-    let pairs: Vec<(String, String)> = [query, &form].iter().flat_map(|text| text.split('&')).filter_map(pair).collect();
+    let pairs: Vec<(String, String)> =
+        [query, &form].iter().flat_map(|text| text.split('&')).filter_map(pair).collect();
     let value = |name: &str| pairs.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
     let known = match request.headers.get("authorization") {
         Some(auth) if auth == USER => true,

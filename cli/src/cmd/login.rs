@@ -21,7 +21,8 @@ fn login(context: &Context, args: LoginArgs, servers: Vec<String>) -> Outcome {
     let engine = context.engine()?;
     if args.user.is_none() && args.password.is_none() && !args.password_stdin {
         if let Ok(Some(known)) = engine.log_in_again(server) {
-            let name = if let Login::Basic { user, .. } = &known { format!(" [Username: {user}]") } else { String::new() };
+            let name =
+                if let Login::Basic { user, .. } = &known { format!(" [Username: {user}]") } else { String::new() };
             out::note(&format!("Authenticating with existing credentials...{name}"));
             return out::line("Login Succeeded").map(|()| 0);
         }

@@ -1,7 +1,7 @@
 //! `pull`, `push`, `search`, `manifest inspect`; and the fetching of an image that `run` or `create` misses.
 
-use super::{Command, Context, Outcome, failed, filters};
 use super::request::{PullPolicy, Refusal, pull_policy};
+use super::{Command, Context, Outcome, failed, filters};
 use crate::args::container::ContainerArgs;
 use crate::args::registry::{self as args, ManifestArgs, PullArgs, PushArgs, SearchArgs};
 use crate::out::failure::Failure;
@@ -20,13 +20,17 @@ pub static SEARCH: Command<SearchArgs> = Command { info: args::SEARCH, flags: &[
 pub static MANIFEST: Command<ManifestArgs> =
     Command { info: args::MANIFEST, flags: &[args::MANIFEST_FLAGS], run: manifest };
 
-const COLUMNS: &[Column] =
-    &[("Name", "NAME"), ("Description", "DESCRIPTION"), ("StarCount", "STARS"), ("IsOfficial", "OFFICIAL"), ("IsAutomated", "AUTOMATED")];
+const COLUMNS: &[Column] = &[
+    ("Name", "NAME"),
+    ("Description", "DESCRIPTION"),
+    ("StarCount", "STARS"),
+    ("IsOfficial", "OFFICIAL"),
+    ("IsAutomated", "AUTOMATED"),
+];
 const DEFAULT: [&str; 4] = ["Name", "Description", "StarCount", "IsOfficial"];
 
 fn pull(context: &Context, args: PullArgs, names: Vec<String>) -> Outcome {
-    let request =
-        PullRequest { reference: names[0].clone(), platform: args.platform.clone(), all_tags: args.all_tags };
+    let request = PullRequest { reference: names[0].clone(), platform: args.platform.clone(), all_tags: args.all_tags };
     let engine = context.engine()?;
     let pulled = fetch(&engine, &request, Stream::Stdout, args.quiet).map_err(failed)?;
     match pulled.as_slice() {
@@ -158,7 +162,8 @@ fn cell(found: &Found, key: &str, full: bool) -> String {
 
 fn manifest(context: &Context, args: ManifestArgs, names: Vec<String>) -> Outcome {
     let found = context.engine()?.remote_manifest(&names[0], args.verbose).map_err(failed)?;
-    let texts: Vec<String> = found.iter().map(|(reference, manifest)| shown(reference, manifest, args.verbose)).collect();
+    let texts: Vec<String> =
+        found.iter().map(|(reference, manifest)| shown(reference, manifest, args.verbose)).collect();
     match texts.as_slice() {
         [one] => out::line(&json::indent(one)).map(|()| 0),
         many => out::line(&json::indent(&format!("[{}]", many.join(",")))).map(|()| 0),

@@ -56,7 +56,8 @@ mod tests {
     #[test]
     fn only_blanks_change() {
         let text = r#"{"b":[1, {"a":"x\": {\\"}], "a":{ }, "c":[ ]}"#;
-        let wanted = "{\n\t\"b\": [\n\t\t1,\n\t\t{\n\t\t\t\"a\": \"x\\\": {\\\\\"\n\t\t}\n\t],\n\t\"a\": {},\n\t\"c\": []\n}";
+        let wanted =
+            "{\n\t\"b\": [\n\t\t1,\n\t\t{\n\t\t\t\"a\": \"x\\\": {\\\\\"\n\t\t}\n\t],\n\t\"a\": {},\n\t\"c\": []\n}";
         assert_eq!(indent(text), wanted);
     }
 }

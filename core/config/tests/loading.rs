@@ -274,7 +274,10 @@ client-key = "/k.pem"
 "#,
     )
     .expect("sound");
-    assert_eq!((8, 0, Duration::from_secs(5)), (config.registry_downloads, config.registry_retries, config.registry_timeout));
+    assert_eq!(
+        (8, 0, Duration::from_secs(5)),
+        (config.registry_downloads, config.registry_retries, config.registry_timeout)
+    );
     assert_eq!(["http://127.0.0.1:5000", "https://mirror.example/hub"][..], config.registries["docker.io"].mirrors);
     let own = &config.registries["reg.example:5000"];
     assert!(own.insecure && own.ca == [PathBuf::from("/ca.pem")] && own.client_key.is_some());

@@ -6,8 +6,8 @@ mod registry;
 
 pub use gantry_image::Error as StoreError;
 pub use push::{Found, Login, Manifest, Saved};
-pub use registry::{Progress, Report};
 pub(crate) use registry::class as registry_class;
+pub use registry::{Progress, Report};
 
 use crate::Engine;
 use crate::container::mounts::MountRecord;

@@ -29,9 +29,9 @@ mod remove;
 mod save;
 mod store;
 pub mod tar;
-pub mod tree;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod tree;
 
 pub use apply::{LayerTarget, Whiteouts};
 pub use change::apply_changes;
@@ -45,8 +45,8 @@ pub use hash::{chain_ids, sha256};
 pub use import::{ImportRequest, Imported};
 pub use layers::{LayerSink, UnpackOptions, Watch};
 pub use limits::Limits;
-pub use manifest::index_entries;
 pub use load::Loaded;
+pub use manifest::index_entries;
 pub use pull::{Planned, Pulled, Remote};
 pub use push::{PushBlob, PushPlan};
 pub use records::{Image, Layer};

@@ -76,7 +76,8 @@ impl ImageStore {
                 let Ok(wanted) = Reference::parse_repository(name) else { return Err(error) };
                 let records = self.references()?.into_iter().map(|record| record.reference);
                 let tags = records.filter(|r| r.digest().is_none() && r.repository() == wanted.repository());
-                let found: Vec<_> = tags.map(|tag| Ok((self.resolve(&tag.to_string())?, Some(tag)))).collect::<Result<_>>()?;
+                let found: Vec<_> =
+                    tags.map(|tag| Ok((self.resolve(&tag.to_string())?, Some(tag)))).collect::<Result<_>>()?;
                 if found.is_empty() { Err(error) } else { Ok(found) }
             }
         }

@@ -261,7 +261,11 @@ mod tests {
         let mut found = Vec::new();
         while let Some(entry) = reader.next_entry().expect("reads") {
             assert_eq!((entry.uid, entry.gid), (7, 8));
-            found.push((entry.kind, String::from_utf8(entry.path).expect("text"), String::from_utf8(entry.link).expect("text")));
+            found.push((
+                entry.kind,
+                String::from_utf8(entry.path).expect("text"),
+                String::from_utf8(entry.link).expect("text"),
+            ));
         }
         let wanted = [
             (Kind::Directory, "renamed/", ""),

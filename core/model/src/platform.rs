@@ -27,10 +27,11 @@ impl Platform {
     /// Parses what a user typed; a missing part is the host's.
     pub fn parse(text: &str) -> Result<Self, PlatformError> {
         let fault = || PlatformError(text.to_owned());
-        let plain = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+        let plain =
+            |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
         let lower = text.to_ascii_lowercase();
         let parts: Vec<&str> = lower.split('/').collect();
-        if !parts.iter().all(|part| plain(part)) {
+        if !parts.iter().all(plain) {
             return Err(fault());
         }
         let host = Self::host();

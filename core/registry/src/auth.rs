@@ -179,6 +179,9 @@ mod tests {
 
     #[test]
     fn forms() {
-        assert_eq!(form(&[("scope", "repository:a/b:pull,push"), ("x", "ü y")]), "scope=repository%3Aa%2Fb%3Apull%2Cpush&x=%C3%BC%20y");
+        assert_eq!(
+            form(&[("scope", "repository:a/b:pull,push"), ("x", "ü y")]),
+            "scope=repository%3Aa%2Fb%3Apull%2Cpush&x=%C3%BC%20y"
+        );
     }
 }

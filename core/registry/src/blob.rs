@@ -103,10 +103,14 @@ impl BlobReader {
     /// `bytes START-END/TOTAL` must begin where we are.
     fn check_range(&self, answer: &Answer) -> Result<()> {
         let range = answer.header("content-range").unwrap_or_default();
-        let start = range.strip_prefix("bytes ").and_then(|rest| rest.split_once('-')).and_then(|(s, _)| s.parse().ok());
+        let start =
+            range.strip_prefix("bytes ").and_then(|rest| rest.split_once('-')).and_then(|(s, _)| s.parse().ok());
         match start == Some(self.position) {
             true => Ok(()),
-            false => Err(Error::Answer { host: answer.host.clone(), reason: format!("asked from {}, got {range:?}", self.position) }),
+            false => Err(Error::Answer {
+                host: answer.host.clone(),
+                reason: format!("asked from {}, got {range:?}", self.position),
+            }),
         }
     }
 
@@ -161,7 +165,9 @@ impl Read for BlobReader {
             let Some(body) = &mut self.body else {
                 match self.open() {
                     Ok(()) => continue,
-                    Err(error @ (Error::Lost { .. } | Error::Connect { .. })) => self.recover(io::Error::other(error))?,
+                    Err(error @ (Error::Lost { .. } | Error::Connect { .. })) => {
+                        self.recover(io::Error::other(error))?
+                    }
                     Err(error) => return Err(io::Error::other(error)),
                 }
                 continue;

@@ -25,7 +25,8 @@ fn parse(header: &str) -> Option<Challenge> {
         return None;
     }
     let pairs = parameters(rest);
-    let find = |name: &str| pairs.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone());
+    let find =
+        |name: &str| pairs.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone());
     Some(Challenge::Bearer { realm: find("realm")?, service: find("service"), scope: find("scope") })
 }
 

@@ -62,7 +62,9 @@ impl Client {
 
     fn mirrors(&self, host: &str) -> Result<Vec<Arc<Endpoint>>> {
         let mirrors = self.settings.hosts.get(host).map_or(&[][..], |own| &own.mirrors);
-        let one = |address: &String| self.endpoint(address, || Endpoint::of_mirror(address, &self.settings, &self.credentials));
+        let one = |address: &String| {
+            self.endpoint(address, || Endpoint::of_mirror(address, &self.settings, &self.credentials))
+        };
         mirrors.iter().map(one).collect()
     }
 

@@ -24,7 +24,10 @@ const AUTHS: &str = "auths";
 /// Who we are to a registry.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Login {
-    Basic { user: String, password: String },
+    Basic {
+        user: String,
+        password: String,
+    },
     /// A lasting token.
     Token(String),
 }
@@ -67,7 +70,8 @@ impl Credentials {
     /// The user's: `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`.
     pub fn of_user() -> Self {
         let named = std::env::var_os("DOCKER_CONFIG").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        let home = || std::env::var_os("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join(".docker"));
+        let home =
+            || std::env::var_os("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join(".docker"));
         Self { path: named.or_else(home).map(|dir| dir.join("config.json")) }
     }
 
@@ -105,7 +109,9 @@ impl Credentials {
         }
         let entry = match login {
             Login::Basic { user, password } => json!({ "auth": STANDARD.encode(format!("{user}:{password}")) }),
-            Login::Token(token) => json!({ "auth": STANDARD.encode("00000000-0000-0000-0000-000000000000:"), "identitytoken": token }),
+            Login::Token(token) => {
+                json!({ "auth": STANDARD.encode("00000000-0000-0000-0000-000000000000:"), "identitytoken": token })
+            }
         };
         let mut auths = take_auths(&mut config);
         auths.insert(key, entry);
@@ -121,7 +127,8 @@ impl Credentials {
             None => false,
         };
         let mut auths = take_auths(&mut config);
-        let keys: Vec<String> = auths.keys().filter(|key| *key == credential_key(host) || bare(key) == host).cloned().collect();
+        let keys: Vec<String> =
+            auths.keys().filter(|key| *key == credential_key(host) || bare(key) == host).cloned().collect();
         keys.iter().for_each(|key| drop(auths.remove(key)));
         if !keys.is_empty() {
             config.insert(AUTHS.to_owned(), Value::Object(auths));
@@ -137,7 +144,8 @@ impl Credentials {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Map::new()),
             Err(error) => return Err(Error::file("read", path)(error)),
         };
-        let broken = |source: serde_json::Error| Error::File { act: "understand", path: path.clone(), source: source.into() };
+        let broken =
+            |source: serde_json::Error| Error::File { act: "understand", path: path.clone(), source: source.into() };
         serde_json::from_slice(&text).map_err(broken)
     }
 
@@ -179,7 +187,8 @@ fn take_auths(config: &mut Map<String, Value>) -> Map<String, Value> {
 
 /// The helper for a registry: its own, else the one for all.
 fn helper(config: &Map<String, Value>, host: &str) -> Option<String> {
-    let own = config.get("credHelpers").and_then(|helpers| helpers.get(host).or_else(|| helpers.get(credential_key(host))));
+    let own =
+        config.get("credHelpers").and_then(|helpers| helpers.get(host).or_else(|| helpers.get(credential_key(host))));
     let name = own.or_else(|| config.get("credsStore"))?.as_str()?;
     (!name.is_empty()).then(|| name.to_owned())
 }

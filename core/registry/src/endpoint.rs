@@ -181,7 +181,6 @@ impl Endpoint {
         let guarded = self.verify && self.base()?.starts_with("https://");
         Ok(Asker { agent: &self.agent, host: &self.host, login: self.login.get().and_then(Option::as_ref), guarded })
     }
-
 }
 
 /// What an answer asks for.
@@ -191,7 +190,8 @@ pub(crate) fn challenge(answer: &Answer) -> Option<Challenge> {
 
 /// Twice as long each time, and not the same for all who wait.
 pub(crate) fn pause(tried: u32) -> Duration {
-    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
+    let nanos =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
     let jitter = Duration::from_millis(u64::from(nanos % 100));
     (PAUSE.saturating_mul(1 << tried.min(8)) + jitter).min(LONGEST)
 }

@@ -159,7 +159,8 @@ pub(crate) fn send(agent: &Agent, request: &Request<'_>, host: &str, auth: Optio
         let (parts, body) = response.into_parts();
         let status = parts.status.as_u16();
         let target = parts.headers.get(LOCATION).and_then(|value| value.to_str().ok());
-        let follow = matches!(status, 301 | 302 | 303 | 307 | 308) && matches!(request.method, Method::GET | Method::HEAD);
+        let follow =
+            matches!(status, 301 | 302 | 303 | 307 | 308) && matches!(request.method, Method::GET | Method::HEAD);
         match target.filter(|_| follow) {
             Some(target) => url = redirected(&url, target)?,
             None => {
@@ -238,6 +239,9 @@ fn broken(host: &str, error: ureq::Error) -> Error {
         | (ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve), _) => {
             Error::Connect { host, source: plain(error) }
         }
+        (ureq::Error::Io(io), _) if io.to_string().starts_with("failed to lookup address") => {
+            Error::Connect { host, source: plain(error) }
+        }
         (_, Some(K::ConnectionRefused | K::HostUnreachable | K::NetworkUnreachable | K::AddrNotAvailable)) => {
             Error::Connect { host, source: plain(error) }
         }
@@ -278,7 +282,10 @@ mod tests {
         let body = br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest \u001bunknown","detail":{"a":1}}]}"#;
         assert_eq!(message(body).as_deref(), Some("manifest unknown"));
         assert_eq!(message(br#"{"errors":[{"code":"DENIED"}]}"#).as_deref(), Some("denied"));
-        assert_eq!(message(br#"{"details":"incorrect username or password"}"#).as_deref(), Some("incorrect username or password"));
+        assert_eq!(
+            message(br#"{"details":"incorrect username or password"}"#).as_deref(),
+            Some("incorrect username or password")
+        );
         assert_eq!(message(b"<html>"), None);
     }
 }

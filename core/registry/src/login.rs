@@ -1,8 +1,8 @@
 //! Proving who we are before it is written down.
 
+use crate::challenge::Challenge;
 use crate::client::Client;
 use crate::credentials::{Login, Saved};
-use crate::challenge::Challenge;
 use crate::endpoint::{Endpoint, challenge};
 use crate::error::{Error, Result};
 use crate::http::Request;

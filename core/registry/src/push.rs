@@ -67,7 +67,8 @@ impl Repository {
             Ok(answer) if answer.status == 201 => Ok(true),
             Ok(answer) if answer.status == 202 => {
                 // It opened an upload instead, which nobody will use.
-                let request = Request::new(Method::DELETE, upload_url(&answer)?, "drop an upload").scopes(&self.scopes());
+                let request =
+                    Request::new(Method::DELETE, upload_url(&answer)?, "drop an upload").scopes(&self.scopes());
                 let _ = self.own().call(&request);
                 Ok(false)
             }
@@ -104,7 +105,8 @@ impl Repository {
 
     fn begin_upload(&self) -> Result<String> {
         let url = self.own().url(&format!("{}/blobs/uploads/", self.path()))?;
-        let request = Request::new(Method::POST, url, "begin an upload").payload(Payload::Bytes(&[])).scopes(&self.scopes());
+        let request =
+            Request::new(Method::POST, url, "begin an upload").payload(Payload::Bytes(&[])).scopes(&self.scopes());
         upload_url(&self.own().call(&request)?.expect(&[202])?)
     }
 

@@ -113,7 +113,9 @@ mod tests {
 
     #[test]
     fn hosts() {
-        assert!(["localhost", "localhost:5000", "127.0.0.1:1", "127.8.0.1", "[::1]:5000"].iter().all(|h| is_loopback(h)));
+        assert!(
+            ["localhost", "localhost:5000", "127.0.0.1:1", "127.8.0.1", "[::1]:5000"].iter().all(|h| is_loopback(h))
+        );
         assert!(["registry.test", "10.0.0.1:5000", "localhost.test"].iter().all(|h| !is_loopback(h)));
         assert_eq!(normal_host("https://reg.test:5000/v2/").as_deref(), Some("reg.test:5000"));
         assert_eq!(normal_host("https://index.docker.io/v1/").as_deref(), Some("docker.io"));

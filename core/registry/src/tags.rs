@@ -33,8 +33,8 @@ impl Repository {
             let answer = endpoint.call(&request)?.expect(&[200])?;
             let (host, more) = (answer.host.clone(), answer.header("link").is_some());
             let bytes = answer.read("the list of tags", PAGE_BYTES)?;
-            let page: Page = serde_json::from_slice(&bytes)
-                .map_err(|error| Error::Answer { host, reason: error.to_string() })?;
+            let page: Page =
+                serde_json::from_slice(&bytes).map_err(|error| Error::Answer { host, reason: error.to_string() })?;
             let page = page.tags.unwrap_or_default();
             let fresh = page.last().is_some_and(|last| tags.last() != Some(last));
             tags.extend(page);

@@ -64,7 +64,8 @@ fn system_roots() -> &'static [Certificate<'static>] {
 
 fn pem(path: &Path) -> Result<Vec<PemItem<'static>>> {
     let text = std::fs::read(path).map_err(Error::file("read", path))?;
-    let broken = |error: ureq::Error| Error::File { act: "read the certificates in", path: path.into(), source: error.into() };
+    let broken =
+        |error: ureq::Error| Error::File { act: "read the certificates in", path: path.into(), source: error.into() };
     parse_pem(&text).collect::<std::result::Result<Vec<_>, _>>().map_err(broken)
 }
 

@@ -251,7 +251,7 @@ fn import_takes_changes_and_standard_input() {
 fn unknown_images_are_told() {
     need!();
     let world = World::empty();
-    world.line("run --rm nosuch true").fails(125, "No such image: nosuch:latest");
+    world.line("run --rm --pull never nosuch true").fails(125, "No such image: nosuch:latest");
     world.line("image inspect nosuch").code(1);
     world.line("tag nosuch x").fails(1, "No such image: nosuch");
     world.line("run --rm UPPER/case true").code(125);

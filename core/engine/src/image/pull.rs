@@ -32,7 +32,8 @@ impl Engine {
             None => Platform::host(),
         };
         let client = self.registries();
-        let references = if request.all_tags { all_tags(&client, &request.reference)? } else { vec![named(&request.reference)?] };
+        let references =
+            if request.all_tags { all_tags(&client, &request.reference)? } else { vec![named(&request.reference)?] };
         self.collect_images()?;
         for reference in &references {
             self.pull_one(&client, reference, &platform, report)
@@ -73,8 +74,8 @@ fn named(text: &str) -> Result<Reference> {
 }
 
 fn all_tags(client: &Client, text: &str) -> Result<Vec<Reference>> {
-    let repository = Reference::parse_repository(text)
-        .map_err(|_| Error::invalid("tag can't be used with --all-tags/-a"))?;
+    let repository =
+        Reference::parse_repository(text).map_err(|_| Error::invalid("tag can't be used with --all-tags/-a"))?;
     let tags = client.pull_from(&repository)?.tags()?;
     Ok(tags.iter().filter_map(|tag| repository.with_tag(tag).ok()).collect())
 }

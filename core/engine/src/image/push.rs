@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use gantry_image::{ImageStore, Limits, PushBlob, PushPlan};
 use gantry_model::digest::Digest;
 use gantry_model::reference::Reference;
-pub use gantry_registry::{Found, Login, Manifest, Saved};
 use gantry_registry::{Client, Pushed, Repository, Source, Wanted};
+pub use gantry_registry::{Found, Login, Manifest, Saved};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -30,13 +30,15 @@ impl Engine {
         report(said(None, &format!("The push refers to repository [{}]", first.repository())));
         let client = self.registries();
         for reference in &references {
-            self.push_one(&client, reference, report).map_err(|error| refused("push", &reference.familiar_name(), error))?;
+            self.push_one(&client, reference, report)
+                .map_err(|error| refused("push", &reference.familiar_name(), error))?;
         }
         Ok(())
     }
 
     fn local_tags(&self, text: &str) -> Result<Vec<Reference>> {
-        let wanted = Reference::parse_repository(text).map_err(|_| Error::invalid("tag can't be used with --all-tags/-a"))?;
+        let wanted =
+            Reference::parse_repository(text).map_err(|_| Error::invalid("tag can't be used with --all-tags/-a"))?;
         let records = self.images()?.references()?.into_iter().map(|record| record.reference);
         let tags: Vec<_> =
             records.filter(|known| known.digest().is_none() && known.repository() == wanted.repository()).collect();
@@ -189,9 +191,8 @@ impl Engine {
         if inner.is_empty() {
             return Ok(vec![(reference, top)]);
         }
-        let fetch = |digest: &Digest| {
-            Ok((reference.with_digest(*digest), repository.manifest(Wanted::Digest(digest), limit)?))
-        };
+        let fetch =
+            |digest: &Digest| Ok((reference.with_digest(*digest), repository.manifest(Wanted::Digest(digest), limit)?));
         inner.iter().map(fetch).collect()
     }
 }

@@ -76,8 +76,9 @@ pub(crate) fn refused(act: &str, name: &str, error: Error) -> Error {
         _ => return error,
     };
     let class = Class::NotPermitted;
-    let text =
-        format!("{act} access denied for {name}, repository does not exist or may require 'gantry login': denied: {message}");
+    let text = format!(
+        "{act} access denied for {name}, repository does not exist or may require 'gantry login': denied: {message}"
+    );
     Error::request(class, text)
 }
 

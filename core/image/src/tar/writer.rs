@@ -91,7 +91,9 @@ fn records(entry: &Entry) -> Vec<u8> {
     if entry.link.len() > NAME {
         record(&mut out, b"linkpath", &entry.link);
     }
-    for (key, value, most) in [(&b"size"[..], data_size(entry), LARGE), (b"uid", entry.uid, SMALL), (b"gid", entry.gid, SMALL)] {
+    for (key, value, most) in
+        [(&b"size"[..], data_size(entry), LARGE), (b"uid", entry.uid, SMALL), (b"gid", entry.gid, SMALL)]
+    {
         if value > most {
             record(&mut out, key, value.to_string().as_bytes());
         }
@@ -209,8 +211,22 @@ mod tests {
             xattrs: vec![(b"user.a".to_vec(), vec![0, 10, b'=', 255]), (b"security.capability".to_vec(), vec![1; 20])],
             ..Entry::default()
         };
-        let old = Entry { kind: Kind::Symlink, path: b"l".to_vec(), link: vec![b'x'; 200], mtime: (-3, 500_000_000), mode: 0o777, ..Entry::default() };
-        let device = Entry { kind: Kind::CharDevice, path: b"d".to_vec(), major: 5, minor: 300, mode: 0o600, ..Entry::default() };
+        let old = Entry {
+            kind: Kind::Symlink,
+            path: b"l".to_vec(),
+            link: vec![b'x'; 200],
+            mtime: (-3, 500_000_000),
+            mode: 0o777,
+            ..Entry::default()
+        };
+        let device = Entry {
+            kind: Kind::CharDevice,
+            path: b"d".to_vec(),
+            major: 5,
+            minor: 300,
+            mode: 0o600,
+            ..Entry::default()
+        };
         let mut writer = TarWriter::new(Vec::new());
         writer.file(&plain, &b"abc"[..]).expect("written");
         [&hard, &old, &device].iter().for_each(|entry| writer.header(entry).expect("written"));
