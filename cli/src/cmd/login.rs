@@ -19,13 +19,11 @@ const PASSWORD_BYTES: u64 = 64 << 10;
 fn login(context: &Context, args: LoginArgs, servers: Vec<String>) -> Outcome {
     let server = servers.first().map_or("", String::as_str);
     let engine = context.engine()?;
-    if args.user.is_none() && args.password.is_none() && !args.password_stdin {
-        if let Ok(Some(known)) = engine.log_in_again(server) {
-            let name =
-                if let Login::Basic { user, .. } = &known { format!(" [Username: {user}]") } else { String::new() };
-            out::note(&format!("Authenticating with existing credentials...{name}"));
-            return out::line("Login Succeeded").map(|()| 0);
-        }
+    let nothing_given = args.user.is_none() && args.password.is_none() && !args.password_stdin;
+    if nothing_given && let Ok(Some(known)) = engine.log_in_again(server) {
+        let name = if let Login::Basic { user, .. } = &known { format!(" [Username: {user}]") } else { String::new() };
+        out::note(&format!("Authenticating with existing credentials...{name}"));
+        return out::line("Login Succeeded").map(|()| 0);
     }
     let (user, password) = credentials(&args)?;
     match engine.log_in(server, &user, &password).map_err(failed)? {
