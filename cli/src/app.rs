@@ -47,6 +47,11 @@ fn dispatch(words: &[String]) -> Result<i32, Failure> {
 
 fn command(context: &Context, words: &[String]) -> Result<i32, Failure> {
     let (first, rest) = (words[0].as_str(), &words[1..]);
+    // A command may have commands of its own, such as `port explain`.
+    let longer = rest.first().and_then(|second| cmd::find(&format!("{first} {second}")));
+    if let Some(command) = longer.filter(|_| !cmd::is_group(first)) {
+        return command.execute(context, &rest[1..]);
+    }
     if let Some(command) = cmd::find(first) {
         return command.execute(context, rest);
     }

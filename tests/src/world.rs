@@ -47,6 +47,16 @@ impl World {
         fs::write(self.path("gantry.toml"), own + more).expect("our own directory is writable");
     }
 
+    /// Makes a network with a subnet of its own, `a.b.c.0/24`; gives `a.b.c`.
+    #[track_caller]
+    pub fn network(&self, name: &str, options: &[&str]) -> String {
+        let (_, subnet) = free_subnet();
+        let cidr = format!("{subnet}.0/24");
+        self.gantry(["network", "create", "--subnet", &cidr].into_iter().chain(options.iter().copied()).chain([name]))
+            .ok();
+        subnet
+    }
+
     /// A path in the world's directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -216,6 +226,7 @@ impl Default for World {
 impl Drop for World {
     fn drop(&mut self) {
         self.remove_all();
+        self.gantry(["network", "prune", "--force"]);
         process::naming(self.dir()).into_iter().for_each(process::murder);
         leaks::unmount_below(self.dir());
         self.take_down_network();

@@ -67,6 +67,8 @@ pub enum Choices {
     Images,
     /// Names of networks.
     Networks,
+    /// A network first, then a container.
+    NetworkThenContainer,
     /// Names of volumes.
     Volumes,
     /// Names of drivers of a kind.

@@ -2,12 +2,40 @@
 
 use super::values::push;
 use super::{ANY, Choices, Flag, Info};
+use gantry_engine::model::port::{self, Published};
 
 /// See the tables.
 #[derive(Debug, Default)]
 pub struct UpdateArgs {
     /// Where the lines go.
     pub logs: LogArgs,
+    /// Published ports.
+    pub ports: PortArgs,
+}
+
+/// See [`PORT_FLAGS`].
+#[derive(Debug, Default)]
+pub struct PortArgs {
+    pub add: Vec<Published>,
+    pub remove: Vec<Published>,
+}
+
+/// The flags about published ports.
+pub const PORT_FLAGS: &[Flag<UpdateArgs>] = &[
+    Flag::<UpdateArgs>::value(
+        "publish-add",
+        "list",
+        "Publish a port from now on ([ip:][host:]port[/proto])",
+        |a, v| extend(&mut a.ports.add, v),
+    ),
+    Flag::<UpdateArgs>::value("publish-rm", "list", "Publish a port no longer ([[ip:]host:]port[/proto])", |a, v| {
+        extend(&mut a.ports.remove, v)
+    }),
+];
+
+fn extend(list: &mut Vec<Published>, text: &str) -> Result<(), String> {
+    list.extend(port::parse_publish(text).map_err(|e| e.to_string())?);
+    Ok(())
 }
 
 /// See [`LOG_FLAGS`].
@@ -32,7 +60,7 @@ pub const LOG_FLAGS: &[Flag<UpdateArgs>] = &[
 ];
 
 /// Every table of `update`.
-pub const TABLES: &[&[Flag<UpdateArgs>]] = &[LOG_FLAGS];
+pub const TABLES: &[&[Flag<UpdateArgs>]] = &[LOG_FLAGS, PORT_FLAGS];
 
 /// `gantry update`.
 pub const UPDATE: Info = Info::new(

@@ -51,7 +51,17 @@ fn ask(words: &[String]) -> Answer {
     }
     match last.starts_with('-') {
         true => Answer::Words(flags(&command.flags(), last)),
-        false => Answer::Choices(command.info().choices),
+        false => Answer::Choices(choices(command, &before[read..])),
+    }
+}
+
+/// What stands where the cursor is, among the arguments.
+fn choices(command: &dyn Runnable, before: &[String]) -> Choices {
+    let arguments = before.iter().filter(|word| !word.starts_with('-')).count();
+    match command.info().choices {
+        Choices::NetworkThenContainer if arguments == 0 => Choices::Networks,
+        Choices::NetworkThenContainer => Choices::Containers,
+        plain => plain,
     }
 }
 
@@ -64,13 +74,11 @@ fn locate(words: &[String]) -> (Option<&'static dyn Runnable>, usize) {
         position += 1 + usize::from(takes_value);
     }
     let Some(first) = words.get(position) else { return (None, position) };
-    if let Some(command) = find(first) {
-        return (Some(command), position + 1);
-    }
     let second = words.get(position + 1).and_then(|second| find(&format!("{first} {second}")));
-    match second {
-        Some(command) => (Some(command), position + 2),
-        None => (None, position),
+    match (second, find(first)) {
+        (Some(command), _) => (Some(command), position + 2),
+        (None, Some(command)) => (Some(command), position + 1),
+        (None, None) => (None, position),
     }
 }
 
@@ -182,6 +190,8 @@ mod tests {
             ("run ", &["Images"]),
             ("stop ", &["Running"]),
             ("rm -f ", &["Containers"]),
+            ("network connect ", &["Networks"]),
+            ("network disconnect web ", &["Containers"]),
             ("completion ", &["Words([\"bash\", \"zsh\", \"fish\"])"]),
         ];
         for (line, want) in table {

@@ -86,7 +86,7 @@ fn tail(text: Option<&str>) -> Result<Option<u64>, Failure> {
     }
 }
 
-fn point(flag: &str, text: Option<&str>) -> Result<u64, Failure> {
+pub(super) fn point(flag: &str, text: Option<&str>) -> Result<u64, Failure> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(0) };
     let now = i64::try_from(now_ns()).unwrap_or(i64::MAX);
     let ns = time::parse(text, now)

@@ -1,15 +1,27 @@
-//! `network ls`.
+//! `network …`.
 
-use super::{Command, Context, Outcome, failed, filters};
-use crate::args::networks::{FLAGS, LS, ListArgs};
+use super::logs::point;
+use super::{Command, Context, Outcome, each, failed, filters};
+use crate::args::networks::{
+    self as args, ConnectArgs, CreateArgs, DisconnectArgs, FLAGS, LS, ListArgs, PruneArgs, RmArgs, is_true,
+};
+use crate::args::{NO_FLAGS, NoArgs};
 use crate::out;
 use crate::out::failure::Failure;
 use crate::out::human::{local_time, parse_time, short_id};
 use crate::out::list::{Column, Layout, Wish};
+use gantry_engine::{NetworkRecord, NetworkRequest};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 pub static COMMAND: Command<ListArgs> = Command { info: LS, flags: &[FLAGS], run };
+pub static CREATE: Command<CreateArgs> = Command { info: args::CREATE, flags: &[args::CREATE_FLAGS], run: create };
+pub static RM: Command<RmArgs> = Command { info: args::RM, flags: &[args::RM_FLAGS], run: remove };
+pub static PRUNE: Command<PruneArgs> = Command { info: args::PRUNE, flags: &[args::PRUNE_FLAGS], run: prune };
+pub static CONNECT: Command<ConnectArgs> = Command { info: args::CONNECT, flags: &[args::CONNECT_FLAGS], run: connect };
+pub static DISCONNECT: Command<DisconnectArgs> =
+    Command { info: args::DISCONNECT, flags: &[args::DISCONNECT_FLAGS], run: disconnect };
+pub static RELOAD: Command<NoArgs> = Command { info: args::RELOAD, flags: &[NO_FLAGS], run: reload };
 
 const COLUMNS: &[Column] = &[
     ("ID", "NETWORK ID"),
@@ -76,6 +88,80 @@ pub fn label_fits(labels: &BTreeMap<String, String>, wanted: &str) -> bool {
     }
 }
 
+fn is(row: &Value, key: &str) -> bool {
+    row.get(key).and_then(Value::as_bool).unwrap_or(false)
+}
+
+fn create(context: &Context, args: CreateArgs, names: Vec<String>) -> Outcome {
+    if let Some(scope) = args.scope.filter(|scope| scope != "local") {
+        return Err(Failure::error(format!("invalid scope {scope:?}: networks are local to this host")));
+    }
+    let ipam_driver = args.ipam_driver.unwrap_or_default();
+    if !matches!(&*ipam_driver, "" | "default" | "null") {
+        return Err(Failure::error(format!("IPAM driver {ipam_driver:?} not found; known are default and null")));
+    }
+    let request = NetworkRequest {
+        name: names.into_iter().next().unwrap_or_default(),
+        driver: args.driver,
+        subnets: args.subnets,
+        ranges: args.ranges,
+        gateways: args.gateways,
+        aux: args.aux,
+        ipv4: args.ipv4,
+        ipv6: args.ipv6,
+        internal: args.internal,
+        attachable: args.attachable,
+        ipam_driver,
+        ipam_options: args.ipam_options.into_iter().collect(),
+        options: args.options,
+        labels: args.labels.into_iter().collect(),
+    };
+    let id = context.engine()?.network_create(request).map_err(failed)?;
+    out::line(&id).map(|()| 0)
+}
+
+fn remove(context: &Context, args: RmArgs, names: Vec<String>) -> Outcome {
+    let engine = context.engine()?;
+    each(&names, |name| engine.network_remove(name, args.force).map(|_| Some(name.to_owned())).map_err(failed))
+}
+
+fn prune(context: &Context, args: PruneArgs, _: Vec<String>) -> Outcome {
+    let filters = filters(&args.filters)?;
+    check(&filters, &["label", "label!", "until"])?;
+    let until = filters.get("until").and_then(|values| values.first());
+    let until = until.map(|text| point("until", Some(text))).transpose()?;
+    const WARNING: &str = "WARNING! This will remove all custom networks not used by at least one container.";
+    if !args.force && !out::confirm(WARNING)? {
+        return Ok(0);
+    }
+    let fits = |network: &NetworkRecord| {
+        let labelled = |key: &str| filters.get(key).into_iter().flatten();
+        labelled("label").all(|l| label_fits(&network.labels, l))
+            && !labelled("label!").any(|l| label_fits(&network.labels, l))
+            && until.is_none_or(|until| network.created_ns < until)
+    };
+    let removed = context.engine()?.network_prune(fits).map_err(failed)?;
+    if removed.is_empty() {
+        return Ok(0);
+    }
+    out::print(&format!("Deleted Networks:\n{}\n\n", removed.join("\n"))).map(|()| 0)
+}
+
+fn connect(context: &Context, args: ConnectArgs, words: Vec<String>) -> Outcome {
+    let warnings = context.engine()?.network_connect(&words[0], &words[1], args.endpoint).map_err(failed)?;
+    out::warnings(&warnings);
+    Ok(0)
+}
+
+fn disconnect(context: &Context, args: DisconnectArgs, words: Vec<String>) -> Outcome {
+    context.engine()?.network_disconnect(&words[0], &words[1], args.force).map_err(failed).map(|()| 0)
+}
+
+fn reload(context: &Context, _: NoArgs, containers: Vec<String>) -> Outcome {
+    let reloaded = context.engine()?.network_reload(&containers).map_err(failed)?;
+    out::print(&reloaded.iter().map(|name| format!("{name}\n")).collect::<String>()).map(|()| 0)
+}
+
 fn passes(row: &Value, filters: &BTreeMap<String, Vec<String>>) -> bool {
     filters.iter().all(|(key, values)| {
         let fits = |value: &String| match key.as_str() {
@@ -84,8 +170,8 @@ fn passes(row: &Value, filters: &BTreeMap<String, Vec<String>>) -> bool {
             "label" => label_fits(&labels(row), value),
             "name" => text(row, "Name").contains(value.as_str()),
             "scope" => text(row, "Scope") == value,
-            "type" => (value == "builtin") == matches!(text(row, "Name"), "bridge" | "host" | "none"),
-            _ => matches!(value.as_str(), "0" | "false"),
+            "type" => (value == "builtin") == is(row, "GantryPredefined"),
+            _ => is_true(value) == is(row, "GantryDangling"),
         };
         if key == "label" { values.iter().all(fits) } else { values.iter().any(fits) }
     })

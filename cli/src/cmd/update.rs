@@ -1,14 +1,14 @@
 //! `update`.
 
 use super::{Command, Context, Outcome, each, failed};
-use crate::args::update::{LogArgs, TABLES, UPDATE, UpdateArgs};
+use crate::args::update::{LogArgs, PortArgs, TABLES, UPDATE, UpdateArgs};
 use crate::out::failure::Failure;
-use gantry_engine::request::{LogUpdate, UpdateRequest};
+use gantry_engine::request::{LogUpdate, PortUpdate, UpdateRequest};
 
 pub static COMMAND: Command<UpdateArgs> = Command { info: UPDATE, flags: TABLES, run };
 
 fn run(context: &Context, args: UpdateArgs, names: Vec<String>) -> Outcome {
-    let request = UpdateRequest { logs: logs(args.logs) };
+    let request = UpdateRequest { logs: logs(args.logs), ports: ports(args.ports) };
     if request == UpdateRequest::default() {
         return Err(Failure::error("you must provide one or more flags when using this command"));
     }
@@ -19,4 +19,9 @@ fn run(context: &Context, args: UpdateArgs, names: Vec<String>) -> Outcome {
 fn logs(args: LogArgs) -> Option<LogUpdate> {
     let asked = !args.drivers.is_empty() || !args.opts.is_empty();
     asked.then_some(LogUpdate { drivers: args.drivers, options: args.opts })
+}
+
+fn ports(args: PortArgs) -> Option<PortUpdate> {
+    let asked = !args.add.is_empty() || !args.remove.is_empty();
+    asked.then_some(PortUpdate { add: args.add, remove: args.remove })
 }

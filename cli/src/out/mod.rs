@@ -13,7 +13,7 @@ pub mod table;
 pub mod template;
 
 use failure::Failure;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 
 /// Exit code of a process that a closed pipe ended.
 const BROKEN_PIPE: i32 = 141;
@@ -47,4 +47,13 @@ pub fn warnings(list: &[String]) {
     for warning in list {
         note(&format!("WARNING: {warning}"));
     }
+}
+
+/// Asks before something is done that cannot be undone; true for a yes.
+pub fn confirm(warning: &str) -> Result<bool, Failure> {
+    print(&format!("{warning}\nAre you sure you want to continue? [y/N] "))?;
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    read.map_err(|error| Failure::error(format!("cannot read the answer: {error}")))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -22,6 +22,7 @@ pub use gantry_config as config;
 pub use gantry_image::inspect::HistoryLine;
 pub use gantry_model as model;
 pub use gantry_supervisor::{Action, End, Session, SessionIo, keys};
+pub use network::{NetworkRecord, NetworkRequest};
 pub use volume::VolumeRecord;
 
 use gantry_host::{Plugins, Search};

@@ -157,6 +157,17 @@ pub struct StopRequest {
 pub struct UpdateRequest {
     /// Where its lines go.
     pub logs: Option<LogUpdate>,
+    /// Published ports.
+    pub ports: Option<PortUpdate>,
+}
+
+/// Ports to publish, and ports to publish no longer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortUpdate {
+    /// Published from now on.
+    pub add: Vec<gantry_model::port::Published>,
+    /// Taken back first; a binding without host port means all of that port.
+    pub remove: Vec<gantry_model::port::Published>,
 }
 
 /// New log drivers, or new options of those it has.

@@ -6,7 +6,7 @@ use gantry_host::api::options::OptionKind;
 use gantry_host::{Kind, Listed};
 use gantry_model::class::Class;
 use gantry_model::record::Status;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::fs;
 
 impl Engine {
@@ -63,7 +63,7 @@ impl Engine {
     }
 
     /// A lasting id of this engine's root.
-    fn engine_id(&self) -> String {
+    pub(crate) fn engine_id(&self) -> String {
         let path = self.settings().root.join("engine-id");
         if let Ok(id) = fs::read_to_string(&path) {
             return id.trim().to_owned();
@@ -94,56 +94,6 @@ impl Engine {
             return Err(error.with_hint(format!("known plugins: {}", known.join(", "))));
         }
         Ok(found)
-    }
-
-    /// All networks in Docker's words.
-    pub fn networks(&self) -> Result<Vec<Value>> {
-        self.network_names().iter().map(|name| self.network_inspect(name)).collect()
-    }
-
-    /// One network in Docker's words.
-    pub fn network_inspect(&self, reference: &str) -> Result<Value> {
-        let (network, driver) = self.network_by_reference(reference)?;
-        let mut ipam = Vec::new();
-        if !network.subnet.is_empty() {
-            ipam.push(json!({ "Subnet": network.subnet, "Gateway": network.gateway }));
-        }
-        Ok(json!({
-            "Name": network.name,
-            "Id": network.id,
-            "Created": crate::rfc3339(network.created_ns),
-            "Scope": "local",
-            "Driver": driver.name(),
-            "EnableIPv4": true,
-            "EnableIPv6": false,
-            "IPAM": { "Driver": "default", "Options": Value::Null, "Config": ipam },
-            "Internal": network.internal,
-            "Attachable": false,
-            "Ingress": false,
-            "Containers": self.network_members(&network.name),
-            "Options": network.options,
-            "Labels": network.labels,
-        }))
-    }
-
-    fn network_members(&self, name: &str) -> Map<String, Value> {
-        let mut members = Map::new();
-        for record in gantry_store::containers::list(&self.layout).unwrap_or_default() {
-            let endpoints = self.endpoints(&record.id).unwrap_or_default();
-            for endpoint in endpoints.iter().filter(|e| e.network == name && e.attached) {
-                members.insert(
-                    record.id.clone(),
-                    json!({
-                        "Name": record.name,
-                        "EndpointID": endpoint.id,
-                        "MacAddress": endpoint.mac,
-                        "IPv4Address": format!("{}/{}", endpoint.address, endpoint.prefix),
-                        "IPv6Address": "",
-                    }),
-                );
-            }
-        }
-        members
     }
 }
 

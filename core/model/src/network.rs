@@ -100,7 +100,8 @@ fn ipam(endpoint: &mut EndpointSettings) -> &mut EndpointIpam {
     endpoint.ipam_config.get_or_insert_default()
 }
 
-fn add_driver_option(endpoint: &mut EndpointSettings, text: &str) -> Result<(), NetworkError> {
+/// Adds `key=value`, an option for the driver, to an endpoint.
+pub fn add_driver_option(endpoint: &mut EndpointSettings, text: &str) -> Result<(), NetworkError> {
     let bad = || NetworkError::Value { key: "driver-opt".to_owned(), value: text.to_owned() };
     let (key, value) = text.split_once('=').filter(|(key, _)| !key.trim().is_empty()).ok_or_else(bad)?;
     let options = endpoint.driver_opts.get_or_insert_default();

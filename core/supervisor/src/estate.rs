@@ -4,8 +4,10 @@
 use crate::launch::Launch;
 use crate::state::StateFile;
 use crate::wire::{self, Exit, Packet, Refusal};
+use nix::sys::socket::{self, SockaddrStorage};
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
@@ -72,11 +74,30 @@ pub enum Link {
     Exited(Exit),
     /// Let go of what was held for the container.
     LetGo {},
+    /// Let go of some of it.
+    LetGoOf { sockets: Vec<(SocketAddr, u8)> },
     /// The keeper leaves on purpose; nobody need restart it.
     Bye {},
     /// Something of a later version.
     #[serde(other)]
     Unknown,
+}
+
+/// Closes held sockets that are bound to one of the addresses and of its protocol.
+pub fn let_go(held: &mut Vec<OwnedFd>, sockets: &[(SocketAddr, u8)]) {
+    const UDP: u8 = 17;
+    let named =
+        |(address, datagram)| sockets.iter().any(|(a, protocol)| *a == address && (*protocol == UDP) == datagram);
+    held.retain(|fd| !bound(fd).is_some_and(named));
+}
+
+/// What a socket is bound to, and whether it is one for datagrams.
+fn bound(fd: &OwnedFd) -> Option<(SocketAddr, bool)> {
+    let address = socket::getsockname::<SockaddrStorage>(fd.as_raw_fd()).ok()?;
+    let v4 = address.as_sockaddr_in().map(|a| SocketAddr::from((a.ip(), a.port())));
+    let address = v4.or_else(|| address.as_sockaddr_in6().map(|a| SocketAddr::from((a.ip(), a.port()))))?;
+    let kind = socket::getsockopt(fd, socket::sockopt::SockType).ok()?;
+    Some((address, kind == socket::SockType::Datagram))
 }
 
 impl Estate {

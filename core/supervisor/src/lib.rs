@@ -9,6 +9,7 @@
 
 pub mod client;
 mod clock;
+pub mod dns;
 mod error;
 mod estate;
 pub mod exec;

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
@@ -143,6 +144,10 @@ pub enum Ask {
     RotateLogs {},
     /// The terminal's new size.
     Resize { rows: u16, columns: u16 },
+    /// Hold sockets no longer that are bound to these addresses and of these protocols.
+    LetGo { sockets: Vec<(SocketAddr, u8)> },
+    /// From now on the container resolves names of others.
+    ResolveNames {},
     /// Something of a later version.
     #[serde(other)]
     Unknown,

@@ -11,6 +11,7 @@ pub mod limits;
 pub mod memfd;
 pub mod memory;
 pub mod mount;
+pub mod netlink;
 pub mod passing;
 pub mod path;
 pub mod pidfd;

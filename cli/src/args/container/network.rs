@@ -16,6 +16,8 @@ pub struct NetworkArgs {
     pub ip: Option<String>,
     pub ip6: Option<String>,
     pub mac_address: Option<String>,
+    pub links: Vec<String>,
+    pub link_local_ips: Vec<String>,
     pub add_host: Vec<String>,
     pub dns: Vec<String>,
     pub dns_options: Vec<String>,
@@ -46,10 +48,14 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
     }),
     Flag::<ContainerArgs>::value("ip6", "string", "IPv6 address (such as 2001:db8::33)", |a, v| {
         put(&mut a.network.ip6, v)
+    }),
+    Flag::<ContainerArgs>::value("link", "list", "Connect to another container under a name", |a, v| {
+        add(&mut a.network.links, network::parse_link(v))
     })
-    .not_yet(),
-    Flag::<ContainerArgs>::unsupported("link", "list", "Connect to another container under a name"),
-    Flag::<ContainerArgs>::unsupported("link-local-ip", "list", "Link-local address"),
+    .choices(Choices::Running),
+    Flag::<ContainerArgs>::value("link-local-ip", "list", "Link-local address", |a, v| {
+        add(&mut a.network.link_local_ips, network::parse_address(v))
+    }),
     Flag::<ContainerArgs>::value("mac-address", "string", "Hardware address (such as 92:d0:c6:0a:29:33)", |a, v| {
         put(&mut a.network.mac_address, v)
     }),

@@ -14,7 +14,7 @@ pub(super) fn apply(args: &ContainerArgs, request: &mut CreateRequest) -> Step {
     ports(network, request)?;
     let endpoints = endpoints(network)?;
     check_modes(&endpoints)?;
-    endpoints.iter().try_for_each(|(_, endpoint)| check_supported(endpoint))?;
+    check_shared(network, &endpoints[0].0)?;
     request.host.network_mode = endpoints[0].0.clone();
     let given = endpoints.len() > 1;
     for (name, endpoint) in endpoints {
@@ -34,6 +34,12 @@ fn names(args: &NetworkArgs, host: &mut HostConfig) {
     host.dns_search = args.dns_search.clone();
     host.extra_hosts = (!args.add_host.is_empty()).then(|| args.add_host.clone());
     host.publish_all_ports = args.publish_all;
+    host.links = (!args.links.is_empty() && is_default(args)).then(|| args.links.clone());
+}
+
+/// True when the first network is the predefined one, where links are told in `/etc/hosts`.
+fn is_default(args: &NetworkArgs) -> bool {
+    args.networks.first().is_none_or(|n| matches!(&*n.name, "default" | "bridge"))
 }
 
 fn ports(args: &NetworkArgs, request: &mut CreateRequest) -> Step {
@@ -76,7 +82,28 @@ fn endpoints(args: &NetworkArgs) -> Step<Vec<(String, EndpointSettings)>> {
         conflict(!first.mac_address.is_empty(), "--mac-address", "MAC address")?;
         first.mac_address = parse::parse_mac(address).or_else(refuse)?;
     }
+    if !args.links.is_empty() && !is_default(args) {
+        conflict(first.links.is_some(), "--link", "links")?;
+        first.links = Some(args.links.clone());
+    }
+    if !args.link_local_ips.is_empty() {
+        first.ipam_config.get_or_insert_default().link_local_ips = args.link_local_ips.clone();
+    }
     Ok(list)
+}
+
+/// A container in another's namespace has no port or hardware address of its own.
+fn check_shared(args: &NetworkArgs, mode: &str) -> Step {
+    if !mode.starts_with("container:") {
+        return Ok(());
+    }
+    match () {
+        () if !args.expose.is_empty() => {
+            refuse("conflicting options: port exposing and the container type network mode")
+        }
+        () if args.mac_address.is_some() => refuse("conflicting options: mac-address and the network mode"),
+        () => Ok(()),
+    }
 }
 
 fn has(endpoint: &EndpointSettings, field: impl Fn(&gantry_engine::model::container::EndpointIpam) -> &String) -> bool {
@@ -87,20 +114,6 @@ fn conflict(both: bool, flag: &str, what: &str) -> Step {
     match both {
         true => Err(Refusal(format!("conflicting options: cannot specify both {flag} and per-network {what}"))),
         false => Ok(()),
-    }
-}
-
-/// What the engine cannot do yet must not be passed over in silence.
-fn check_supported(endpoint: &EndpointSettings) -> Step {
-    let ipam = endpoint.ipam_config.clone().unwrap_or_default();
-    let asked = [
-        ("ip6", !ipam.ipv6_address.is_empty()),
-        ("link-local-ip", !ipam.link_local_ips.is_empty()),
-        ("gw-priority", endpoint.gw_priority != 0),
-    ];
-    match asked.iter().find(|(_, asked)| *asked) {
-        Some((key, _)) => refuse(format!("--network {key} is not supported yet")),
-        None => Ok(()),
     }
 }
 

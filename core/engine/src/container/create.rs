@@ -52,7 +52,7 @@ impl Engine {
         check_host(&config, &host)?;
         spec::seccomp_choice(&host)?;
         let sinks = self.resolve_sinks(&mut host)?;
-        self.check_network(&host, &request.networks)?;
+        let (networks, joined) = self.resolve_networks(&config, &mut host, request.networks)?;
         let mounts = self.resolve_mounts(&config, &host)?;
         mounts.iter().try_for_each(|m| ensure_bind_source(m, self.settings.config.bind_autocreate))?;
         self.storage_options(&host.storage_opt)?;
@@ -66,7 +66,8 @@ impl Engine {
             created_ns: crate::now_ns(),
             config,
             host,
-            networks: request.networks,
+            networks,
+            joined: Some(joined),
             image_id: image.id.to_string(),
             storage_driver: self.storage_driver().to_owned(),
             layers,
@@ -81,21 +82,6 @@ impl Engine {
             name: request.name.map(|n| n.trim_start_matches('/').to_owned()),
             warnings: Vec::new(),
         })
-    }
-
-    fn check_network(
-        &self,
-        host: &HostConfig,
-        networks: &std::collections::BTreeMap<String, gantry_model::container::EndpointSettings>,
-    ) -> Result<()> {
-        let mode = host.network_mode.as_str();
-        if let Some(other) = mode.strip_prefix("container:") {
-            self.resolve(other)?;
-            return Ok(());
-        }
-        let named = networks.keys().map(String::as_str).filter(|n| *n != mode);
-        let mut all = std::iter::once(mode).chain(named);
-        all.try_for_each(|name| self.network(name).map(|_| ()))
     }
 
     /// Makes what was found sound; answers the file and the record as written.
@@ -297,7 +283,7 @@ fn add_keys(map: &mut Option<std::collections::BTreeMap<String, Empty>>, keys: &
 }
 
 fn record(file: &ContainerFile, name: String) -> Record {
-    let networks = super::start::network_names(&file.host, &file.networks);
+    let networks = file.joined.clone().unwrap_or_default();
     Record {
         schema: SCHEMA,
         id: file.id.clone(),

@@ -24,6 +24,9 @@ pub struct ContainerFile {
     pub host: HostConfig,
     /// Networks by name.
     pub networks: BTreeMap<String, EndpointSettings>,
+    /// Names of the networks it is connected to, in the order of joining; `None`: that of the mode, then the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub joined: Option<Vec<String>>,
     /// `sha256:…`.
     pub image_id: String,
     /// The storage driver that holds the writable layer.

@@ -72,9 +72,12 @@ impl Engine {
             networks.insert(endpoint.network.clone(), endpoint_value(endpoint, live, file));
         }
         for name in record.networks.iter().filter(|n| !endpoints.iter().any(|e| e.network == **n)) {
-            networks.insert(name.clone(), endpoint_value(&EndpointRecord::default(), false, file));
+            let endpoint = EndpointRecord { network: name.clone(), ..EndpointRecord::default() };
+            networks.insert(name.clone(), endpoint_value(&endpoint, false, file));
         }
-        let first = endpoints.first().filter(|_| live).cloned().unwrap_or_default();
+        // Docker shows here what belongs to the predefined network alone.
+        let predefined = |e: &&EndpointRecord| live && e.network == self.settings.config.network;
+        let first = endpoints.iter().find(predefined).cloned().unwrap_or_default();
         let sandbox = if live { json!(format!("/proc/{}/ns/net", record.state.init.pid)) } else { json!("") };
         Ok(json!({
             "Bridge": "",
@@ -88,11 +91,11 @@ impl Engine {
             "SecondaryIPv6Addresses": Value::Null,
             "EndpointID": first.id,
             "Gateway": first.gateway,
-            "GlobalIPv6Address": "",
-            "GlobalIPv6PrefixLen": 0,
+            "GlobalIPv6Address": first.address6,
+            "GlobalIPv6PrefixLen": first.prefix6,
             "IPAddress": first.address,
             "IPPrefixLen": first.prefix,
-            "IPv6Gateway": "",
+            "IPv6Gateway": first.gateway6,
             "MacAddress": first.mac,
             "Networks": networks,
         }))
@@ -150,10 +153,10 @@ fn endpoint_value(endpoint: &EndpointRecord, live: bool, file: &ContainerFile) -
         "Gateway": text(&endpoint.gateway),
         "IPAddress": text(&endpoint.address),
         "IPPrefixLen": if live { endpoint.prefix } else { 0 },
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "DNSNames": settings.dns_names,
+        "IPv6Gateway": text(&endpoint.gateway6),
+        "GlobalIPv6Address": text(&endpoint.address6),
+        "GlobalIPv6PrefixLen": if live { endpoint.prefix6 } else { 0 },
+        "DNSNames": if endpoint.names.is_empty() { Value::Null } else { json!(endpoint.names) },
     })
 }
 
@@ -163,11 +166,13 @@ fn ports(endpoints: &[EndpointRecord], file: &ContainerFile) -> Value {
         map.insert(key.clone(), Value::Null);
     }
     for port in endpoints.iter().flat_map(|e| &e.ports) {
-        let key = format!("{}/{}", port.container_port, protocol_name(Protocol(port.protocol)));
-        let binding = json!({ "HostIp": port.host_ip.to_string(), "HostPort": port.host_port.to_string() });
-        match map.get_mut(&key) {
-            Some(Value::Array(bindings)) => bindings.push(binding),
-            _ => drop(map.insert(key, Value::Array(vec![binding]))),
+        for (inside, outside) in port.each() {
+            let key = format!("{inside}/{}", protocol_name(Protocol(port.protocol)));
+            let binding = json!({ "HostIp": port.host_ip.to_string(), "HostPort": outside.to_string() });
+            match map.get_mut(&key) {
+                Some(Value::Array(bindings)) => bindings.push(binding),
+                _ => drop(map.insert(key, Value::Array(vec![binding]))),
+            }
         }
     }
     Value::Object(map)

@@ -239,6 +239,7 @@ impl Engine {
         }
         containers::claim_name(&self.layout, new, &id)?;
         act.finish(|r| new.clone_into(&mut r.name))?;
+        self.rename_member(&id, &old, new)?;
         Ok(containers::release_name(&self.layout, &old, &id)?)
     }
 

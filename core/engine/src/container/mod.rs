@@ -22,6 +22,7 @@ mod top;
 mod truth;
 mod update;
 
+pub(crate) use busy::Act;
 pub use exec::Exec;
 pub use file::ContainerFile;
 pub use list::ContainerSummary;

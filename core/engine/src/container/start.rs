@@ -7,23 +7,25 @@ use super::file::ContainerFile;
 use super::mounts::{MountRecord, ensure_bind_source};
 use crate::Engine;
 use crate::error::{Error, Result};
-use crate::network::endpoint::{self, EndpointRecord, Planned};
-use crate::network::{files, ports};
+use crate::network::endpoint::EndpointRecord;
+use crate::network::plan::NetworkPlan;
+use crate::network::ports;
 use crate::request::{AttachRequest, CreateRequest};
 use crate::spec::{self, NetworkNamespace, Parts, SeccompChoice};
-use gantry_host::api::network::NetworkCapabilities;
 use gantry_model::class::Class;
-use gantry_model::container::{EndpointSettings, HostConfig};
+use gantry_model::container::HostConfig;
 use gantry_model::record::{Record, Status};
 use gantry_runtime::{PlanRequest, Seccomp};
 use gantry_store::atomic;
 use gantry_store::{containers, proc};
 use gantry_supervisor::{Launch, Session, Supervisor};
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::borrow::Cow;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+
+/// Descriptors that one message carries.
+const MOST_DESCRIPTORS: usize = 200;
 
 /// A container this process started and may follow.
 pub struct Running {
@@ -46,8 +48,7 @@ impl Running {
 
 /// What a start needs beside the container's file.
 struct Prepared {
-    netns: NetworkNamespace,
-    planned: Vec<Planned>,
+    network: NetworkPlan,
     launch: Launch,
 }
 
@@ -156,17 +157,18 @@ impl Engine {
     ) -> Result<Running> {
         let mut prepared = self.prepare_start(file, &act.record, attach)?;
         supervisor.launch(&prepared.launch)?;
+        hold(&mut supervisor, &prepared.network.sockets)?;
         let pid = supervisor.wait_cloned()?;
         let attached = self.attach_network(file, &act.record.name, pid, &mut prepared);
         // An init that failed takes its namespaces with it: its own reason comes before that of the attach.
-        let warnings = supervisor.wait_ready()?;
-        attached?;
+        let mut warnings = supervisor.wait_ready()?;
+        warnings.extend(attached?);
         if !detach && file.host.restart_policy.name.trim_start_matches("no").is_empty() {
             supervisor.take_finish()?;
         }
         supervisor.release()?;
         let session = supervisor.session();
-        let ports = ports::shown(&file.config, prepared.planned.iter().flat_map(|p| &p.endpoint.ports));
+        let ports = ports::shown(&file.config, prepared.network.planned.iter().flat_map(|p| &p.endpoint.ports));
         Ok(Running { ports, id: file.id.clone(), warnings, supervisor, session })
     }
 
@@ -174,17 +176,20 @@ impl Engine {
         let id = &file.id;
         let state_dir = self.layout.container_state(id);
         atomic::make_dir(&state_dir)?;
-        let (netns, planned) = self.plan_network(file)?;
-        let endpoints: Vec<EndpointRecord> = planned.iter().map(|p| noted(&p.endpoint)).collect();
+        let network = self.plan_network(file)?;
+        let endpoints: Vec<EndpointRecord> = network.planned.iter().map(|p| noted(&p.endpoint)).collect();
         if !endpoints.is_empty() {
             self.write_endpoints(id, &endpoints)?;
+            self.confirm_networks(&network.planned)?;
         }
+        self.write_asker(file, &endpoints)?;
         let mounts = self.open_mounts(file)?;
-        let etc = self.write_etc(file, &netns, &planned)?;
-        let plan = self.plan_runtime(file, &mounts, &etc, netns.clone())?;
+        let (links, env) = self.legacy_links(file, &record.name, &endpoints)?;
+        let etc = self.write_etc(file, &network, &links)?;
+        let plan = self.plan_runtime(&with_environment(file, env), &mounts, &etc, network.netns.clone())?;
         let mut launch = self.launch_order(file, record, attach, plan)?;
         launch.stale = mounts.iter().any(|mount| self.is_mounted_for_use(mount));
-        Ok(Prepared { netns, planned, launch })
+        Ok(Prepared { network, launch })
     }
 
     fn open_mounts(&self, file: &ContainerFile) -> Result<Vec<MountRecord>> {
@@ -201,74 +206,28 @@ impl Engine {
         Ok(mounts)
     }
 
-    fn plan_network(&self, file: &ContainerFile) -> Result<(NetworkNamespace, Vec<Planned>)> {
-        let mode = file.host.network_mode.as_str();
-        if let Some(other) = mode.strip_prefix("container:") {
-            let pid = self.running_pid(other)?;
-            return Ok((NetworkNamespace::Path(format!("/proc/{pid}/ns/net").into()), Vec::new()));
-        }
-        let wanted = endpoint::wanted_ports(&file.config, &file.host)?;
-        let mut planned: Vec<Planned> = Vec::new();
-        for (name, settings) in joined(&file.host, &file.networks) {
-            let network = self.network(&name)?;
-            let capabilities: NetworkCapabilities = network.1.capabilities();
-            if capabilities.host_namespace {
-                return Ok((NetworkNamespace::Host, Vec::new()));
-            }
-            let index = planned.len() as u32;
-            let ports = if index == 0 { wanted.as_slice() } else { &[] };
-            planned.push(self.plan_endpoint(&file.id, network, &settings, ports, index)?);
-        }
-        Ok((NetworkNamespace::New, planned))
-    }
-
-    fn attach_network(&self, file: &ContainerFile, name: &str, pid: i32, prepared: &mut Prepared) -> Result<()> {
-        if prepared.netns != NetworkNamespace::New || prepared.planned.is_empty() {
-            return Ok(());
+    /// Connects the namespace of a container that stands at its gate; answers warnings.
+    fn attach_network(
+        &self,
+        file: &ContainerFile,
+        name: &str,
+        pid: i32,
+        prepared: &mut Prepared,
+    ) -> Result<Vec<String>> {
+        let network = &mut prepared.network;
+        let mut warnings = std::mem::take(&mut network.warnings);
+        if network.netns != NetworkNamespace::New || network.planned.is_empty() {
+            return Ok(warnings);
         }
         let netns =
             File::open(format!("/proc/{pid}/ns/net")).map_err(Error::io("open the container's network namespace"))?;
-        for planned in &mut prepared.planned {
-            self.attach_endpoint(&file.id, name, planned, netns.as_fd())?;
+        for planned in &mut network.planned {
+            warnings.extend(self.attach_endpoint(&file.id, name, planned, netns.as_fd())?);
         }
-        let endpoints: Vec<EndpointRecord> = prepared.planned.iter().map(|p| p.endpoint.clone()).collect();
-        self.write_endpoints(&file.id, &endpoints)
-    }
-
-    /// Writes the container's hosts, hostname and resolv.conf; answers where they lie and where they go.
-    fn write_etc(
-        &self,
-        file: &ContainerFile,
-        netns: &NetworkNamespace,
-        planned: &[Planned],
-    ) -> Result<Vec<(PathBuf, &'static str)>> {
-        if let Some(other) = file.host.network_mode.strip_prefix("container:") {
-            let dir = self.layout.container_state(&self.resolve(other)?);
-            return Ok(etc_files(&dir));
-        }
-        let dir = self.layout.container_state(&file.id);
-        let host_hosts = || fs::read_to_string("/etc/hosts").unwrap_or_default();
-        let extra = extra_hosts(&file.host, planned)?;
-        let hosts = if *netns == NetworkNamespace::Host && extra.is_empty() {
-            host_hosts()
-        } else {
-            let addresses: Vec<IpAddr> = planned.iter().filter_map(|p| p.endpoint.address.parse().ok()).collect();
-            files::hosts(&extra, &addresses, &file.config.hostname, &file.config.domainname)
-        };
-        let dns =
-            files::Dns { servers: &file.host.dns, search: &file.host.dns_search, options: &file.host.dns_options };
-        let host_conf = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        let untouched = *netns == NetworkNamespace::Host && file.host.dns.is_empty() && file.host.dns_search.is_empty();
-        let resolv = if untouched {
-            host_conf
-        } else {
-            files::resolv_conf(&host_conf, &dns, &self.settings.config.fallback_dns)
-        };
-        let texts = [("hosts", hosts), ("hostname", format!("{}\n", file.config.hostname)), ("resolv.conf", resolv)];
-        for (name, text) in &texts {
-            write_public(&dir.join(name), text)?;
-        }
-        Ok(etc_files(&dir))
+        let endpoints: Vec<EndpointRecord> = network.planned.iter().map(|p| p.endpoint.clone()).collect();
+        self.write_endpoints(&file.id, &endpoints)?;
+        self.note_members(&file.id, &endpoints, proc::reference(pid))?;
+        Ok(warnings)
     }
 
     fn plan_runtime(
@@ -337,61 +296,26 @@ pub(crate) fn cgroup_path(host: &HostConfig, id: &str) -> String {
     if parent.is_empty() { format!("gantry/{id}") } else { format!("{parent}/{id}") }
 }
 
-/// Networks of a container in the order of joining: the mode's first.
-fn joined(host: &HostConfig, networks: &BTreeMap<String, EndpointSettings>) -> Vec<(String, EndpointSettings)> {
-    let mode = if host.network_mode.is_empty() { "default" } else { &host.network_mode };
-    let first = networks.get(mode).cloned().unwrap_or_default();
-    let mut all = vec![(mode.to_owned(), first)];
-    all.extend(networks.iter().filter(|(name, _)| *name != mode).map(|(n, s)| (n.clone(), s.clone())));
-    all
-}
-
-/// Names of the networks of a container, as lists show them.
-pub(crate) fn network_names(host: &HostConfig, networks: &BTreeMap<String, EndpointSettings>) -> Vec<String> {
-    let name = |n: String| if n == "default" { "bridge".to_owned() } else { n };
-    joined(host, networks).into_iter().map(|(n, _)| name(n)).collect()
-}
-
 /// As noted before the attach: to be detached whatever became of it.
 fn noted(endpoint: &EndpointRecord) -> EndpointRecord {
     EndpointRecord { attached: true, attachment: Vec::new(), ..endpoint.clone() }
 }
 
-fn etc_files(dir: &std::path::Path) -> Vec<(PathBuf, &'static str)> {
-    vec![
-        (dir.join("hosts"), "/etc/hosts"),
-        (dir.join("hostname"), "/etc/hostname"),
-        (dir.join("resolv.conf"), "/etc/resolv.conf"),
-    ]
-}
-
-/// Readable by every user of the container; written in place so that a bind mount keeps seeing it.
-fn write_public(path: &std::path::Path, text: &str) -> Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let act = || format!("write {}", path.display());
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path);
-    let mut file = file.map_err(Error::io(act()))?;
-    file.write_all(text.as_bytes()).map_err(Error::io(act()))?;
-    // Whatever the umask: every user of the container reads it.
-    file.set_permissions(fs::Permissions::from_mode(0o644)).map_err(Error::io(act()))
-}
-
-fn extra_hosts(host: &HostConfig, planned: &[Planned]) -> Result<Vec<(String, String)>> {
-    let gateway = planned.iter().map(|p| p.endpoint.gateway.clone()).find(|g| !g.is_empty());
-    let mut extra = Vec::new();
-    for entry in host.extra_hosts.iter().flatten() {
-        let pair = entry.split_once('=').or_else(|| entry.split_once(':'));
-        let (name, address) = pair.ok_or_else(|| Error::invalid(format!("bad format for add-host: \"{entry}\"")))?;
-        let address = if address == "host-gateway" {
-            gateway.clone().unwrap_or_else(|| "127.0.0.1".into())
-        } else {
-            address.to_owned()
-        };
-        if address.trim_matches(['[', ']']).parse::<IpAddr>().is_err() {
-            return Err(Error::invalid(format!("invalid IP address in add-host: \"{address}\"")));
-        }
-        extra.push((name.to_owned(), address));
+/// The container's file with more variables, which its own win over.
+fn with_environment(file: &ContainerFile, mut env: Vec<String>) -> Cow<'_, ContainerFile> {
+    if env.is_empty() {
+        return Cow::Borrowed(file);
     }
-    Ok(extra)
+    let mut file = file.clone();
+    env.append(&mut file.config.env);
+    file.config.env = env;
+    Cow::Owned(file)
+}
+
+/// Bound ports are the keeper's until the container ends.
+fn hold(supervisor: &mut Supervisor, sockets: &[OwnedFd]) -> Result<()> {
+    for some in sockets.chunks(MOST_DESCRIPTORS) {
+        supervisor.hold(&some.iter().map(AsFd::as_fd).collect::<Vec<_>>())?;
+    }
+    Ok(())
 }

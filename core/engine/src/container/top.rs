@@ -3,6 +3,7 @@
 use super::file::ContainerFile;
 use crate::Engine;
 use crate::error::{Error, Result};
+use crate::network::endpoint::PortRecord;
 use crate::network::ports::protocol_name;
 use gantry_host::api::network::Protocol;
 use gantry_store::containers;
@@ -58,14 +59,17 @@ impl Engine {
         let id = self.resolve(reference)?;
         let endpoints = self.endpoints(&id)?;
         let ports = endpoints.iter().filter(|e| e.attached).flat_map(|e| &e.ports);
-        let mut ports: Vec<PublishedPort> = ports
-            .map(|p| PublishedPort {
-                container_port: p.container_port,
-                protocol: protocol_name(Protocol(p.protocol)).to_owned(),
-                host_ip: p.host_ip,
-                host_port: p.host_port,
-            })
-            .collect();
+        let each = |p: &PortRecord| {
+            let (protocol, host_ip) = (protocol_name(Protocol(p.protocol)).to_owned(), p.host_ip);
+            let one = move |(container_port, host_port)| PublishedPort {
+                container_port,
+                protocol: protocol.clone(),
+                host_ip,
+                host_port,
+            };
+            p.each().map(one).collect::<Vec<_>>()
+        };
+        let mut ports: Vec<PublishedPort> = ports.flat_map(each).collect();
         ports.sort_by_key(|p| (p.container_port, p.protocol.clone(), p.host_port));
         Ok(ports)
     }

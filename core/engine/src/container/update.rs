@@ -19,11 +19,18 @@ impl Engine {
         let act = self.begin(&id, "update")?;
         let mut file = self.container_file(&id)?;
         let logs = request.logs.as_ref().map(|logs| self.plan_logs(&file, logs)).transpose()?;
+        let ports = request.ports.as_ref().map(|ports| self.plan_port_update(&file, ports)).transpose()?;
         if let Some(host) = logs {
             self.update_logs(&mut file, host)?;
         }
+        let mut shown = None;
+        if let Some(plan) = ports {
+            shown = self.update_ports(&act.record, &plan)?;
+            file.host.port_bindings = plan.file.host.port_bindings;
+            file.config.exposed_ports = plan.file.config.exposed_ports;
+        }
         self.replace_container_file(&file)?;
-        act.finish(|_| {}).map(|_| ())
+        act.finish(|r| r.ports = shown.unwrap_or_else(|| std::mem::take(&mut r.ports))).map(|_| ())
     }
 
     /// What the container would have been made with.

@@ -1,18 +1,16 @@
-//! One container's endpoints: planned (addresses, ports), noted in the container's directory, attached, detached.
+//! One container's endpoints: what is noted of them while the container runs, and what drivers are told. Planning is in
+//! `plan`, changes of running containers in `connect`.
 
-use super::ports::{self, Wanted};
 use super::record::NetworkRecord;
 use crate::Engine;
 use crate::error::{Error, Result};
-use gantry_host::Kind;
 use gantry_host::NetworkDriver;
-use gantry_host::api::network::{Attachment, Cidr, EndpointSpec, PortMapping, Protocol};
-use gantry_host::api::options::{Options, Scope};
-use gantry_model::container::{Config, EndpointSettings, HostConfig};
+use gantry_host::api::network::{Attachment, Cidr, EndpointSpec, PeerPort, PortMapping, Protocol};
+use gantry_host::api::options::Options;
 use gantry_store::atomic::{self, Durability};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
@@ -35,12 +33,32 @@ pub struct EndpointRecord {
     pub prefix: u8,
     /// The gateway; empty: none.
     pub gateway: String,
+    /// IPv6 address; empty: none.
+    pub address6: String,
+    /// Its prefix length.
+    pub prefix6: u8,
+    /// The IPv6 gateway; empty: none.
+    pub gateway6: String,
+    /// Further addresses of link scope.
+    pub link_local: Vec<IpAddr>,
     /// `aa:bb:…`; empty: none.
     pub mac: String,
     /// N of its interface.
     pub index: u32,
+    /// Whose default route wins.
+    pub priority: i64,
+    /// It carries the IPv4 default route.
+    pub default4: bool,
+    /// It carries the IPv6 default route.
+    pub default6: bool,
+    /// The network has no way out.
+    pub internal: bool,
+    /// Names under which others on the network find the container; none: names do not resolve there.
+    pub names: Vec<String>,
     /// Published ports.
     pub ports: Vec<PortRecord>,
+    /// Neighbours' ports it may use though the network keeps its containers apart.
+    pub links: Vec<PeerRecord>,
     /// Options of the endpoint, checked.
     pub options: BTreeMap<String, String>,
     /// What the driver wants back.
@@ -49,26 +67,58 @@ pub struct EndpointRecord {
     pub attached: bool,
 }
 
-/// A published port.
+/// A published port, or a range of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortRecord {
     /// Address on the host.
     pub host_ip: IpAddr,
-    /// Port on the host.
+    /// First port on the host.
     pub host_port: u16,
-    /// Port in the container.
+    /// First port in the container.
     pub container_port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// How many.
+    #[serde(default = "one")]
+    pub count: u16,
+}
+
+fn one() -> u16 {
+    1
+}
+
+/// A port of a linked container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRecord {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
     /// IP protocol number.
     pub protocol: u8,
 }
 
 impl PortRecord {
-    fn mapping(&self) -> PortMapping {
-        PortMapping::one(self.host_ip, self.host_port, self.container_port, Protocol(self.protocol))
+    /// As drivers see it.
+    pub fn mapping(&self) -> PortMapping {
+        let one = PortMapping::one(self.host_ip, self.host_port, self.container_port, Protocol(self.protocol));
+        PortMapping { count: self.count, ..one }
     }
 }
 
-/// An endpoint about to be attached.
+impl From<&PortMapping> for PortRecord {
+    fn from(mapping: &PortMapping) -> PortRecord {
+        PortRecord {
+            host_ip: mapping.host_ip,
+            host_port: mapping.host_port,
+            container_port: mapping.container_port,
+            protocol: mapping.protocol.0,
+            count: mapping.count,
+        }
+    }
+}
+
+/// An endpoint about to be attached, or one whose network is at hand.
 pub(crate) struct Planned {
     pub network: NetworkRecord,
     pub driver: NetworkDriver,
@@ -76,26 +126,71 @@ pub(crate) struct Planned {
 }
 
 impl EndpointRecord {
-    fn spec(&self, container: &str, name: &str) -> EndpointSpec {
-        let address = self.address.parse::<Ipv4Addr>().ok();
+    /// As the driver sees it.
+    pub fn spec(&self, container: &str, name: &str) -> EndpointSpec {
+        let peer = |p: &PeerRecord| PeerPort { address: p.address, port: p.port, protocol: Protocol(p.protocol) };
         EndpointSpec {
             id: self.id.clone(),
             container_id: container.to_owned(),
             container_name: name.to_owned(),
-            addresses: address.map(|a| Cidr { addr: a.into(), prefix: self.prefix }).into_iter().collect(),
+            addresses: self.cidrs(),
+            link_local_addresses: self.link_local.clone(),
             mac: parse_mac(&self.mac),
             index: self.index,
-            default_route4: self.index == 0,
-            default_route6: self.index == 0,
+            default_route4: self.default4,
+            default_route6: self.default6,
             ports: self.port_mappings(),
+            links: self.links.iter().map(peer).collect(),
             options: Options::from_pairs(self.options.clone()),
-            ..EndpointSpec::default()
         }
+    }
+
+    fn cidrs(&self) -> Vec<Cidr> {
+        let cidr = |address: &str, prefix| Some(Cidr { addr: address.parse().ok()?, prefix });
+        cidr(&self.address, self.prefix).into_iter().chain(cidr(&self.address6, self.prefix6)).collect()
+    }
+
+    /// Its addresses, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        [&self.address, &self.address6].into_iter().filter_map(|a| a.parse().ok())
+    }
+
+    /// Its address of a family; empty: none.
+    pub fn address_of(&self, v6: bool) -> &str {
+        if v6 { &self.address6 } else { &self.address }
     }
 
     /// Its ports as drivers see them.
     pub fn port_mappings(&self) -> Vec<PortMapping> {
         self.ports.iter().map(PortRecord::mapping).collect()
+    }
+
+    /// Notes an address and the gateway to it.
+    pub fn set_address(&mut self, address: IpAddr, prefix: u8, gateway: Option<IpAddr>) {
+        let gateway = gateway.map(|g| g.to_string()).unwrap_or_default();
+        if address.is_ipv6() {
+            (self.address6, self.prefix6, self.gateway6) = (address.to_string(), prefix, gateway);
+        } else {
+            (self.address, self.prefix, self.gateway) = (address.to_string(), prefix, gateway);
+        }
+    }
+
+    /// What the driver made of it.
+    fn take(&mut self, attachment: Attachment) -> Vec<String> {
+        for own in attachment.addresses.iter().filter(|a| !a.addr.is_multicast()) {
+            if self.address_of(own.addr.is_ipv6()).is_empty() {
+                let gateway = attachment.gateways.iter().find(|g| g.is_ipv6() == own.addr.is_ipv6()).copied();
+                self.set_address(own.addr, own.prefix, gateway);
+            }
+        }
+        if let Some(mac) = attachment.mac {
+            self.mac = format_mac(mac);
+        }
+        self.interface = attachment.interface;
+        self.ports = attachment.published.iter().map(PortRecord::from).collect();
+        self.attachment = attachment.state;
+        self.attached = true;
+        attachment.warnings
     }
 }
 
@@ -113,88 +208,27 @@ impl Engine {
         Ok(atomic::write_json(&self.endpoints_path(id), &endpoints, Durability::Rename)?)
     }
 
-    /// Leases an address and claims ports for one endpoint, keeping what an earlier run had.
-    pub(crate) fn plan_endpoint(
-        &self,
-        id: &str,
-        (network, driver): (NetworkRecord, NetworkDriver),
-        settings: &EndpointSettings,
-        wanted: &[Wanted],
-        index: u32,
-    ) -> Result<Planned> {
-        let capabilities = driver.capabilities();
-        let mut endpoint = EndpointRecord { id: endpoint_id(id, &network.id), ..EndpointRecord::default() };
-        endpoint.network.clone_from(&network.name);
-        endpoint.network_id.clone_from(&network.id);
-        endpoint.index = index;
-        endpoint.options = self.endpoint_options(&network, settings)?;
-        if capabilities.addresses && !capabilities.own_ipam {
-            self.lease(id, &network, settings, &mut endpoint)?;
-        }
-        endpoint.mac = mac_for(settings, &endpoint)?;
-        if capabilities.ports {
-            let claimed = ports::claim_all(&self.layout, id, wanted)?;
-            endpoint.ports = claimed.iter().map(port_record).collect();
-        }
-        Ok(Planned { network, driver, endpoint })
-    }
-
-    fn endpoint_options(
-        &self,
-        network: &NetworkRecord,
-        settings: &EndpointSettings,
-    ) -> Result<BTreeMap<String, String>> {
-        let given: Vec<_> = settings.driver_opts.clone().unwrap_or_default().into_iter().collect();
-        if given.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let options = self.plugins.check_options(Kind::Network, &network.driver, Scope::ENDPOINT, &given)?;
-        Ok(options.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
-    }
-
-    fn lease(
-        &self,
-        id: &str,
-        network: &NetworkRecord,
-        settings: &EndpointSettings,
-        endpoint: &mut EndpointRecord,
-    ) -> Result<()> {
-        let (Some(leases), Some(cidr)) = (self.leases(network), network.cidr()) else { return Ok(()) };
-        let wanted = settings.ipam_config.as_ref().map_or("", |c| c.ipv4_address.as_str());
-        let address = if wanted.is_empty() {
-            leases.allocate(id)?
-        } else {
-            leases.allocate_static(static_address(wanted, network)?, id)?
+    /// An endpoint's network and driver; `None` when the network is gone.
+    pub(crate) fn planned(&self, endpoint: &EndpointRecord) -> Result<Option<Planned>> {
+        let Some(network) = self.read_network(&endpoint.network)?.filter(|n| n.id == endpoint.network_id) else {
+            return Ok(None);
         };
-        endpoint.address = address.to_string();
-        endpoint.prefix = cidr.prefix();
-        endpoint.gateway = network.gateway().map(|g| g.to_string()).unwrap_or_default();
-        Ok(())
+        let driver = self.plugins.network(&network.driver)?;
+        Ok(Some(Planned { network, driver, endpoint: endpoint.clone() }))
     }
 
-    /// Connects the namespace; the endpoint must be noted before.
+    /// Connects the namespace; the endpoint must be noted before. Answers warnings.
     pub(crate) fn attach_endpoint(
         &self,
         id: &str,
         name: &str,
         planned: &mut Planned,
         netns: BorrowedFd<'_>,
-    ) -> Result<()> {
-        let spec = planned.endpoint.spec(id, name);
-        let dirs = self.driver_dirs("network", &planned.network.driver);
-        let attachment: Attachment =
-            planned.driver.attach(&planned.network.spec(), &planned.network.state, &spec, netns, &dirs)?;
-        planned.endpoint.interface = attachment.interface;
-        planned.endpoint.attachment = attachment.state;
-        planned.endpoint.attached = true;
-        if let Some(mac) = attachment.mac {
-            planned.endpoint.mac = format_mac(mac);
-        }
-        if let Some(own) = attachment.addresses.first().filter(|_| planned.endpoint.address.is_empty()) {
-            planned.endpoint.address = own.addr.to_string();
-            planned.endpoint.prefix = own.prefix;
-        }
-        Ok(())
+    ) -> Result<Vec<String>> {
+        let Planned { network, driver, endpoint } = planned;
+        let dirs = self.driver_dirs("network", &network.driver);
+        let attachment = driver.attach(&network.spec(), &network.state, &endpoint.spec(id, name), netns, &dirs)?;
+        Ok(endpoint.take(attachment))
     }
 
     /// Undoes what is noted; goes on after a failure and reports the first.
@@ -202,115 +236,67 @@ impl Engine {
         let mut endpoints = self.endpoints(id)?;
         let mut failure = None;
         for endpoint in endpoints.iter_mut() {
-            match self.detach_endpoint(id, name, endpoint) {
+            match self.detach_endpoint(id, name, endpoint, None) {
                 Ok(()) => endpoint.attached = false,
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
         match failure {
             // Nothing is left of them, and their note goes with the runtime directory.
-            None => Ok(()),
+            None => super::claims::Claims::new(&self.layout).release_all(id),
             Some(error) => self.write_endpoints(id, &endpoints).and(Err(error)),
         }
     }
 
-    fn detach_endpoint(&self, id: &str, name: &str, endpoint: &EndpointRecord) -> Result<()> {
+    /// Takes one endpoint away; `netns` is there when its container lives on.
+    pub(crate) fn detach_endpoint(
+        &self,
+        id: &str,
+        name: &str,
+        endpoint: &EndpointRecord,
+        netns: Option<BorrowedFd<'_>>,
+    ) -> Result<()> {
         if !endpoint.attached {
             return Ok(());
         }
-        ports::release_all(&self.layout, id, &endpoint.port_mappings());
-        let Some(network) = self.read_network(&endpoint.network)? else { return Ok(()) };
-        let driver = self.plugins.network(&network.driver)?;
+        self.forget_member(id, endpoint);
+        let Some(Planned { network, driver, .. }) = self.planned(endpoint)? else { return Ok(()) };
         let dirs = self.driver_dirs("network", &network.driver);
         let spec = endpoint.spec(id, name);
-        Ok(driver.detach(&network.spec(), &network.state, &spec, &endpoint.attachment, None, &dirs)?)
+        Ok(driver.detach(&network.spec(), &network.state, &spec, &endpoint.attachment, netns, &dirs)?)
     }
 
     /// Gives the addresses of a removed container back.
     pub(crate) fn release_addresses(&self, id: &str) -> Result<()> {
-        for name in self.recorded_networks() {
-            let Some(network) = self.read_network(&name)? else { continue };
-            if let Some(leases) = self.leases(&network) {
-                leases.release(id)?;
+        self.recorded_networks().iter().try_for_each(|name| self.release_addresses_on(name, id))
+    }
+
+    /// Gives a container's addresses on one network back.
+    pub(crate) fn release_addresses_on(&self, network: &str, id: &str) -> Result<()> {
+        for path in super::ipam::held(&self.leases_dir(network), id)? {
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io(format!("release address {}", path.display()))(e));
+                }
+                _ => {}
             }
         }
         Ok(())
     }
 }
 
-/// The ports a container wants published: its bindings, and all exposed ones with `-P`.
-pub(crate) fn wanted_ports(config: &Config, host: &HostConfig) -> Result<Vec<Wanted>> {
-    let mut wanted = Vec::new();
-    for (key, bindings) in &host.port_bindings {
-        let (container_port, protocol) = exposed_port(key)?;
-        for binding in bindings.iter().flatten() {
-            let (first, last) = host_range(&binding.host_port)?;
-            let host_ip = ports::parse_host_ip(&binding.host_ip)?;
-            wanted.push(Wanted { host_ip, first, last, container_port, protocol });
-        }
-    }
-    if host.publish_all_ports {
-        for key in config.exposed_ports.iter().flat_map(|m| m.keys()) {
-            let (container_port, protocol) = exposed_port(key)?;
-            if !wanted.iter().any(|w| (w.container_port, w.protocol) == (container_port, protocol)) {
-                wanted.push(Wanted {
-                    host_ip: Ipv4Addr::UNSPECIFIED.into(),
-                    first: 0,
-                    last: 0,
-                    container_port,
-                    protocol,
-                });
-            }
-        }
-    }
-    Ok(wanted)
-}
-
-fn exposed_port(key: &str) -> Result<(u16, Protocol)> {
-    ports::parse_port(key).ok_or_else(|| Error::invalid(format!("invalid containerPort: {key}")))
-}
-
-fn host_range(text: &str) -> Result<(u16, u16)> {
-    let invalid = |_| Error::invalid(format!("invalid hostPort: {text}"));
-    if text.is_empty() {
-        return Ok((0, 0));
-    }
-    match text.split_once('-') {
-        Some((first, last)) => Ok((first.parse().map_err(invalid)?, last.parse().map_err(invalid)?)),
-        None => text.parse().map(|p| (p, p)).map_err(invalid),
-    }
-}
-
-fn static_address(text: &str, network: &NetworkRecord) -> Result<Ipv4Addr> {
-    let address: Ipv4Addr = text.parse().map_err(|_| Error::invalid(format!("invalid IPv4 address: {text}")))?;
-    if network.cidr().is_some_and(|c| c.contains(address)) {
-        return Ok(address);
-    }
-    Err(Error::invalid(format!("address {address} does not belong to any of this network's subnets")))
-}
-
-fn port_record(mapping: &PortMapping) -> PortRecord {
-    PortRecord {
-        host_ip: mapping.host_ip,
-        host_port: mapping.host_port,
-        container_port: mapping.container_port,
-        protocol: mapping.protocol.0,
-    }
-}
-
 /// One container has one endpoint on one network, whenever it runs.
-fn endpoint_id(container: &str, network: &str) -> String {
+pub(crate) fn endpoint_id(container: &str, network: &str) -> String {
     gantry_image::sha256(format!("{container} {network}").as_bytes()).hex()
 }
 
 /// The address given, or one of the endpoint's own: locally administered, unicast, the same in every run.
-fn mac_for(settings: &EndpointSettings, endpoint: &EndpointRecord) -> Result<String> {
-    if !settings.mac_address.is_empty() {
-        let parsed = parse_mac(&settings.mac_address);
-        let invalid = || Error::invalid(format!("{} is not a valid mac address", settings.mac_address));
-        return parsed.map(format_mac).ok_or_else(invalid);
+pub(crate) fn mac_for(given: &str, endpoint: &str) -> Result<String> {
+    if !given.is_empty() {
+        let invalid = || Error::invalid(format!("{given} is not a valid mac address"));
+        return parse_mac(given).map(format_mac).ok_or_else(invalid);
     }
-    let digit = |i: usize| u8::from_str_radix(endpoint.id.get(i..i + 2).unwrap_or("00"), 16).unwrap_or(0);
+    let digit = |i: usize| u8::from_str_radix(endpoint.get(i..i + 2).unwrap_or("00"), 16).unwrap_or(0);
     let mut mac: [u8; 6] = std::array::from_fn(|i| digit(2 * i));
     mac[0] = (mac[0] & 0xfc) | 0x02;
     Ok(format_mac(mac))

@@ -4,9 +4,23 @@
 //! predefined network.
 
 pub mod cidr;
+pub mod claims;
+mod connect;
 pub mod endpoint;
+mod etc;
+pub mod explain;
 pub mod files;
 pub mod ipam;
+mod links;
+pub mod manage;
+pub(crate) mod names;
+pub(crate) mod plan;
 pub mod pools;
 pub mod ports;
+mod publish;
 pub mod record;
+mod reload;
+mod show;
+
+pub use manage::NetworkRequest;
+pub use record::NetworkRecord;

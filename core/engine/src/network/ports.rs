@@ -1,23 +1,16 @@
-//! Published ports on the host. A claim is a symbolic link `<state>/ports/<proto>-<port>/<address>` to the container's
-//! id: exclusive by construction, and a claim whose owner is gone is taken over. Whether a program of the host uses the
-//! port is found by binding it for a moment.
+//! Ports as users write and read them: what a container wants published, and what is shown of it.
 
 use super::endpoint::PortRecord;
 use crate::error::{Error, Result};
-use gantry_host::api::network::{PortMapping, Protocol};
-use gantry_model::class::Class;
-use gantry_model::container::Config;
-use gantry_store::Layout;
-use std::fs;
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::path::PathBuf;
+use gantry_host::api::network::Protocol;
+use gantry_model::container::{Config, HostConfig, PortBinding};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A port the user wants published; host port 0 means any.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Address on the host.
-    pub host_ip: IpAddr,
+    /// Addresses on the host, at least one; all of them get the same port.
+    pub host_ips: Vec<IpAddr>,
     /// First acceptable port on the host; 0: an ephemeral one.
     pub first: u16,
     /// Last acceptable port on the host.
@@ -28,137 +21,98 @@ pub struct Wanted {
     pub protocol: Protocol,
 }
 
-/// Claims all ports or none.
-pub fn claim_all(layout: &Layout, container: &str, wanted: &[Wanted]) -> Result<Vec<PortMapping>> {
-    let mut claimed = Vec::with_capacity(wanted.len());
-    for want in wanted {
-        match claim(layout, container, want) {
-            Ok(mapping) => claimed.push(mapping),
-            Err(error) => {
-                release_all(layout, container, &claimed);
-                return Err(error);
+impl Wanted {
+    /// The addresses on the host.
+    pub fn addresses(&self) -> &[IpAddr] {
+        if self.host_ips.is_empty() { &[IpAddr::V4(Ipv4Addr::UNSPECIFIED)] } else { &self.host_ips }
+    }
+}
+
+/// The ports a container wants published: its bindings, and all exposed ones with `-P`.
+pub(crate) fn wanted_ports(config: &Config, host: &HostConfig) -> Result<Vec<Wanted>> {
+    let mut wanted = Vec::new();
+    for (key, bindings) in &host.port_bindings {
+        for binding in bindings.iter().flatten() {
+            wanted.push(wanted_port(key, binding)?);
+        }
+    }
+    if host.publish_all_ports {
+        for key in config.exposed_ports.iter().flat_map(|m| m.keys()) {
+            if host.port_bindings.get(key).is_none_or(|b| b.as_ref().is_none_or(Vec::is_empty)) {
+                wanted.push(wanted_port(key, &PortBinding::default())?);
             }
         }
     }
-    Ok(claimed)
+    // Neighbours together, so that they become one range.
+    wanted.sort_by_key(|w: &Wanted| (w.protocol, w.host_ips.clone(), w.first == 0, w.first, w.container_port));
+    Ok(wanted)
 }
 
-/// Gives ports back; those of others are left.
-pub fn release_all(layout: &Layout, container: &str, ports: &[PortMapping]) {
-    for port in ports {
-        let path = path(layout, port.protocol, port.host_port, port.host_ip);
-        if fs::read_link(&path).is_ok_and(|owner| owner.as_os_str() == container) {
-            let _ = fs::remove_file(&path);
-            let _ = path.parent().map(fs::remove_dir);
-        }
+/// One binding of `80/tcp`.
+pub(crate) fn wanted_port(key: &str, binding: &PortBinding) -> Result<Wanted> {
+    let invalid = || Error::invalid(format!("invalid containerPort: {key}"));
+    let (container_port, protocol) = parse_port(key).filter(|(port, _)| *port > 0).ok_or_else(invalid)?;
+    let (first, last) = host_range(&binding.host_port)?;
+    Ok(Wanted { host_ips: host_addresses(&binding.host_ip)?, first, last, container_port, protocol })
+}
+
+fn host_range(text: &str) -> Result<(u16, u16)> {
+    let invalid = |_| Error::invalid(format!("invalid hostPort: {text}"));
+    if text.is_empty() {
+        return Ok((0, 0));
+    }
+    match text.split_once('-') {
+        Some((first, last)) => Ok((first.parse().map_err(invalid)?, last.parse().map_err(invalid)?)),
+        None => text.parse().map(|p| (p, p)).map_err(invalid),
     }
 }
 
-fn claim(layout: &Layout, container: &str, want: &Wanted) -> Result<PortMapping> {
-    if want.first == 0 {
-        return claim_ephemeral(layout, container, want);
+/// The addresses of a binding; without one, all of both families that the host has.
+pub(crate) fn host_addresses(text: &str) -> Result<Vec<IpAddr>> {
+    if !text.is_empty() {
+        let address = text.parse().map_err(|_| Error::invalid(format!("invalid IP address: {text}")))?;
+        return Ok(vec![address]);
     }
-    let mut refusal = None;
-    for port in want.first..=want.last {
-        match claim_port(layout, container, want, port) {
-            Ok(mapping) => return Ok(mapping),
-            Err(error) => refusal = Some(error),
-        }
-    }
-    Err(refusal.unwrap_or_else(|| Error::invalid("invalid ranges specified for port publishing")))
+    let mut all = vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+    all.extend(host_has_ipv6().then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
+    Ok(all)
 }
 
-fn claim_ephemeral(layout: &Layout, container: &str, want: &Wanted) -> Result<PortMapping> {
-    let mut refusal = None;
-    for _ in 0..10 {
-        let port = bind(want, 0)?;
-        match claim_port(layout, container, want, port) {
-            Ok(mapping) => return Ok(mapping),
-            Err(error) => refusal = Some(error),
-        }
-    }
-    Err(refusal.unwrap_or_else(|| Error::request(Class::Unavailable, "no free port")))
+fn host_has_ipv6() -> bool {
+    std::fs::read("/proc/net/if_inet6").is_ok_and(|text| !text.is_empty())
 }
 
-fn claim_port(layout: &Layout, container: &str, want: &Wanted, port: u16) -> Result<PortMapping> {
-    let taken = || {
-        let message = format!("Bind for {}:{port} failed: port is already allocated", want.host_ip);
-        Err(Error::request(Class::InUse, message))
-    };
-    if conflicts(layout, container, want, port) {
-        return taken();
-    }
-    bind(want, port)?;
-    let path = path(layout, want.protocol, port, want.host_ip);
-    fs::create_dir_all(path.parent().unwrap_or(layout.state())).map_err(Error::io("make port directory"))?;
-    match std::os::unix::fs::symlink(container, &path) {
-        Ok(()) => {}
-        Err(e) if e.kind() == ErrorKind::AlreadyExists && is_stale(layout, container, &path) => {
-            let _ = fs::remove_file(&path);
-            std::os::unix::fs::symlink(container, &path).map_err(Error::io(format!("claim port {port}")))?;
-        }
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => return taken(),
-        Err(e) => return Err(Error::io(format!("claim port {port}"))(e)),
-    }
-    let (host_ip, container_port, protocol) = (want.host_ip, want.container_port, want.protocol);
-    Ok(PortMapping::one(host_ip, port, container_port, protocol))
-}
-
-fn conflicts(layout: &Layout, container: &str, want: &Wanted, port: u16) -> bool {
-    let dir = path(layout, want.protocol, port, want.host_ip);
-    let Some(Ok(entries)) = dir.parent().map(fs::read_dir) else { return false };
-    entries.flatten().any(|entry| {
-        let other: Option<IpAddr> = entry.file_name().to_string_lossy().parse().ok();
-        let meets = other.is_some_and(|o| o == want.host_ip || o.is_unspecified() || want.host_ip.is_unspecified());
-        meets && !is_stale(layout, container, &entry.path())
-    })
-}
-
-fn is_stale(layout: &Layout, container: &str, path: &std::path::Path) -> bool {
-    let owner = fs::read_link(path).unwrap_or_default();
-    let owner = owner.to_string_lossy();
-    let live = || {
-        let record = gantry_store::containers::read(layout, &owner);
-        record.is_ok_and(|r| gantry_store::proc::init_alive(&r.state) || r.busy.is_some())
-    };
-    owner == container || owner.len() != 64 || !live()
-}
-
-/// Binds for a moment, so that a host program's use of the port is found; answers the port.
-fn bind(want: &Wanted, port: u16) -> Result<u16> {
-    let address = (want.host_ip, port);
-    let bound = match want.protocol {
-        Protocol::TCP => TcpListener::bind(address).and_then(|s| s.local_addr()),
-        Protocol::UDP => UdpSocket::bind(address).and_then(|s| s.local_addr()),
-        _ => return Ok(port),
-    };
-    bound.map(|a| a.port()).map_err(|cause| bind_error(want, port, &cause))
-}
-
-fn bind_error(want: &Wanted, port: u16, cause: &std::io::Error) -> Error {
-    let reason = match cause.kind() {
-        ErrorKind::AddrInUse => "bind: address already in use",
-        ErrorKind::AddrNotAvailable => "bind: cannot assign requested address",
-        ErrorKind::PermissionDenied => "bind: permission denied",
-        _ => "bind failed",
-    };
-    let name = protocol_name(want.protocol);
-    Error::request(Class::InUse, format!("failed to bind host port for {}:{port}/{name}: {reason}", want.host_ip))
-}
-
-fn path(layout: &Layout, protocol: Protocol, port: u16, address: IpAddr) -> PathBuf {
-    layout.state().join("ports").join(format!("{}-{port}", protocol_name(protocol))).join(address.to_string())
-}
-
-/// Ports as `ps` prints them: exposed ones bare, published ones with their place on the host.
+/// Ports as `ps` prints them: exposed ones bare, published ones with their place on the host, neighbours as a range.
 pub(crate) fn shown<'a>(config: &Config, published: impl Iterator<Item = &'a PortRecord>) -> String {
     let published: Vec<&PortRecord> = published.collect();
-    let key = |p: &PortRecord| format!("{}/{}", p.container_port, protocol_name(Protocol(p.protocol)));
-    let exposed =
-        config.exposed_ports.iter().flat_map(|p| p.keys()).filter(|k| !published.iter().any(|p| key(p) == **k));
+    let exposed = config.exposed_ports.iter().flat_map(|p| p.keys());
+    let exposed = exposed
+        .filter(|key| parse_port(key).is_none_or(|(port, protocol)| !published.iter().any(|p| p.has(port, protocol))));
     let mut texts: Vec<String> = exposed.cloned().collect();
-    texts.extend(published.iter().map(|p| format!("{}->{}", SocketAddr::new(p.host_ip, p.host_port), key(p))));
+    texts.extend(published.iter().map(|p| p.to_string()));
     texts.join(", ")
+}
+
+impl PortRecord {
+    fn has(&self, port: u16, protocol: Protocol) -> bool {
+        let end = u32::from(self.container_port) + u32::from(self.count);
+        self.protocol == protocol.0 && self.container_port <= port && u32::from(port) < end
+    }
+
+    /// Each port of the range by itself: in the container and on the host.
+    pub fn each(&self) -> impl Iterator<Item = (u16, u16)> {
+        let (inside, outside) = (self.container_port, self.host_port);
+        (0..self.count).map(move |n| (inside.saturating_add(n), outside.saturating_add(n)))
+    }
+}
+
+impl std::fmt::Display for PortRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let range = |first: u16| if self.count > 1 { format!("-{}", first + (self.count - 1)) } else { String::new() };
+        let (host, inside) = (SocketAddr::new(self.host_ip, self.host_port), self.container_port);
+        let name = protocol_name(Protocol(self.protocol));
+        write!(f, "{host}{}->{inside}{}/{name}", range(self.host_port), range(inside))
+    }
 }
 
 /// `tcp`, `udp`, `sctp`.
@@ -173,7 +127,7 @@ pub fn protocol_name(protocol: Protocol) -> &'static str {
 /// Parses `80/tcp`; the protocol may be absent.
 pub fn parse_port(text: &str) -> Option<(u16, Protocol)> {
     let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = match protocol {
+    let protocol = match protocol.to_ascii_lowercase().as_str() {
         "tcp" => Protocol::TCP,
         "udp" => Protocol::UDP,
         "sctp" => Protocol::SCTP,
@@ -182,10 +136,39 @@ pub fn parse_port(text: &str) -> Option<(u16, Protocol)> {
     Some((port.parse().ok()?, protocol))
 }
 
-/// The address text of a binding; empty: all.
-pub fn parse_host_ip(text: &str) -> Result<IpAddr> {
-    if text.is_empty() {
-        return Ok(Ipv4Addr::UNSPECIFIED.into());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(host_ip: &str, host_port: u16, container_port: u16, count: u16) -> PortRecord {
+        PortRecord { host_ip: host_ip.parse().expect("an address"), host_port, container_port, protocol: 6, count }
     }
-    text.parse().map_err(|_| Error::invalid(format!("invalid IP address: {text}")))
+
+    #[test]
+    fn what_ps_prints() {
+        let mut config = Config::default();
+        let exposed = config.exposed_ports.get_or_insert_default();
+        for key in ["80/tcp", "81/tcp", "53/udp"] {
+            exposed.insert(key.to_owned(), gantry_model::container::Empty {});
+        }
+        let ports = [record("0.0.0.0", 8080, 80, 2), record("::", 8080, 80, 1)];
+        let want = "53/udp, 0.0.0.0:8080-8081->80-81/tcp, [::]:8080->80/tcp";
+        assert_eq!(shown(&config, ports.iter()), want);
+    }
+
+    #[test]
+    fn bindings_and_exposed_ports() {
+        let mut host = HostConfig { publish_all_ports: true, ..HostConfig::default() };
+        let binding = PortBinding { host_ip: "127.0.0.1".into(), host_port: "8000-8010".into() };
+        host.port_bindings.insert("80/tcp".into(), Some(vec![binding]));
+        let mut config = Config::default();
+        let exposed = config.exposed_ports.get_or_insert_default();
+        exposed.insert("80/tcp".into(), gantry_model::container::Empty {});
+        exposed.insert("53/udp".into(), gantry_model::container::Empty {});
+        let wanted = wanted_ports(&config, &host).expect("sound");
+        let shape: Vec<_> = wanted.iter().map(|w| (w.container_port, w.first, w.last)).collect();
+        assert_eq!(shape, [(80, 8000, 8010), (53, 0, 0)]);
+        assert!(wanted_port("0/tcp", &PortBinding::default()).is_err());
+        assert!(host_addresses("x").is_err());
+    }
 }

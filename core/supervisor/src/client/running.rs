@@ -3,6 +3,7 @@
 use super::session::Session;
 use crate::wire::{self, Ask, Exit, SinkCounters, Tell};
 use crate::{Error, Result};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -12,6 +13,8 @@ pub(crate) const KEEPER_DOOR: &str = "keeper.sock";
 pub(crate) const PUMP_DOOR: &str = "pump.sock";
 const PATIENCE: Duration = Duration::from_millis(20);
 const TRIES: u32 = 50;
+/// Descriptors that one message carries.
+const MOST_DESCRIPTORS: usize = 200;
 
 /// Which streams a session follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,6 +101,25 @@ impl Client {
             Tell::Spawned { pid } => Ok(pid),
             other => Err(Error::protocol(format!("it said {other:?} instead of a pid"))),
         }
+    }
+
+    /// Descriptors that stay open as long as the container lives.
+    pub fn hold(&mut self, fds: &[BorrowedFd<'_>]) -> Result<()> {
+        for some in fds.chunks(MOST_DESCRIPTORS) {
+            let numbers: Vec<_> = some.iter().map(|fd| fd.as_raw_fd()).collect();
+            done(self.ask(&Ask::Hold {}, &numbers)?)?;
+        }
+        Ok(())
+    }
+
+    /// Sockets held so far are closed, by what they are bound to and their protocol's number.
+    pub fn let_go(&mut self, sockets: &[(SocketAddr, u8)]) -> Result<()> {
+        done(self.ask(&Ask::LetGo { sockets: sockets.to_vec() }, &[])?)
+    }
+
+    /// From now on the container resolves names of others, as its asker's file says.
+    pub fn resolve_names(&self) -> Result<()> {
+        done(self.ask_pump(&Ask::ResolveNames {})?)
     }
 
     fn ask(&mut self, question: &Ask, fds: &[i32]) -> Result<Tell> {

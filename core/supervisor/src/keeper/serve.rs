@@ -154,6 +154,11 @@ impl Keeper {
                 self.hold(packet.fds);
                 Tell::Done {}
             }
+            Ask::LetGo { sockets } => {
+                crate::estate::let_go(&mut self.estate.held, &sockets);
+                let _ = wire::send(self.link.as_fd(), &crate::estate::Link::LetGoOf { sockets }, &[]);
+                Tell::Done {}
+            }
             _ => {
                 Tell::Refused(Refusal::new(Class::Unsupported, "this version of the keeper does not know the request"))
             }

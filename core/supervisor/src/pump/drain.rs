@@ -19,6 +19,7 @@ impl Pump {
     pub(super) fn begin_drain(&mut self) {
         if self.stage == Stage::Live {
             self.stage = Stage::Draining;
+            self.stop_resolver();
             self.streams.iter_mut().for_each(|stream| stream.close_source());
             if self.terminal.is_some() {
                 // The terminal still holds some; it ends by itself, with EIO.

@@ -9,6 +9,7 @@ mod drain;
 mod flow;
 mod host;
 mod input;
+mod naming;
 pub mod record;
 mod serve;
 mod sink;
@@ -98,6 +99,7 @@ struct Pump {
     terminal: Option<OwnedFd>,
     terminal_quiet: bool,
     init: Option<OwnedFd>,
+    resolver: naming::State,
     link: OwnedFd,
     keeper: Option<OwnedFd>,
     children: SignalFd,
@@ -158,6 +160,9 @@ impl Pump {
     /// Tells the keeper once when every sink is open, or long enough overdue.
     fn tell_ready(&mut self) -> io::Result<()> {
         let Some(until) = self.opening_until else { return Ok(()) };
+        if self.awaits_namespace() && Instant::now() < until {
+            return Ok(());
+        }
         let opening = self.sinks.iter().any(|sink| sink.health() == sink::Health::Opening);
         if opening && Instant::now() < until {
             self.wake.want();
@@ -170,7 +175,7 @@ impl Pump {
         let faults: Vec<_> = self.sinks.iter().filter(|sink| sink.health() != sink::Health::Open).collect();
         let strict = faults.iter().find(|sink| sink.spec.strict);
         let refusal = strict.map(|sink| wire::Refusal::new(gantry_model::class::Class::Driver, complaint(sink)));
-        let warnings = faults.iter().map(|sink| complaint(sink)).collect();
+        let warnings = faults.iter().map(|sink| complaint(sink)).chain(self.resolver_fault()).collect();
         self.tell_keeper(&Link::Ready { warnings, refusal });
         gantry_sys::memory::trim();
         Ok(())

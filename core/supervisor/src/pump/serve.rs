@@ -112,6 +112,7 @@ impl Pump {
                 self.resize(*rows, *columns);
                 Tell::Done {}
             }
+            Ask::ResolveNames {} => self.resolve_now(),
             _ => Tell::Refused(wire::Refusal::new(
                 gantry_model::class::Class::Unsupported,
                 "this version of the pump does not know the request",

@@ -79,6 +79,7 @@ impl Pump {
             terminal: estate.terminal,
             terminal_quiet: false,
             init: estate.init,
+            resolver: super::naming::State::None,
             link,
             keeper,
             children,
@@ -92,6 +93,7 @@ impl Pump {
         };
         pump.greet_first()?;
         pump.replay()?;
+        pump.start_resolver_if_wanted();
         Ok(pump)
     }
 

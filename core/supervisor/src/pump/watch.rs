@@ -81,13 +81,17 @@ impl Pump {
         while let Some(packet) = wire::try_receive::<Link>(self.link.as_fd())? {
             let mut fds = packet.fds;
             match packet.message {
-                Link::Init {} => self.init = fds.pop(),
+                Link::Init {} => {
+                    self.init = fds.pop();
+                    self.start_resolver_if_wanted();
+                }
                 Link::Hold {} => self.rest.held.append(&mut fds),
                 Link::Exited(exit) => {
                     self.clients.iter_mut().for_each(|client| client.end(&exit));
                     self.exit = Some(exit);
                 }
                 Link::LetGo {} => self.rest.held.clear(),
+                Link::LetGoOf { sockets } => crate::estate::let_go(&mut self.rest.held, &sockets),
                 Link::Bye {} => self.keeper_left = true,
                 _ => {}
             }

@@ -1,0 +1,315 @@
+//! `network connect` and `disconnect`: of a running container at once, of a stopped one at its next start.
+//!
+//! What a container is connected to stands in its configuration; what was made of that, in its notes. A connection is
+//! noted before it is made and enters the configuration last; a disconnection leaves the configuration first. So
+//! whatever a killed process left is on the notes and not in the configuration, and [`Engine::mend_network`] takes it
+//! away.
+
+use super::claims::Claims;
+use super::endpoint::{EndpointRecord, Planned};
+use super::names::has_names;
+use super::plan::{carrier, check_settings, choose_routes};
+use super::ports;
+use super::record::NetworkRecord;
+use crate::Engine;
+use crate::container::{Act, ContainerFile};
+use crate::error::{Error, Result};
+use gantry_host::NetworkDriver;
+use gantry_model::class::Class;
+use gantry_model::container::EndpointSettings;
+use gantry_model::record::Record;
+use gantry_store::{containers, proc};
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// A running container whose networks are about to change.
+pub(crate) struct Live<'a> {
+    pub record: &'a Record,
+    pub file: &'a ContainerFile,
+    netns: OwnedFd,
+    /// As noted before.
+    pub before: Vec<EndpointRecord>,
+}
+
+impl Engine {
+    /// Connects a container to a network; answers warnings.
+    pub fn network_connect(&self, network: &str, container: &str, settings: EndpointSettings) -> Result<Vec<String>> {
+        let id = self.resolve(container)?;
+        self.repair(&id)?;
+        let (network, driver) = self.network_by_reference(network)?;
+        let act = self.begin(&id, "connect")?;
+        let mut file = self.container_file(&id)?;
+        let mut joined: Vec<String> = self.joined(&file).into_iter().map(|(name, _)| name).collect();
+        self.check_connect(&file, &act.record, &network, &driver, &joined)?;
+        check_settings(&network, &settings)?;
+        joined.push(network.name.clone());
+        file.networks.insert(network.name.clone(), settings.clone());
+        file.joined = Some(joined.clone());
+        let warnings = match self.live(&act.record, &file)? {
+            Some(live) => self.connect_live(&live, (network, driver), &settings)?,
+            None => Vec::new(),
+        };
+        self.replace_container_file(&file)?;
+        let ports = self.shown_ports(&file)?;
+        act.finish(|r| (r.networks, r.ports) = (joined, ports))?;
+        Ok(warnings)
+    }
+
+    /// Disconnects a container from a network. With `force` also one that is gone.
+    pub fn network_disconnect(&self, network: &str, container: &str, force: bool) -> Result<()> {
+        let (network, driver) = self.network_by_reference(network)?;
+        let id = match self.resolve(container) {
+            Err(error) if force && error.class() == Class::NotFound => return self.forget_stale(&network, container),
+            found => found?,
+        };
+        self.repair(&id)?;
+        let act = self.begin(&id, "disconnect")?;
+        let mut file = self.container_file(&id)?;
+        let mut joined: Vec<String> = self.joined(&file).into_iter().map(|(name, _)| name).collect();
+        if driver.capabilities().host_namespace {
+            return Err(host_refusal());
+        }
+        let Some(at) = joined.iter().position(|name| *name == network.name) else {
+            let message = format!("container {id} is not connected to network {}", network.name);
+            return Err(Error::request(Class::NotPermitted, message));
+        };
+        joined.remove(at);
+        file.networks.remove(&network.name);
+        file.joined = Some(joined.clone());
+        self.replace_container_file(&file)?;
+        match self.live(&act.record, &file)? {
+            Some(live) => self.disconnect_live(&live, |e| e.network_id == network.id)?,
+            None => self.release_addresses_on(&network.name, &id)?,
+        }
+        let ports = self.shown_ports(&file)?;
+        act.finish(|r| (r.networks, r.ports) = (joined, ports)).map(drop)
+    }
+
+    fn check_connect(
+        &self,
+        file: &ContainerFile,
+        record: &Record,
+        network: &NetworkRecord,
+        driver: &NetworkDriver,
+        joined: &[String],
+    ) -> Result<()> {
+        if file.host.network_mode.starts_with("container:") {
+            let message = "container sharing network namespace with another container or host cannot be connected to any other network";
+            return Err(Error::request(Class::NotPermitted, message));
+        }
+        if joined.contains(&network.name) {
+            let message = format!("endpoint with name {} already exists in network {}", record.name, network.name);
+            return Err(Error::request(Class::NotPermitted, message));
+        }
+        let mut drivers = vec![driver.capabilities()];
+        for name in joined {
+            drivers.push(self.network(name)?.1.capabilities());
+        }
+        if drivers.iter().any(|c| c.host_namespace) {
+            return Err(host_refusal());
+        }
+        if drivers.iter().any(|c| !c.addresses) {
+            let message =
+                "container cannot be connected to multiple networks with one of the networks in private (none) mode";
+            return Err(Error::request(Class::NotPermitted, message));
+        }
+        Ok(())
+    }
+
+    /// The container when it runs, with its namespace.
+    pub(crate) fn live<'a>(&self, record: &'a Record, file: &'a ContainerFile) -> Result<Option<Live<'a>>> {
+        let alive = || record.state.status.is_live() && proc::init_alive(&record.state);
+        if !alive() {
+            return Ok(None);
+        }
+        let netns = File::open(format!("/proc/{}/ns/net", record.state.init.pid));
+        let netns = netns.map_err(Error::io("open the container's network namespace"))?.into();
+        // The number may have gone to another process between the look and the open.
+        if !alive() {
+            return Ok(None);
+        }
+        Ok(Some(Live { record, file, netns, before: self.endpoints(&record.id)? }))
+    }
+
+    fn connect_live(
+        &self,
+        live: &Live<'_>,
+        network: (NetworkRecord, NetworkDriver),
+        settings: &EndpointSettings,
+    ) -> Result<Vec<String>> {
+        let mut all = self.planned_all(&live.before)?;
+        let index = (0..).find(|n| !live.before.iter().any(|e| e.index == *n)).unwrap_or(0);
+        let name = network.0.name.clone();
+        all.push(self.plan_endpoint(live.file, network, settings, index)?);
+        let last = all.len() - 1;
+        self.add_peers(live.file, &mut all[last..])?;
+        choose_routes(&mut all);
+        all[last].endpoint.attached = true;
+        self.note(live, &all)?;
+        self.confirm_networks(&all[last..])?;
+        let done = self.connect_steps(live, &mut all);
+        if done.is_err() {
+            self.undo_connect(live, &all[last].endpoint, &name);
+        }
+        done
+    }
+
+    fn connect_steps(&self, live: &Live<'_>, all: &mut [Planned]) -> Result<Vec<String>> {
+        let (id, name) = (&live.record.id, &live.record.name);
+        let last = all.len() - 1;
+        let warnings = self.attach_endpoint(id, name, &mut all[last], live.netns.as_fd())?;
+        // A driver with addresses of its own has said only now whether it leads out.
+        choose_routes(all);
+        self.apply_routes(live, all)?;
+        self.publish_again(live, all)?;
+        self.note(live, all)?;
+        self.tell(live, all)?;
+        Ok(warnings)
+    }
+
+    fn undo_connect(&self, live: &Live<'_>, endpoint: &EndpointRecord, network: &str) {
+        let (id, name) = (&live.record.id, &live.record.name);
+        let undone = [
+            self.detach_endpoint(id, name, endpoint, Some(live.netns.as_fd())),
+            self.planned_all(&live.before).and_then(|all| self.force_routes(live, &all)),
+            self.write_endpoints(id, &live.before),
+            self.release_addresses_on(network, id),
+        ];
+        for error in undone.into_iter().filter_map(Result::err) {
+            tracing::warn!(container = %id, "undoing a failed connection left something behind: {error}");
+        }
+    }
+
+    /// Takes endpoints away that fit, and gives what they had to the others.
+    pub(crate) fn disconnect_live(&self, live: &Live<'_>, goes: impl Fn(&EndpointRecord) -> bool) -> Result<()> {
+        let (id, name) = (&live.record.id, &live.record.name);
+        let (gone, stay): (Vec<_>, Vec<_>) = live.before.iter().cloned().partition(goes);
+        for endpoint in &gone {
+            self.detach_endpoint(id, name, endpoint, Some(live.netns.as_fd()))?;
+            self.release_addresses_on(&endpoint.network, id)?;
+        }
+        let mut all = self.planned_all(&stay)?;
+        choose_routes(&mut all);
+        self.note(live, &all)?;
+        self.apply_routes(live, &all)?;
+        let ports: Vec<_> = gone.iter().flat_map(|e| e.ports.clone()).collect();
+        match carrier(&all).filter(|_| !ports.is_empty()) {
+            Some(at) => self.move_ports(live, &mut all[at], ports)?,
+            None => self.drop_ports(id, &ports)?,
+        }
+        self.note(live, &all)?;
+        self.tell(live, &all)
+    }
+
+    fn note(&self, live: &Live<'_>, all: &[Planned]) -> Result<()> {
+        let endpoints: Vec<EndpointRecord> = all.iter().map(|p| p.endpoint.clone()).collect();
+        self.write_endpoints(&live.record.id, &endpoints)
+    }
+
+    fn planned_all(&self, endpoints: &[EndpointRecord]) -> Result<Vec<Planned>> {
+        endpoints.iter().filter_map(|e| self.planned(e).transpose()).collect()
+    }
+
+    /// Tells drivers whose endpoints got or lost a default route.
+    fn apply_routes(&self, live: &Live<'_>, all: &[Planned]) -> Result<()> {
+        let flags = |e: &EndpointRecord| (e.default4, e.default6);
+        let changed = |p: &&Planned| {
+            let old = live.before.iter().find(|e| e.id == p.endpoint.id);
+            old.is_some_and(|e| flags(e) != flags(&p.endpoint))
+        };
+        // Those that lose one first: there is no moment with two.
+        let mut changed: Vec<&Planned> = all.iter().filter(changed).collect();
+        changed.sort_by_key(|p| flags(&p.endpoint));
+        changed.into_iter().try_for_each(|planned| self.route(live, planned))
+    }
+
+    fn force_routes(&self, live: &Live<'_>, all: &[Planned]) -> Result<()> {
+        all.iter().try_for_each(|planned| self.route(live, planned))
+    }
+
+    fn route(&self, live: &Live<'_>, planned: &Planned) -> Result<()> {
+        let Planned { network, driver, endpoint } = planned;
+        let dirs = self.driver_dirs("network", &network.driver);
+        let spec = endpoint.spec(&live.record.id, &live.record.name);
+        driver.route(&network.spec(), &network.state, &spec, &endpoint.attachment, live.netns.as_fd(), &dirs)?;
+        Ok(())
+    }
+
+    /// A container whose ports nobody carried gets them when it is connected to a network that does.
+    fn publish_again(&self, live: &Live<'_>, all: &mut [Planned]) -> Result<()> {
+        let wanted = ports::wanted_ports(&live.file.config, &live.file.host)?;
+        let carried = all.iter().any(|p| !p.endpoint.ports.is_empty());
+        let Some(at) = carrier(all).filter(|_| !carried && !wanted.is_empty()) else { return Ok(()) };
+        let claimed = Claims::new(&self.layout).claim(&live.record.id, &wanted)?;
+        self.hold_sockets(&live.record.id, &claimed.sockets)?;
+        self.move_ports(live, &mut all[at], claimed.mappings.iter().map(Into::into).collect())
+    }
+
+    /// Names, addresses and servers as others and the container itself see them.
+    fn tell(&self, live: &Live<'_>, all: &[Planned]) -> Result<()> {
+        let id = &live.record.id;
+        let after: Vec<EndpointRecord> = all.iter().map(|p| p.endpoint.clone()).collect();
+        self.note_members(id, &after, live.record.state.init)?;
+        self.rewrite_etc(live.file, &live.before, &after)?;
+        if self.write_asker(live.file, &after)? && !has_names(&live.before) {
+            gantry_supervisor::connect(&self.layout.container_state(id))?.resolve_names()?;
+        }
+        Ok(())
+    }
+
+    /// Makes the endpoints of a running container those of its configuration: for what a killed process left.
+    pub(crate) fn mend_network(&self, act: &Act) -> Result<()> {
+        let file = self.container_file(&act.record.id)?;
+        let Some(live) = self.live(&act.record, &file)? else { return Ok(()) };
+        let joined = self.joined(&file);
+        let stray = |e: &EndpointRecord| !joined.iter().any(|(name, _)| *name == e.network);
+        if live.before.iter().any(stray) { self.disconnect_live(&live, stray) } else { Ok(()) }
+    }
+
+    /// The traces of a container that is gone, by name, id or prefix.
+    fn forget_stale(&self, network: &NetworkRecord, container: &str) -> Result<()> {
+        let entries = std::fs::read_dir(self.members_dir(&network.id)).into_iter().flatten().flatten();
+        for entry in entries {
+            let id = entry.file_name().to_string_lossy().into_owned();
+            let member = gantry_store::atomic::read_json::<gantry_supervisor::dns::Member>(&entry.path());
+            let named = id.starts_with(container) || member.is_ok_and(|m| m.names.iter().any(|n| n == container));
+            if named && !self.layout.container(&id).is_dir() {
+                let _ = std::fs::remove_file(entry.path());
+                self.release_addresses_on(&network.name, &id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to go on when a network was removed between the look at it and the note of the endpoint.
+    pub(crate) fn confirm_networks(&self, planned: &[Planned]) -> Result<()> {
+        for one in planned.iter().filter(|p| !p.network.predefined) {
+            let mut there = self.read_network(&one.network.name)?.filter(|n| n.id == one.network.id);
+            if there.as_ref().is_some_and(|n| n.removing) {
+                // Whoever removes it holds the lock; one who died doing so does not.
+                let _lock = self.lock_networks()?;
+                there = self.read_network(&one.network.name)?.filter(|n| n.id == one.network.id);
+                if let Some(network) = &there {
+                    self.write_network(&NetworkRecord { removing: false, ..network.clone() })?;
+                }
+            }
+            if there.is_none() {
+                return Err(self.no_such_network(&one.network.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn shown_ports(&self, file: &ContainerFile) -> Result<String> {
+        let endpoints = self.endpoints(&file.id)?;
+        if containers::read(&self.layout, &file.id)?.state.status.is_live() {
+            return Ok(ports::shown(&file.config, endpoints.iter().flat_map(|e| &e.ports)));
+        }
+        Ok(String::new())
+    }
+}
+
+fn host_refusal() -> Error {
+    let message = "container cannot be disconnected from host network or connected to host network";
+    Error::request(Class::NotPermitted, message)
+}

@@ -1,0 +1,114 @@
+//! What resolvers read: a file for each container on each network whose names resolve, `<state>/networks/<network>/<id>`,
+//! and for each container what it may ask (see `gantry_supervisor::dns`).
+
+use super::endpoint::EndpointRecord;
+use super::files;
+use crate::Engine;
+use crate::container::ContainerFile;
+use crate::error::Result;
+use gantry_model::record::ProcessRef;
+use gantry_store::atomic::{self, Durability};
+use gantry_supervisor::dns::{ASKER, Asker, Member, Upstream, Zone};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+impl Engine {
+    /// Where the members of a network are told.
+    pub(crate) fn members_dir(&self, network: &str) -> PathBuf {
+        self.layout.state().join("networks").join(network)
+    }
+
+    /// Tells the others on its networks of a container.
+    pub(crate) fn note_members(&self, id: &str, endpoints: &[EndpointRecord], init: ProcessRef) -> Result<()> {
+        for endpoint in endpoints.iter().filter(|e| !e.names.is_empty()) {
+            let dir = self.members_dir(&endpoint.network_id);
+            if !dir.is_dir() {
+                atomic::make_dir(&dir)?;
+            }
+            let (names, addresses) = (endpoint.names.clone(), endpoint.addresses().collect());
+            let member = Member { id: id.to_owned(), names, addresses, init };
+            atomic::write_json(&dir.join(id), &member, Durability::Rename)?;
+        }
+        Ok(())
+    }
+
+    /// Nobody on the endpoint's network finds the container any more.
+    pub(crate) fn forget_member(&self, id: &str, endpoint: &EndpointRecord) {
+        if !endpoint.names.is_empty() {
+            let _ = std::fs::remove_file(self.members_dir(&endpoint.network_id).join(id));
+        }
+    }
+
+    /// Writes what a container may ask. True when it has names to ask for, and so a resolver.
+    pub(crate) fn write_asker(&self, file: &ContainerFile, endpoints: &[EndpointRecord]) -> Result<bool> {
+        let path = self.layout.container_state(&file.id).join(ASKER);
+        if !has_names(endpoints) {
+            let _ = std::fs::remove_file(path);
+            return Ok(false);
+        }
+        let named = endpoints.iter().filter(|e| !e.names.is_empty());
+        let zone = |e: &EndpointRecord| Zone { name: e.network.to_lowercase(), dir: self.members_dir(&e.network_id) };
+        let mut named: Vec<&EndpointRecord> = named.collect();
+        named.sort_by_key(|e| (std::cmp::Reverse(e.priority), e.index));
+        let asker = Asker {
+            networks: named.into_iter().map(zone).collect(),
+            links: self.private_names(file)?,
+            upstreams: self.upstreams(file, endpoints),
+            ndots: explicit_ndots(&file.host.dns_options),
+        };
+        atomic::write_json(&path, &asker, Durability::Rename)?;
+        Ok(true)
+    }
+
+    /// Servers of the user's are asked from inside, those of the host from the host, and none of them by a container
+    /// that has no way out.
+    fn upstreams(&self, file: &ContainerFile, endpoints: &[EndpointRecord]) -> Vec<Upstream> {
+        let given: Vec<IpAddr> = file.host.dns.iter().filter_map(|s| s.parse().ok()).collect();
+        if !given.is_empty() {
+            return given.into_iter().map(|address| Upstream { address, inside: true }).collect();
+        }
+        if endpoints.iter().all(|e| e.internal) {
+            return Vec::new();
+        }
+        let host = files::host_servers(&files::host_resolv_conf());
+        let fallback = self.settings.config.fallback_dns.iter().filter_map(|s| s.parse().ok());
+        let servers: Vec<IpAddr> = if host.is_empty() { fallback.collect() } else { host };
+        servers.into_iter().map(|address| Upstream { address, inside: false }).collect()
+    }
+
+    /// `--link` on networks of the user's: names that only this container knows.
+    fn private_names(&self, file: &ContainerFile) -> Result<BTreeMap<String, String>> {
+        let given = file.networks.values().flat_map(|s| s.links.iter().flatten());
+        let mut names = BTreeMap::new();
+        for (reference, alias) in given.filter_map(|link| link.split_once(':')) {
+            names.insert(alias.to_lowercase(), self.resolve(reference)?);
+        }
+        Ok(names)
+    }
+
+    /// A container has another name now: the others find it under that one, and no longer under the old.
+    pub(crate) fn rename_member(&self, id: &str, old: &str, new: &str) -> Result<()> {
+        let mut endpoints = self.endpoints(id)?;
+        for endpoint in endpoints.iter_mut().filter(|e| !e.names.is_empty()) {
+            for name in endpoint.names.iter_mut().filter(|n| n.as_str() == old) {
+                new.clone_into(name);
+            }
+        }
+        if !has_names(&endpoints) {
+            return Ok(());
+        }
+        self.write_endpoints(id, &endpoints)?;
+        let record = gantry_store::containers::read(&self.layout, id)?;
+        self.note_members(id, &endpoints, record.state.init)
+    }
+}
+
+/// True when names resolve on one of the networks.
+pub(crate) fn has_names(endpoints: &[EndpointRecord]) -> bool {
+    endpoints.iter().any(|e| !e.names.is_empty())
+}
+
+fn explicit_ndots(options: &[String]) -> u32 {
+    options.iter().find_map(|o| o.strip_prefix("ndots:")?.parse().ok()).unwrap_or(0)
+}
