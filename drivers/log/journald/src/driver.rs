@@ -47,6 +47,6 @@ impl LogDriver for Journald {
         query: &ReadQuery,
         host: Host,
     ) -> Result<Box<dyn LogReader>> {
-        Ok(Box::new(Reader::open(self.places.clone(), container, *query, host)))
+        Ok(Box::new(Reader::open(self.places.clone(), container, *query, host)?))
     }
 }

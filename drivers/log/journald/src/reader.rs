@@ -5,6 +5,7 @@
 
 use crate::control::synchronize;
 use crate::entry::Entry;
+use crate::error::{JournaldError, Result};
 use crate::journal::JournalFile;
 use crate::places::Places;
 use crate::view::View;
@@ -59,7 +60,7 @@ pub struct Reader {
 
 impl Reader {
     /// Opens the files and finds where to begin.
-    pub fn open(places: Places, container: &LogContainer, query: ReadQuery, host: Host) -> Reader {
+    pub fn open(places: Places, container: &LogContainer, query: ReadQuery, host: Host) -> Result<Reader> {
         // Refused to all but the superuser; then the last records may come a little later.
         let _ = synchronize(&places, PATIENCE);
         let owner = std::fs::metadata(&container.dir).ok().map(|meta| meta.uid());
@@ -80,19 +81,22 @@ impl Reader {
             sleep: SHORTEST,
             looked: Instant::now(),
         };
-        reader.find_files();
+        let denied = reader.find_files();
+        if let Some(error) = denied.filter(|_| reader.views.is_empty()) {
+            return Err(error);
+        }
         let (since, until) = (reader.since, reader.until);
         reader.views.iter_mut().for_each(|view| view.narrow(since, until));
         if let Some(lines) = query.tail {
             reader.cut(lines);
         }
-        reader
+        Ok(reader)
     }
 
-    /// Opens the files not seen yet.
-    fn find_files(&mut self) {
+    /// Opens the files not seen yet; answers the last that we may not read.
+    fn find_files(&mut self) -> Option<JournaldError> {
         self.looked = Instant::now();
-        let mut found = Vec::new();
+        let (mut found, mut denied) = (Vec::new(), None);
         for path in self.places.files() {
             let Ok(meta) = std::fs::metadata(&path) else { continue };
             let (identity, refused) = ((meta.dev(), meta.ino()), (path, meta.ino()));
@@ -105,6 +109,11 @@ impl Reader {
                 Ok(None) => drop(self.refused.insert(refused)),
                 // Just being made, or just renamed: the next look finds it.
                 Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => {}
+                // Journals of other users lie beside ours.
+                Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                    denied = Some(JournaldError::Read { path: refused.0.clone(), source });
+                    self.refused.insert(refused);
+                }
                 Err(error) => {
                     self.warn(&format!("cannot read journal {}: {error}", refused.0.display()));
                     self.refused.insert(refused);
@@ -113,6 +122,7 @@ impl Reader {
         }
         found.sort_by_key(|view| view.first_us);
         self.views.extend(found);
+        denied
     }
 
     /// Opens a file, unless all in it is older than what is wanted.
