@@ -6,6 +6,7 @@
 //! `nix`'s `Errno`.
 
 pub mod bpf;
+pub mod crash;
 pub mod cred;
 pub mod limits;
 pub mod memfd;
