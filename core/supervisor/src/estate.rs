@@ -62,6 +62,8 @@ pub enum Link {
     Init {},
     /// The gate was opened.
     Running {},
+    /// The order with other sinks: its descriptor comes along.
+    Order {},
     /// More descriptors to hold.
     Hold {},
     /// Standard input is closed: let go of it.

@@ -51,6 +51,8 @@ pub struct Launch {
     pub log: LogData,
     /// Bytes after which a line is cut; 0: the drivers' wish, else [`DEFAULT_LINE_LIMIT`].
     pub line_limit: u32,
+    /// The container is removed at its end: nothing need be left in its directory.
+    pub ephemeral: bool,
     /// Executed when the container has ended and no foreground caller cleans up; empty: nothing.
     pub finish: Vec<String>,
     /// Where plugins are looked for.
@@ -94,6 +96,32 @@ pub struct SinkSpec {
     pub buffer: u64,
     /// How long a blocking sink may hold the container, milliseconds.
     pub block_timeout_ms: u32,
+    /// Bytes that may wait on the disk under [`Policy::Spill`].
+    pub spool: u64,
+    /// What is logged can be read back here: the start waits for it, the end gives it time, losses are told in it.
+    pub readable: bool,
+    /// The engine's own copy, made because no driver of the container's can be read.
+    pub cache: bool,
+    /// The log directory, when it is not the container's.
+    pub dir: PathBuf,
+    /// Computed by the engine from this sink's `labels`, `env`, `tag`.
+    pub attributes: Vec<(String, String)>,
+    /// This sink's tag, filled in.
+    pub tag: String,
+    /// Its place in the shared memory, given by the pump when sinks change while the container runs.
+    pub slot: usize,
+    /// The first record it takes.
+    pub from: u64,
+    /// The first record it takes no more; 0: it takes all.
+    pub until: u64,
+}
+
+impl SinkSpec {
+    /// True when both do the same, wherever they are in a change of sinks.
+    pub fn is_same(&self, other: &SinkSpec) -> bool {
+        let bare = |spec: &SinkSpec| SinkSpec { slot: 0, from: 0, until: 0, ..spec.clone() };
+        bare(self) == bare(other)
+    }
 }
 
 /// What happens when a sink cannot keep up.
@@ -107,6 +135,20 @@ pub enum Policy {
     DropOld,
     /// New records are dropped (`mode=non-blocking`).
     DropNew,
+    /// What does not fit the memory waits on the disk, beyond the container's end if need be.
+    Spill,
+}
+
+impl Policy {
+    /// The user's word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::Block => "block",
+            Policy::DropOld => "drop-old",
+            Policy::DropNew => "drop-new",
+            Policy::Spill => "spill",
+        }
+    }
 }
 
 /// What log drivers are told; the plain-data twin of the plugin interface's `LogContainer`.
@@ -124,10 +166,6 @@ pub struct LogData {
     pub env: Vec<String>,
     /// Sorted.
     pub labels: Vec<(String, String)>,
-    /// Computed by the engine from `labels`, `env`, `tag`.
-    pub attributes: Vec<(String, String)>,
-    /// After the template was filled in.
-    pub tag: String,
     /// The host's name.
     pub hostname: String,
     /// The container's log directory.
@@ -169,7 +207,17 @@ fn decode(bytes: &[u8]) -> Result<Launch, String> {
     if version != VERSION {
         return Err(format!("the launch order has version {version}, this program knows {VERSION}"));
     }
-    postcard::from_bytes(body).map_err(|error| format!("the launch order is damaged: {error}"))
+    let mut launch: Launch =
+        postcard::from_bytes(body).map_err(|error| format!("the launch order is damaged: {error}"))?;
+    number(&mut launch.sinks);
+    Ok(launch)
+}
+
+/// Straight from the engine, sinks have no slots yet.
+fn number(sinks: &mut [SinkSpec]) {
+    if sinks.iter().all(|sink| sink.slot == 0) {
+        sinks.iter_mut().enumerate().for_each(|(slot, sink)| sink.slot = slot);
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ pub mod pump;
 mod state;
 pub mod wire;
 
-pub use client::{Action, AttachOptions, Client, End, Guess, Session, SessionIo, Status, Supervisor, connect, keys};
+pub use client::{Action, AttachOptions, Client, End, Guess, Session, SessionIo, Status, Supervisor};
+pub use client::{change_sinks, connect, counters, keys, last_counters};
 pub use error::{Error, Result};
 pub use exec::{exec, exec_detached, exec_terminal};
 pub use launch::{Launch, LogData, PluginSearch, Policy, SinkSpec};

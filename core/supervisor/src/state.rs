@@ -111,12 +111,32 @@ pub struct Commit {
     /// False before the first write: there is no token.
     pub written: bool,
     pub token: [u64; 4],
-    pub records_in: u64,
     pub records_out: u64,
     pub bytes_out: u64,
-    pub dropped_slow: u64,
-    pub dropped_error: u64,
-    pub dropped_down: u64,
+    /// By [`Reason`].
+    pub dropped: [u64; 4],
+    /// Records of earlier runs, found in the spool and delivered or dropped in this one.
+    pub replayed: u64,
+    /// So many records were just dropped, and the log does not tell yet.
+    pub untold: u64,
+}
+
+/// Why a record was dropped: the order of [`Commit::dropped`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Buffer or spool was full.
+    Slow,
+    /// The driver answered with an error.
+    Error,
+    /// The sink was not open, and never came back.
+    Down,
+    /// It waited in the memory of a pump that was killed.
+    Killed,
+}
+
+impl Reason {
+    /// All, in order.
+    pub const ALL: [Reason; 4] = [Reason::Slow, Reason::Error, Reason::Down, Reason::Killed];
 }
 
 /// The memfd.
@@ -289,12 +309,11 @@ impl StateFile {
             sequence: next(),
             written: next() == 1,
             token: [next(), next(), next(), next()],
-            records_in: next(),
             records_out: next(),
             bytes_out: next(),
-            dropped_slow: next(),
-            dropped_error: next(),
-            dropped_down: next(),
+            dropped: [next(), next(), next(), next()],
+            replayed: next(),
+            untold: next(),
         };
         (commit, generation + 1)
     }
@@ -304,8 +323,9 @@ impl StateFile {
         let mut body = Vec::with_capacity(SINK_SLOT);
         push(&mut body, &[commit.sequence, commit.written.into()]);
         push(&mut body, &commit.token);
-        push(&mut body, &[commit.records_in, commit.records_out, commit.bytes_out]);
-        push(&mut body, &[commit.dropped_slow, commit.dropped_error, commit.dropped_down]);
+        push(&mut body, &[commit.records_out, commit.bytes_out]);
+        push(&mut body, &commit.dropped);
+        push(&mut body, &[commit.replayed, commit.untold]);
         let at = sink_at(sink) + SINK_SLOTS_AT;
         self.write_slot(at, SINK_SLOT, generation % 2, generation, &body)
     }
@@ -313,6 +333,17 @@ impl StateFile {
     /// Marks that a driver's code is being run for this sink (or not any more), so that a crash has a name.
     pub fn set_busy(&self, sink: usize, busy: bool) -> io::Result<()> {
         self.file.write_all_at(&[busy.into()], sink_at(sink))
+    }
+
+    /// Where a crashing thread leaves the number of its sink plus one: a byte.
+    pub const CULPRIT: u64 = REAPED + 8;
+
+    /// The sink inside whose driver a thread crashed, if it was told; forgets it.
+    pub fn take_culprit(&self) -> Option<usize> {
+        let mut byte = [0];
+        self.file.read_exact_at(&mut byte, Self::CULPRIT).ok()?;
+        let _ = self.file.write_all_at(&[0], Self::CULPRIT);
+        usize::from(byte[0]).checked_sub(1)
     }
 
     /// The sinks inside whose driver the pump was.
@@ -376,7 +407,7 @@ impl Words<'_> {
 }
 
 /// FNV-1a over words: it only has to tell whole from torn.
-fn check_sum(bytes: &[u8]) -> u64 {
+pub fn check_sum(bytes: &[u8]) -> u64 {
     let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x100_0000_01b3);
     let (words, tail) = bytes.as_chunks::<8>();
     let sum = words.iter().fold(0xcbf2_9ce4_8422_2325, |sum, word| mix(sum, u64::from_le_bytes(*word)));

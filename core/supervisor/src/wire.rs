@@ -2,6 +2,7 @@
 //! number and a version. Unknown kinds and fields are tolerated within a major version, so that any 1.x program drives
 //! any 1.x supervisor.
 
+use crate::launch::SinkSpec;
 use crate::{Error, Result};
 use gantry_model::class::Class;
 use gantry_sys::{Errno, passing};
@@ -90,25 +91,38 @@ fn class_of(name: &str) -> Class {
     CLASSES.iter().find(|(_, known)| *known == name).map_or(Class::Internal, |(class, _)| *class)
 }
 
-/// What one sink has done so far.
+/// What one sink has done so far. Every record offered is taken, dropped or waiting:
+/// `records_in = records_out + the dropped + waiting`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SinkCounters {
     /// The driver's name.
     pub driver: String,
+    /// The engine's own copy, made because no driver of the container's can be read.
+    pub cache: bool,
+    /// `block`, `drop-old`, `drop-new`, `spill`.
+    pub policy: String,
     /// Records offered to it.
     pub records_in: u64,
     /// Records it has taken.
     pub records_out: u64,
     /// Bytes it has taken.
     pub bytes_out: u64,
-    /// Records dropped because it was too slow.
+    /// Records dropped because buffer or spool was full.
     pub dropped_slow: u64,
     /// Records dropped because it answered with an error.
     pub dropped_error: u64,
-    /// Records dropped while it was not open, abandoned or quarantined.
+    /// Records dropped because it was not open at the end, abandoned or quarantined.
     pub dropped_down: u64,
-    /// `open`, `down`, `hung`, `quarantined`, `closed`.
+    /// Records that waited in the memory of a pump that was killed.
+    pub dropped_killed: u64,
+    /// Records that wait, in memory or on the disk.
+    pub waiting: u64,
+    /// Bytes of them on the disk.
+    pub spooled_bytes: u64,
+    /// How old the oldest waiting record is, milliseconds.
+    pub lag_ms: u64,
+    /// `opening`, `open`, `down`, `hung`, `quarantined`, `closed`.
     pub state: String,
     /// The last thing that went wrong; else empty.
     pub last_error: String,
@@ -142,6 +156,8 @@ pub enum Ask {
     Counters {},
     /// New log files.
     RotateLogs {},
+    /// Other sinks from the next record on.
+    ChangeSinks { sinks: Vec<SinkSpec> },
     /// The terminal's new size.
     Resize { rows: u16, columns: u16 },
     /// Hold sockets no longer that are bound to these addresses and of these protocols.
@@ -173,6 +189,8 @@ pub enum Tell {
     Spawned { pid: i32 },
     /// What runs.
     Status { keeper: i32, pump: i32, init: i32, running: bool },
+    /// The sinks of before have all that was theirs.
+    SinksChanged { warnings: Vec<String> },
     /// See [`SinkCounters`].
     Counters { sinks: Vec<SinkCounters> },
     /// Something of a later version.

@@ -7,8 +7,8 @@ mod session;
 mod start;
 
 pub use guess::Guess;
-pub use running::{AttachOptions, Client, Status, connect};
-pub(crate) use running::{KEEPER_DOOR, PUMP_DOOR};
+pub use running::{AttachOptions, Client, Status, change_sinks, connect, counters, last_counters};
+pub(crate) use running::{COUNTERS, KEEPER_DOOR, PUMP_DOOR};
 pub use session::{Action, End, Session, SessionIo};
 pub(crate) use start::CONTROL;
 pub use start::Supervisor;

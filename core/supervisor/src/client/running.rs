@@ -1,8 +1,10 @@
 //! Talking to the supervisor of a running container, of this or any other 1.x version.
 
 use super::session::Session;
+use crate::launch::SinkSpec;
 use crate::wire::{self, Ask, Exit, SinkCounters, Tell};
 use crate::{Error, Result};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -11,6 +13,10 @@ use std::time::Duration;
 
 pub(crate) const KEEPER_DOOR: &str = "keeper.sock";
 pub(crate) const PUMP_DOOR: &str = "pump.sock";
+/// Where a pump leaves its counters at the end: in the container's directory.
+pub(crate) const COUNTERS: &str = "log-counters.json";
+/// A pump that does not answer in time is stopped, or the machine is very busy.
+const ANSWER: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_millis(20);
 const TRIES: u32 = 50;
 /// Descriptors that one message carries.
@@ -83,10 +89,7 @@ impl Client {
 
     /// What the log drivers have taken and lost.
     pub fn counters(&self) -> Result<Vec<SinkCounters>> {
-        match self.ask_pump(&Ask::Counters {})? {
-            Tell::Counters { sinks } => Ok(sinks),
-            other => Err(Error::protocol(format!("it said {other:?} instead of counters"))),
-        }
+        counters(&self.state_dir)
     }
 
     /// Starts new log files.
@@ -134,6 +137,36 @@ impl Client {
     fn reconnect(&mut self) -> Result<()> {
         self.keeper = patiently(&self.state_dir, KEEPER_DOOR)?;
         Ok(())
+    }
+}
+
+/// What the log drivers of a running container have taken and lost; never waits long.
+pub fn counters(state_dir: &Path) -> Result<Vec<SinkCounters>> {
+    let pump = wire::connect(state_dir, PUMP_DOOR)?;
+    wire::send(pump.as_fd(), &Ask::Counters {}, &[]).map_err(Error::talk("ask"))?;
+    let mut fds = [PollFd::new(pump.as_fd(), PollFlags::POLLIN)];
+    let limit = PollTimeout::try_from(ANSWER).unwrap_or(PollTimeout::MAX);
+    if !poll(&mut fds, limit).is_ok_and(|ready| ready > 0) {
+        return Err(Error::Gone { what: "the counters" });
+    }
+    match wire::hear(pump.as_fd(), "the counters")? {
+        Tell::Counters { sinks } => Ok(sinks),
+        other => Err(Error::protocol(format!("it said {other:?} instead of counters"))),
+    }
+}
+
+/// The same of the last run, as its pump left it; empty when there is none.
+pub fn last_counters(container_dir: &Path) -> Vec<SinkCounters> {
+    gantry_store::atomic::read_json(&container_dir.join(COUNTERS)).unwrap_or_default()
+}
+
+/// Gives a running container other sinks, from its next record on; answers warnings. The sinks of before have all that
+/// was theirs by then.
+pub fn change_sinks(state_dir: &Path, sinks: Vec<SinkSpec>) -> Result<Vec<String>> {
+    let pump = patiently(state_dir, PUMP_DOOR)?;
+    match wire::ask(pump.as_fd(), &Ask::ChangeSinks { sinks }, &[], "the change of log drivers")? {
+        Tell::SinksChanged { warnings } => Ok(warnings),
+        other => Err(Error::protocol(format!("it said {other:?} instead of changing its log drivers"))),
     }
 }
 

@@ -4,6 +4,7 @@
 use super::{Keeper, PumpProcess};
 use crate::client::CONTROL;
 use crate::estate::Link;
+use crate::launch::{Launch, MOST_SINKS};
 use crate::note::note;
 use crate::wire;
 use gantry_sys::pidfd::{self, Exit};
@@ -54,8 +55,9 @@ impl Keeper {
     /// Notes a crash, and in whose code it was. A pump that was killed from outside did not crash.
     fn judge(&mut self, status: Option<Exit>) -> io::Result<()> {
         let state = &self.estate.state;
-        let busy = state.busy(self.estate.launch.sinks.len());
+        let busy = state.busy(MOST_SINKS);
         busy.iter().try_for_each(|sink| state.set_busy(*sink, false))?;
+        let inside = state.take_culprit().map_or(busy, |sink| vec![sink]);
         let crashed = match status {
             Some(Exit::Signal { number, .. }) => !matches!(number, libc::SIGKILL | libc::SIGTERM),
             Some(Exit::Code(code)) => code != 0,
@@ -66,24 +68,26 @@ impl Keeper {
         if !crashed {
             return Ok(());
         }
-        note(&self.estate.launch.state_dir, &format!("the pump crashed ({status:?}) inside sinks {busy:?}"));
-        match busy.as_slice() {
+        note(&self.estate.launch.state_dir, &format!("the pump crashed ({status:?}) inside sinks {inside:?}"));
+        match inside.as_slice() {
             [] => self.pump.crashes.push((None, now)),
             sinks => self.pump.crashes.extend(sinks.iter().map(|sink| (Some(*sink), now))),
         }
         self.quarantine()
     }
 
-    /// One at a time: when several sinks were inside calls at each crash, the later one goes first, since the first is
-    /// the copy that people read. If it was innocent, the next crashes show the other alone.
+    /// One at a time. A thread that crashes says whose it is; when it cannot, since a driver's own thread crashed, and
+    /// several sinks were inside calls, the later one goes first: the first is the copy that people read. If it was
+    /// innocent, the next crashes show the other alone.
     fn quarantine(&mut self) -> io::Result<()> {
         let strikes = |sink: &usize| self.pump.crashes.iter().filter(|(inside, _)| *inside == Some(*sink)).count();
-        let struck_out = (0..self.estate.launch.sinks.len()).rev().find(|sink| strikes(sink) >= STRIKES);
+        let struck_out = (0..MOST_SINKS).rev().find(|sink| strikes(sink) >= STRIKES);
         let Some(sink) = struck_out else { return Ok(()) };
         self.pump.crashes.clear();
         self.life.quarantined.push(sink);
         self.estate.state.set_life(&self.life)?;
-        let driver = &self.estate.launch.sinks[sink].driver;
+        let spec = self.estate.launch.sinks.iter().find(|spec| spec.slot == sink);
+        let driver = spec.map_or("?", |spec| &spec.driver);
         let text = format!("log driver {driver} crashed {STRIKES} times: out of service");
         note(&self.estate.launch.state_dir, &text);
         Ok(())
@@ -116,11 +120,21 @@ impl Keeper {
         Ok(())
     }
 
+    /// The sinks have changed: a successor of the pump must know.
+    fn take_order(&mut self, order: Option<OwnedFd>) -> io::Result<()> {
+        if let Some(order) = order {
+            self.estate.launch.sinks = Launch::from_memfd(order.as_fd())?.sinks;
+            self.estate.launch_file = order;
+        }
+        Ok(())
+    }
+
     /// What the pump said.
     pub(super) fn take_link_messages(&mut self) -> io::Result<()> {
         while let Some(packet) = wire::try_receive::<Link>(self.link.as_fd())? {
             match packet.message {
                 Link::Ready { warnings, refusal } => self.pump_ready = Some((warnings, refusal)),
+                Link::Order {} => self.take_order(packet.fds.into_iter().next())?,
                 Link::StdinClosed {} => self.estate.stdin = None,
                 Link::Drained {} => self.drained = true,
                 _ => {}

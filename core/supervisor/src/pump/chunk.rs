@@ -131,6 +131,42 @@ impl Chunk {
         record
     }
 
+    /// Bytes of the records in a range of indices.
+    pub fn bytes(&self, range: Range<usize>) -> usize {
+        self.cuts[range].iter().map(|cut| cut.length as usize).sum()
+    }
+
+    /// Bytes of one record.
+    pub fn length(&self, index: usize) -> usize {
+        self.cuts[index].length as usize
+    }
+
+    /// When it was read.
+    pub fn timestamp_ns(&self) -> u64 {
+        self.timestamp_ns
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn weight(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// A range of its records on their own, in no more memory than they need. It is for sinks only: it knows nothing of
+    /// the stream around them.
+    pub fn only(&self, range: Range<usize>) -> Chunk {
+        let mut buffer = Vec::with_capacity(self.bytes(range.clone()));
+        let cut = |cut: &Cut| {
+            let (from, start) = (cut.start as usize, buffer.len() as u32);
+            buffer.extend_from_slice(&self.buffer[from..from + cut.length as usize]);
+            Cut { start, ..*cut }
+        };
+        let cuts: Vec<Cut> = self.cuts[range.clone()].iter().map(cut).collect();
+        let length = buffer.len();
+        let first = self.first + range.start as u64;
+        let (fresh, rest) = (length, length);
+        Chunk { first, buffer, length, fresh, cuts, rest, after: Partial::default(), ..*self }
+    }
+
     /// The memory, for the next chunk.
     pub fn into_memory(self) -> (Vec<u8>, Vec<Cut>) {
         (self.buffer, self.cuts)
@@ -170,6 +206,18 @@ mod tests {
         let (records, _) = chunk.records(0..3);
         let ids: Vec<_> = records.iter().map(|r| (r.partial_id, r.partial_ordinal)).collect();
         assert_eq!(ids, [(1001, 1), (1001, 2), (1001, 3)]);
+    }
+
+    #[test]
+    fn a_part_on_its_own_has_the_same_records() {
+        let chunk = Chunk::new(source(b"x\naaaabbbbc\ny\n", 0, 7, Partial::default()), 4, Vec::new());
+        let part = chunk.only(2..5);
+        let (want, got) = (chunk.records(2..5).0, part.records(0..3).0);
+        let plain = |records: &[LogRecord<'_>]| -> Vec<_> {
+            records.iter().map(|r| (r.sequence, r.partial_id, r.partial_ordinal, r.flags, r.bytes().to_vec())).collect()
+        };
+        assert_eq!(plain(&got), plain(&want));
+        assert_eq!((part.weight(), part.end()), (6, 12));
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! The end: what the container left is read and stored, but no sink may delay it for long.
 
 use super::chunk::{Chunk, Source};
-use super::sink::Health;
+use super::sink::{Health, Sink};
 use super::{Pump, Stage};
 use crate::clock;
 use crate::estate::Link;
+use crate::launch::Policy;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A call that takes longer at the end is given up.
-const WEDGED_MS: u64 = 900;
+/// A call that takes longer at the end is given up …
+const WEDGED_MS: u64 = 700;
+/// … and the end is not held up so long by a sink that nobody reads back.
+const BRIEF: Duration = Duration::from_millis(400);
 /// Sinks that move have so long in all.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -37,16 +40,26 @@ impl Pump {
             self.sinks.iter().filter(|sink| !sink.health().is_final()).for_each(|sink| sink.close());
             self.stage = Stage::Closing;
         }
-        if matches!(self.stage, Stage::Draining | Stage::Closing) {
+        if self.stage != Stage::Live {
             self.wake.want();
             self.give_up_wedged();
         }
-        if self.stage == Stage::Closing && self.sinks.iter().all(|sink| sink.health().is_final()) {
+        if self.stage == Stage::Closing && self.sinks.iter().all(|sink| self.may_end_without(sink)) {
             self.release()?;
             self.stage = Stage::Drained;
+            self.keep_counters();
             self.tell_keeper(&Link::Drained {});
         }
+        if self.stage == Stage::Drained && !self.counted {
+            self.keep_counters();
+        }
         Ok(())
+    }
+
+    /// The container's end waits for what is read back, and a moment for the rest, which goes on by itself.
+    fn may_end_without(&self, sink: &Sink) -> bool {
+        let rest = !sink.spec.readable && self.closing_since.elapsed() >= BRIEF;
+        rest || sink.health().is_final()
     }
 
     /// True when nothing is left to read.
@@ -82,25 +95,53 @@ impl Pump {
     }
 
     fn give_up_wedged(&mut self) {
-        let late = Instant::now() >= self.closing_until;
+        let now = Instant::now();
         for sink in self.sinks.iter().filter(|sink| !sink.health().is_final()) {
-            let wedged = sink.busy_for().is_some_and(|ms| ms >= WEDGED_MS);
-            let opening =
-                sink.health() == Health::Opening && self.closing_since.elapsed().as_millis() > WEDGED_MS.into();
-            if wedged || late || opening {
-                sink.abandon("it did not take the last records in time");
-                crate::note::note(
-                    self.state_dir(),
-                    &format!("log driver {} was too slow at the end", sink.spec.driver),
-                );
+            if self.end_of(sink).is_some_and(|end| now >= end)
+                && sink.abandon("it did not take the last records in time")
+            {
+                let text = format!("log driver {} was too slow at the end", sink.spec.driver);
+                crate::note::note(self.state_dir(), &text);
             }
         }
     }
 
+    /// When a sink is given up. What spills is safe on the disk: the next run need not wait for it.
+    fn end_of(&self, sink: &Sink) -> Option<Instant> {
+        let spills = sink.spec.policy == Policy::Spill;
+        let late = if spills { self.closing_since + BRIEF } else { self.closing_until };
+        let patience = if sink.spec.readable { Duration::from_millis(WEDGED_MS) } else { BRIEF };
+        let opening = (sink.health() == Health::Opening).then(|| self.closing_since + patience);
+        let busy = sink.busy_for().map(|ms| {
+            let begun = Instant::now().checked_sub(Duration::from_millis(ms)).unwrap_or(self.closing_since);
+            begun.max(self.closing_since) + patience
+        });
+        let wedged = busy.filter(|_| self.stage != Stage::Drained);
+        [Some(late), opening, wedged].into_iter().flatten().min()
+    }
+
     /// When to look for wedged sinks again.
-    pub(super) fn closing_tick(&self, now: Instant) -> Instant {
-        let busy = self.sinks.iter().filter(|sink| !sink.health().is_final()).filter_map(|sink| sink.busy_for());
-        let soonest = busy.map(|ms| now + Duration::from_millis((WEDGED_MS + 1).saturating_sub(ms))).min();
-        soonest.unwrap_or(self.closing_until).min(self.closing_until)
+    pub(super) fn closing_tick(&self, now: Instant) -> Option<Instant> {
+        let open = || self.sinks.iter().filter(|sink| !sink.health().is_final());
+        let ends = open().filter_map(|sink| self.end_of(sink));
+        let brief = Some(self.closing_since + BRIEF).filter(|at| *at > now);
+        ends.chain(brief).min().map(|at| at.max(now + Duration::from_millis(1))).filter(|_| open().next().is_some())
+    }
+
+    /// Leaves what the sinks have done where it is found when the pump is gone; once more when the last one is done.
+    fn keep_counters(&mut self) {
+        let complete = self.sinks.iter().all(|sink| sink.health().is_final());
+        if self.launch.ephemeral || (self.stage == Stage::Drained && self.late && !complete) {
+            self.counted |= self.launch.ephemeral;
+            return;
+        }
+        (self.counted, self.late) = (complete, true);
+        let counters: Vec<_> = self.sinks.iter().map(|sink| sink.counters()).collect();
+        let path = self.launch.container_dir.join(crate::client::COUNTERS);
+        if let Err(error) = gantry_store::atomic::create_json(&path, &counters)
+            && self.launch.container_dir.is_dir()
+        {
+            crate::note::note(self.state_dir(), &format!("cannot keep the log counters: {error}"));
+        }
     }
 }

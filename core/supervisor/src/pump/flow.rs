@@ -1,11 +1,10 @@
 //! Reading, holding back, letting go.
 
 use super::chunk::Chunk;
-use super::sink::Health;
+use super::sink::{Health, Sink};
 use super::stream::{Fetched, MOST_READ};
 use super::{IDLE, MOST_IN_FLIGHT, Pump, Stage};
 use crate::clock;
-use crate::launch::Policy;
 use crate::state::{Base, Entry};
 use gantry_sys::Errno;
 use std::io;
@@ -114,6 +113,9 @@ impl Pump {
         if pressed {
             self.wake.want();
         }
+        if self.is_crowded() {
+            self.sinks.iter().for_each(Sink::press);
+        }
         let settled = self.settled(pressed);
         let waited_for = self.clients.iter().any(|c| c.first && c.alive && c.behind()) && self.stage == Stage::Live;
         let mut gone = Vec::new();
@@ -131,7 +133,11 @@ impl Pump {
     }
 
     fn pressed(&self) -> bool {
-        self.in_flight.len() >= MOST_IN_FLIGHT || self.queue_full || self.stage != Stage::Live
+        self.is_crowded() || self.stage != Stage::Live
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.in_flight.len() >= MOST_IN_FLIGHT || self.queue_full
     }
 
     /// The last record nobody needs again. A sink that may lag is not waited for when room is short.
@@ -187,8 +193,9 @@ impl Pump {
         let Some(since) = self.pressed_since else { return Ok(()) };
         let front = self.in_flight.front().map_or(0, |chunk| chunk.end() - 1);
         for sink in self.sinks.iter().filter(|sink| !sink.may_lag() && sink.settled() < front) {
-            if now.duration_since(since) >= block_limit(sink.spec.block_timeout_ms) {
-                sink.give_way();
+            if now.duration_since(since) >= block_limit(sink.spec.block_timeout_ms) && sink.give_way() {
+                let text = format!("log driver {} holds the container no longer: it is too slow", sink.spec.driver);
+                crate::note::note(self.state_dir(), &text);
             }
         }
         Ok(())
@@ -196,8 +203,8 @@ impl Pump {
 
     fn abandon_hung(&mut self) {
         for sink in &self.sinks {
-            if !sink.health().is_final() && sink.busy_for().is_some_and(|ms| ms >= CALL_LIMIT_MS) {
-                sink.abandon("a call into the driver did not return within 10 s");
+            let overdue = sink.busy_for().is_some_and(|ms| ms >= CALL_LIMIT_MS);
+            if overdue && sink.abandon("a call into the driver did not return within 10 s") {
                 crate::note::note(self.state_dir(), &format!("log driver {} hangs; left alone", sink.spec.driver));
             }
         }
@@ -207,17 +214,18 @@ impl Pump {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut times: Vec<Instant> = self.clients.iter().filter_map(|client| client.deadline()).collect();
-        times.extend(self.opening_until);
+        times.extend(self.open_deadline());
+        times.extend(self.change_deadline());
         if let Some(since) = self.pressed_since {
-            let blocking = self.sinks.iter().filter(|sink| sink.spec.policy == Policy::Block);
+            let blocking = self.sinks.iter().filter(|sink| !sink.may_lag());
             times.extend(blocking.map(|sink| since + block_limit(sink.spec.block_timeout_ms)).filter(|at| *at > now));
         }
         if !self.in_flight.is_empty() {
             let busy = self.sinks.iter().filter(|sink| sink.health() != Health::Hung).filter_map(|s| s.busy_for());
             times.extend(busy.map(|ms| now + Duration::from_millis((CALL_LIMIT_MS + 1).saturating_sub(ms))));
         }
-        if matches!(self.stage, Stage::Draining | Stage::Closing) {
-            times.push(self.closing_tick(now));
+        if self.stage != Stage::Live {
+            times.extend(self.closing_tick(now));
         }
         if self.terminal_quiet && self.stage == Stage::Live {
             times.push(now + Duration::from_millis(200));

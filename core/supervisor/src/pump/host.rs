@@ -1,11 +1,11 @@
 //! Log drivers that are plugins: found, checked and loaded by the plugin host, called on the sink's own thread.
 
 use super::record::{LogRecord, ResumeToken};
-use super::writer::{Drivers, LogSink, Opened};
-use crate::launch::{Launch, PluginSearch};
+use super::writer::{Drivers, Fault, LogSink, Opened};
+use crate::launch::{Launch, PluginSearch, SinkSpec};
 use gantry_host::api::log::LogContainer;
 use gantry_host::api::options::Options;
-use gantry_host::{Plugins, Search};
+use gantry_host::{Class, Plugins, Search};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -14,12 +14,11 @@ use std::time::Duration;
 pub struct HostDrivers(OnceLock<Plugins>);
 
 impl Drivers for HostDrivers {
-    fn open(&self, launch: &Launch, index: usize, resume: Option<&ResumeToken>) -> Result<Opened, String> {
-        let spec = launch.sinks.get(index).ok_or("there is no such sink")?;
+    fn open(&self, launch: &Launch, spec: &SinkSpec, resume: Option<&ResumeToken>) -> Result<Opened, String> {
         let plugins = self.0.get_or_init(|| Plugins::new(search(&launch.plugins)));
         let driver = plugins.log(&spec.driver).map_err(|error| error.to_string())?;
         let options = Options::from_pairs(spec.options.iter().cloned());
-        let opened = driver.open(&container(launch), &options, resume).map_err(|error| error.to_string())?;
+        let opened = driver.open(&container(launch, spec), &options, resume).map_err(|error| error.to_string())?;
         Ok(Opened { sink: Box::new(HostSink(opened.sink)), beyond: opened.beyond })
     }
 }
@@ -27,8 +26,11 @@ impl Drivers for HostDrivers {
 struct HostSink(gantry_host::LogSink);
 
 impl LogSink for HostSink {
-    fn write(&mut self, batch: &[LogRecord<'_>]) -> Result<ResumeToken, String> {
-        self.0.write(batch).map_err(|error| error.to_string())
+    fn write(&mut self, batch: &[LogRecord<'_>]) -> Result<ResumeToken, Fault> {
+        self.0.write(batch).map_err(|error| {
+            let again = matches!(error.class(), Class::UNAVAILABLE | Class::TIMED_OUT);
+            Fault { text: error.to_string(), again }
+        })
     }
 
     fn reopen(&mut self) -> Result<(), String> {
@@ -53,7 +55,7 @@ fn search(search: &PluginSearch) -> Search {
     }
 }
 
-fn container(launch: &Launch) -> LogContainer {
+fn container(launch: &Launch, spec: &SinkSpec) -> LogContainer {
     let log = &launch.log;
     LogContainer {
         id: launch.id.clone(),
@@ -64,9 +66,9 @@ fn container(launch: &Launch) -> LogContainer {
         created_ns: log.created_ns,
         env: log.env.clone(),
         labels: log.labels.clone(),
-        attributes: log.attributes.clone(),
-        tag: log.tag.clone(),
+        attributes: spec.attributes.clone(),
+        tag: spec.tag.clone(),
         hostname: log.hostname.clone(),
-        dir: log.dir.clone(),
+        dir: if spec.dir.as_os_str().is_empty() { log.dir.clone() } else { spec.dir.clone() },
     }
 }

@@ -3,6 +3,7 @@
 //! One thread reads; one thread per sink writes. What was read stays in a queue that outlives the pump until every sink
 //! has settled it, so that a successor goes on without a byte lost or doubled (see [`stream`] and [`crate::state`]).
 
+mod change;
 mod chunk;
 mod client;
 mod drain;
@@ -10,10 +11,12 @@ mod flow;
 mod host;
 mod input;
 mod naming;
+mod queue;
 pub mod record;
 mod serve;
 mod sink;
 pub mod split;
+mod spool;
 mod stream;
 mod takeover;
 mod wake;
@@ -21,7 +24,7 @@ mod watch;
 mod writer;
 
 pub use host::HostDrivers;
-pub use writer::{Drivers, LogSink, Opened};
+pub use writer::{Drivers, Fault, LogSink, Opened};
 
 use crate::estate::{Estate, Link};
 use crate::launch::Launch;
@@ -32,12 +35,12 @@ use chunk::Chunk;
 use client::Client;
 use input::Input;
 use nix::sys::signalfd::SignalFd;
-use sink::Sink;
+use sink::{Health, Sink};
 use split::Cut;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,8 +49,12 @@ use wake::Wake;
 
 /// Chunks that may be read and not settled; with the carried lines they fit into the queues.
 const MOST_IN_FLIGHT: usize = 4;
-/// How long sinks may take to open before the container starts without them.
+/// How long a readable sink may take to open before the container starts without it …
 const OPEN_LIMIT: Duration = Duration::from_secs(2);
+/// … one without which it must not start …
+const STRICT_LIMIT: Duration = Duration::from_secs(10);
+/// … and any other: as long as it takes to be refused by somebody who is there.
+const BRIEF_LIMIT: Duration = Duration::from_millis(50);
 /// After so long without output, big buffers go back to the kernel.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -104,8 +111,15 @@ struct Pump {
     keeper: Option<OwnedFd>,
     children: SignalFd,
     wake: Arc<Wake>,
-    opening_until: Option<Instant>,
+    /// Since when the sinks open; `None`: the start no longer waits for them.
+    opening_since: Option<Instant>,
+    drivers: Arc<dyn Drivers>,
+    change: Option<change::Change>,
     stage: Stage,
+    /// The counters of the end are kept, those of all sinks …
+    counted: bool,
+    /// … or once, and one sink was not done yet.
+    late: bool,
     closing_since: Instant,
     closing_until: Instant,
     exit: Option<Exit>,
@@ -130,7 +144,9 @@ pub fn program(arguments: impl Iterator<Item = OsString>, drivers: Arc<dyn Drive
 /// Returns when the container's end is recorded and every session has got its bytes.
 fn main(link: OwnedFd, keeper: Option<OwnedFd>, drivers: Arc<dyn Drivers>) -> io::Result<()> {
     let children = watch::child_signals()?;
-    let Some(estate) = Estate::receive(link.as_fd())? else { return Ok(()) };
+    let Some(mut estate) = Estate::receive(link.as_fd())? else { return Ok(()) };
+    estate.launch.plan = Vec::new();
+    gantry_sys::crash::tell_into(estate.state.file().as_raw_fd(), crate::state::StateFile::CULPRIT);
     let state_dir = estate.launch.state_dir.clone();
     let result = Pump::take_over(estate, link, keeper, children, drivers).and_then(|mut pump| pump.run());
     if let Err(error) = &result {
@@ -144,6 +160,7 @@ impl Pump {
         while !self.is_over() {
             self.release()?;
             self.tell_ready()?;
+            self.answer_change();
             self.advance_end()?;
             let ready = self.wait()?;
             self.serve(&ready)?;
@@ -154,25 +171,33 @@ impl Pump {
 
     fn is_over(&self) -> bool {
         let told = self.clients.iter().all(|client| !client.alive || !client.wants_room());
-        self.keeper_left && told
+        // A start that was given up has nothing to store.
+        self.keeper_left && told && (self.stage != Stage::Drained || self.counted)
+    }
+
+    /// Until when the start waits for sinks that are opening, and for the namespace that names are resolved in.
+    fn open_deadline(&self) -> Option<Instant> {
+        let since = self.opening_since?;
+        let opening = self.sinks.iter().filter(|sink| sink.health() == Health::Opening);
+        let namespace = self.awaits_namespace().then_some(since + OPEN_LIMIT);
+        opening.map(|sink| since + open_limit(sink)).chain(namespace).max()
     }
 
     /// Tells the keeper once when every sink is open, or long enough overdue.
     fn tell_ready(&mut self) -> io::Result<()> {
-        let Some(until) = self.opening_until else { return Ok(()) };
-        if self.awaits_namespace() && Instant::now() < until {
+        if self.opening_since.is_none() {
             return Ok(());
         }
-        let opening = self.sinks.iter().any(|sink| sink.health() == sink::Health::Opening);
-        if opening && Instant::now() < until {
+        let now = Instant::now();
+        if self.open_deadline().is_some_and(|until| now < until) {
             self.wake.want();
             // One that came between the look and the wish would not wake us.
-            if self.sinks.iter().any(|sink| sink.health() == sink::Health::Opening) {
+            if self.open_deadline().is_some() {
                 return Ok(());
             }
         }
-        self.opening_until = None;
-        let faults: Vec<_> = self.sinks.iter().filter(|sink| sink.health() != sink::Health::Open).collect();
+        self.opening_since = None;
+        let faults: Vec<_> = self.sinks.iter().filter(|sink| sink.health() != Health::Open).collect();
         let strict = faults.iter().find(|sink| sink.spec.strict);
         let refusal = strict.map(|sink| wire::Refusal::new(gantry_model::class::Class::Driver, complaint(sink)));
         let warnings = faults.iter().map(|sink| complaint(sink)).chain(self.resolver_fault()).collect();
@@ -183,6 +208,14 @@ impl Pump {
 
     fn state_dir(&self) -> &PathBuf {
         &self.launch.state_dir
+    }
+}
+
+fn open_limit(sink: &Sink) -> Duration {
+    match (sink.spec.strict, sink.spec.readable) {
+        (true, _) => STRICT_LIMIT,
+        (_, true) => OPEN_LIMIT,
+        _ => BRIEF_LIMIT,
     }
 }
 

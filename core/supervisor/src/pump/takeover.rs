@@ -1,15 +1,17 @@
 //! Beginning: from nothing, or from where a killed predecessor was.
 
+use super::change::Ground;
 use super::chunk::{Chunk, Source};
 use super::client::Client;
 use super::input::Input;
 use super::sink::Sink;
 use super::stream::{Scratch, Stream};
 use super::wake::Wake;
-use super::writer::{self, Drivers};
-use super::{OPEN_LIMIT, Pump, Rest, Stage};
+use super::writer::Drivers;
+use super::{Pump, Rest, Stage};
 use crate::clock;
 use crate::estate::Estate;
+use crate::launch::{MOST_SINKS, SinkSpec};
 use crate::state::{Entry, Phase};
 use nix::sys::signalfd::SignalFd;
 use std::collections::VecDeque;
@@ -35,13 +37,9 @@ impl Pump {
             streams.push(Stream::take_over(fds, index as u8, &base.streams[index], &state, &scratch)?);
         }
         let (wake, launch, life) = (Arc::new(Wake::new()?), Arc::new(estate.launch), state.life());
-        let make = |(index, spec): (usize, &crate::launch::SinkSpec)| {
-            Sink::new(spec.clone(), index, life.quarantined.contains(&index), &state, &wake)
-        };
-        let sinks: Vec<_> = launch.sinks.iter().take(crate::launch::MOST_SINKS).enumerate().map(make).collect();
-        for sink in sinks.iter().filter(|sink| !sink.health().is_final()) {
-            writer::start(sink, drivers.clone(), launch.clone(), state.clone())?;
-        }
+        let ground = Ground { launch: &launch, state: &state, wake: &wake, next: base.sequence };
+        let make = |spec: &SinkSpec| ground.sink(spec.clone(), life.quarantined.contains(&spec.slot));
+        let sinks: Vec<_> = launch.sinks.iter().take(MOST_SINKS).map(make).collect();
         let (stdin, session) = (estate.stdin, estate.session);
         let feed = stdin.as_ref().or(estate.terminal.as_ref().filter(|_| launch.open_stdin));
         let input = Input::new(feed.map(OwnedFd::try_clone).transpose()?);
@@ -84,15 +82,23 @@ impl Pump {
             keeper,
             children,
             wake,
-            opening_until: Some(now + OPEN_LIMIT),
+            opening_since: Some(now),
+            drivers,
+            change: None,
             stage: Stage::Live,
+            counted: false,
+            late: false,
             closing_since: now,
             closing_until: now,
             exit: (life.phase == Phase::Ended).then(|| life.exit.clone()),
             keeper_left: false,
         };
         pump.greet_first()?;
+        for at in 0..pump.sinks.len() {
+            pump.start_sink(at)?;
+        }
         pump.replay()?;
+        pump.sinks.iter().filter(|sink| sink.spec.until > 0).for_each(Sink::close);
         pump.start_resolver_if_wanted();
         Ok(pump)
     }

@@ -1,19 +1,25 @@
 //! Log drivers for tests: a good one that writes `SEQUENCE STREAM FLAGS ORDINAL BYTES` lines, and bad ones.
 
-use gantry_supervisor::Launch;
 use gantry_supervisor::pump::record::{LogRecord, ResumeToken};
-use gantry_supervisor::pump::{Drivers, LogSink, Opened};
+use gantry_supervisor::pump::{Drivers, Fault, LogSink, Opened};
+use gantry_supervisor::{Launch, SinkSpec};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub struct Strange;
 
 impl Drivers for Strange {
-    fn open(&self, launch: &Launch, index: usize, resume: Option<&ResumeToken>) -> Result<Opened, String> {
-        let driver = launch.sinks[index].driver.as_str();
+    fn open(&self, launch: &Launch, spec: &SinkSpec, resume: Option<&ResumeToken>) -> Result<Opened, String> {
+        let driver = spec.driver.as_str();
         match driver {
-            "file" => open_file(launch, index, resume),
+            "file" => open_file(launch, spec.slot, resume),
+            "flaky" if launch.log.dir.join("down").exists() => Err("nobody answers".into()),
+            "flaky" => {
+                let opened = open_file(launch, spec.slot, resume)?;
+                Ok(Opened { sink: Box::new(Flaky { file: opened.sink, down: launch.log.dir.join("down") }), ..opened })
+            }
             "absent" => Err("it is absent".into()),
             "hang-open" => loop {
                 std::thread::sleep(Duration::from_secs(1000));
@@ -48,7 +54,7 @@ struct Good {
 }
 
 impl LogSink for Good {
-    fn write(&mut self, batch: &[LogRecord<'_>]) -> Result<ResumeToken, String> {
+    fn write(&mut self, batch: &[LogRecord<'_>]) -> Result<ResumeToken, Fault> {
         let mut text = Vec::new();
         for record in batch {
             let head = (record.sequence, record.stream.0, record.flags, record.partial_ordinal);
@@ -70,10 +76,33 @@ impl LogSink for Good {
     }
 }
 
+/// Writes unless a file `down` is there.
+struct Flaky {
+    file: Box<dyn LogSink>,
+    down: PathBuf,
+}
+
+impl LogSink for Flaky {
+    fn write(&mut self, batch: &[LogRecord<'_>]) -> Result<ResumeToken, Fault> {
+        match self.down.exists() {
+            true => Err(Fault { text: "the line is dead".into(), again: true }),
+            false => self.file.write(batch),
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        self.file.reopen()
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        self.file.close()
+    }
+}
+
 struct Bad(String);
 
 impl LogSink for Bad {
-    fn write(&mut self, _: &[LogRecord<'_>]) -> Result<ResumeToken, String> {
+    fn write(&mut self, _: &[LogRecord<'_>]) -> Result<ResumeToken, Fault> {
         match self.0.as_str() {
             "hang" => loop {
                 std::thread::sleep(Duration::from_secs(1000));
@@ -87,7 +116,7 @@ impl LogSink for Bad {
                 std::thread::sleep(Duration::from_millis(50));
                 Ok(ResumeToken::default())
             }
-            _ => Err("it never works".into()),
+            _ => Err("it never works".to_owned().into()),
         }
     }
 

@@ -7,6 +7,7 @@ mod drivers;
 mod launcher;
 mod measure;
 mod scene;
+mod sinks;
 mod tests;
 
 use gantry_supervisor::{keeper, pump};
@@ -30,7 +31,7 @@ fn rest() -> Vec<String> {
 fn run(filter: Option<String>) {
     let wanted = |name: &str| filter.as_deref().is_none_or(|filter| name.contains(filter));
     let mut failed = Vec::new();
-    for (name, test) in tests::ALL.iter().filter(|(name, _)| wanted(name)) {
+    for (name, test) in tests::ALL.iter().chain(sinks::ALL).filter(|(name, _)| wanted(name)) {
         let begun = std::time::Instant::now();
         let good = std::panic::catch_unwind(test).is_ok();
         println!("test {name} ... {} ({} ms)", if good { "ok" } else { "FAILED" }, begun.elapsed().as_millis());

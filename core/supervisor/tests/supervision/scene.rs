@@ -77,7 +77,7 @@ pub fn prepare_with(dir: TempDir, launch: Launch, pump: &Path, step: &mut dyn Fn
     let pid = supervisor.wait_cloned().expect("cloned");
     step("cloned");
     let warnings = supervisor.wait_ready().expect("ready");
-    assert_eq!(warnings, ["only a test"]);
+    assert_eq!(warnings.first().map(String::as_str), Some("only a test"));
     step("ready");
     let _guard = Guard { log: launch.state_dir.join("supervisor.log"), pid };
     Scene { dir, launch, supervisor, pid, _guard }
@@ -103,9 +103,20 @@ impl Scene {
 
     /// What sink 0 stored: sequence, stream, flags, ordinal, bytes.
     pub fn stored(&self) -> Vec<(u64, u8, u8, u32, Vec<u8>)> {
-        let text = std::fs::read(self.path("log/0.log")).unwrap_or_default();
+        self.stored_in(0)
+    }
+
+    /// What the sink in a slot stored.
+    pub fn stored_in(&self, slot: usize) -> Vec<(u64, u8, u8, u32, Vec<u8>)> {
+        let text = std::fs::read(self.path(&format!("log/{slot}.log"))).unwrap_or_default();
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(parse).collect()
+    }
+
+    /// The numbers in what a slot stored, when every line is one.
+    pub fn numbers_in(&self, slot: usize) -> Vec<u64> {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        self.stored_in(slot).into_iter().filter_map(|record| text(record.4).parse().ok()).collect()
     }
 
     /// The bytes of the records of stdout, each whole line as text.

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-type Test = (&'static str, fn());
+pub type Test = (&'static str, fn());
 
 pub const ALL: &[Test] = &[
     ("runs_logs_and_records", runs_logs_and_records),
@@ -212,7 +212,7 @@ fn signals_and_waiters() {
 }
 
 /// Kills the pump every 50 ms until the container has ended; how often.
-fn harass(scene: &mut Scene) -> (i32, gantry_supervisor::Exit) {
+pub fn harass(scene: &mut Scene) -> (i32, gantry_supervisor::Exit) {
     let mut waiter = scene.client();
     let waiting = thread::spawn(move || waiter.wait().expect("wait"));
     let (mut client, mut kills, mut last) = (scene.client(), 0, 0);
