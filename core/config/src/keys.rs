@@ -38,6 +38,12 @@ pub const KEYS: &[Key] = &[
         show: |c| list(&c.log_drivers),
     },
     Key {
+        path: "defaults.log-cache-driver",
+        variable: "GANTRY_LOG_CACHE_DRIVER",
+        set: |c, v| v.name().map(|name| c.log_cache_driver = name),
+        show: |c| quoted(&c.log_cache_driver),
+    },
+    Key {
         path: "defaults.storage-driver",
         variable: "GANTRY_STORAGE_DRIVER",
         set: |c, v| v.name().map(|name| c.storage_driver = name),

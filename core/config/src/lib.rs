@@ -41,6 +41,8 @@ pub struct Config {
     pub state: PathBuf,
     /// `defaults.log-driver`.
     pub log_drivers: Vec<String>,
+    /// `defaults.log-cache-driver`: keeps the copy that `logs` reads when no driver of a container can be read.
+    pub log_cache_driver: String,
     /// `defaults.storage-driver`.
     pub storage_driver: String,
     /// `defaults.network`.
@@ -83,6 +85,7 @@ impl Default for Config {
             root: "/var/lib/gantry".into(),
             state: "/run/gantry".into(),
             log_drivers: vec!["json-file".into()],
+            log_cache_driver: "local".into(),
             storage_driver: "overlay2".into(),
             network: "bridge".into(),
             volume_driver: "local".into(),

@@ -2,8 +2,10 @@
 //! what is required; fills in defaults.
 
 use crate::error::Error;
+use gantry_model::template::Template;
 use gantry_plugin_api::manifest::{Kind, OptionInfo};
 use gantry_plugin_api::options::{OptionKind, Options, Scope, parse_bool, parse_duration, parse_size};
+use regex::Regex;
 use std::collections::BTreeMap;
 
 /// A driver's schema and whose it is.
@@ -95,6 +97,8 @@ fn check_value(info: &OptionInfo, value: &str) -> Result<(), String> {
             let known = info.choices.iter().any(|c| c == value);
             wanted(known, &format!("expected one of {}", info.choices.join(", ")))
         }
+        OptionKind::REGEX => Regex::new(value).map(drop).map_err(|e| e.to_string().replace('\n', " ")),
+        OptionKind::TEMPLATE => Template::parse(value).map(drop).map_err(|e| e.to_string()),
         OptionKind::PATH => wanted(value.starts_with('/'), "not an absolute path"),
         OptionKind::IP => wanted(value.parse::<std::net::IpAddr>().is_ok(), "not an IP address"),
         OptionKind::IFNAME => wanted(is_ifname(value), "not an interface name of at most 15 bytes"),

@@ -14,6 +14,7 @@ use crate::trust::{self, Refusal};
 use crate::verdict::{Identity, Verdicts};
 use crate::worker::{Crew, Limit};
 use gantry_plugin_api::abi::{API_VERSION, note};
+use gantry_plugin_api::log::LogCapabilities;
 use gantry_plugin_api::manifest::{Kind, Manifest};
 use gantry_plugin_api::options::{Options, Scope};
 use sha2::{Digest, Sha256};
@@ -152,6 +153,20 @@ impl Plugins {
         self.load(name)
     }
 
+    /// What a log driver can do; it is loaded for that only once for each state of its file.
+    pub fn log_capabilities(&self, name: &str) -> Result<LogCapabilities> {
+        let found = self.find(Kind::Log, name)?;
+        let known = self.verdicts.fact(&found.identity, "log-can").and_then(|text| capabilities(&text));
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let can = self.log(name)?.capabilities();
+        let flag = |on: bool| u8::from(on);
+        let text = format!("{}{}{},{}", flag(can.read), flag(can.rotate), flag(can.remote), can.max_line);
+        self.verdicts.remember(&found.identity, &format!("log-can={text}"));
+        Ok(can)
+    }
+
     /// A storage driver, loaded.
     pub fn storage(&self, name: &str) -> Result<StorageDriver> {
         self.load(name)
@@ -248,6 +263,14 @@ impl Plugins {
         let searched = self.places.iter().map(|p| p.dir.clone()).collect();
         Error::Unknown { kind, name: name.to_owned(), nearest, known, searched }
     }
+}
+
+/// Read back from a remembered text.
+fn capabilities(text: &str) -> Option<LogCapabilities> {
+    let (flags, max_line) = text.split_once(',')?;
+    let [read, rotate, remote] = *flags.as_bytes() else { return None };
+    let [read, rotate, remote] = [read, rotate, remote].map(|flag| flag == b'1');
+    Some(LogCapabilities { read, rotate, remote, max_line: max_line.parse().ok()? })
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

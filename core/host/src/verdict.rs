@@ -44,6 +44,15 @@ impl Verdicts {
         known.lines().any(|l| l == line.trim_end())
     }
 
+    /// Something else that was once found out about this file.
+    pub fn fact(&self, file: &Identity, what: &str) -> Option<String> {
+        let (dir, host) = (self.dir.as_ref()?, host_id()?);
+        let known = self.known.get_or_init(|| read(&dir.join(NAME)).unwrap_or_default());
+        let start = format!("1 {} {what}=", file.0);
+        let rests = known.lines().filter_map(|line| line.strip_prefix(&start)?.split_once(' '));
+        rests.filter(|(_, built)| *built == host).map(|(value, _)| value.to_owned()).next()
+    }
+
     /// Notes that it passed. Failing to is no error: the next process checks again.
     pub fn remember(&self, file: &Identity, what: &str) {
         let (Some(dir), Some(host)) = (&self.dir, host_id()) else { return };

@@ -17,6 +17,7 @@ pub mod record;
 pub mod reference;
 pub mod restart;
 pub mod size;
+pub mod template;
 pub mod time;
 pub mod ulimit;
 pub mod volume;

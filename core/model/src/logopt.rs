@@ -33,6 +33,14 @@ fn suggestions(key: &str, drivers: &[String]) -> String {
     list.join(" or ")
 }
 
+/// The driver that discards: no log is kept and no copy either.
+const NONE: &str = "none";
+
+/// True for the driver whose name says that nobody wants a log.
+pub fn keeps_nothing(driver: &str) -> bool {
+    driver == NONE
+}
+
 /// Gives one configuration per driver, in their order. No driver given: one without a type, for the default's options.
 pub fn assign(drivers: &[String], options: &[String]) -> Result<Vec<LogConfig>, LogOptError> {
     check_drivers(drivers)?;
@@ -46,7 +54,7 @@ pub fn assign(drivers: &[String], options: &[String]) -> Result<Vec<LogConfig>, 
             owner(&sinks, key).ok_or_else(|| LogOptError::Whose { key: key.to_owned(), drivers: drivers.to_vec() })?;
         sinks[index].config.insert(key.to_owned(), value.to_owned());
     }
-    let deaf = sinks.iter().any(|sink| sink.r#type == "none" && !sink.config.is_empty());
+    let deaf = sinks.iter().any(|sink| keeps_nothing(&sink.r#type) && !sink.config.is_empty());
     if deaf { Err(LogOptError::None) } else { Ok(sinks) }
 }
 
@@ -55,7 +63,7 @@ fn check_drivers(drivers: &[String]) -> Result<(), LogOptError> {
     if let Some((_, driver)) = twice {
         return Err(LogOptError::Twice(driver.clone()));
     }
-    let mixed = drivers.len() > 1 && drivers.iter().any(|driver| driver == "none");
+    let mixed = drivers.len() > 1 && drivers.iter().any(|driver| keeps_nothing(driver));
     if mixed { Err(LogOptError::NoneAmongOthers) } else { Ok(()) }
 }
 
