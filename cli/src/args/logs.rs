@@ -1,7 +1,7 @@
 //! `logs`.
 
 use super::values::put;
-use super::{Choices, Flag, Info};
+use super::{ANY, Choices, Flag, Info};
 
 /// See the table.
 #[derive(Debug, Default)]
@@ -42,6 +42,24 @@ pub const FLAGS: &[Flag<LogsArgs>] = &[
 ];
 
 /// `gantry logs`.
-pub const LOGS: Info = Info::new(&["logs", "container logs"], "[OPTIONS] CONTAINER", "Print the logs of a container")
-    .arguments(1, 1)
-    .choices(Choices::Containers);
+pub const LOGS: Info = Info::new(
+    &["logs", "container logs"],
+    "[OPTIONS] CONTAINER [CONTAINER...] | rotate CONTAINER [CONTAINER...]",
+    "Print the logs of one or more containers, or begin new log files",
+)
+.arguments(1, ANY)
+.choices(Choices::Containers);
+
+/// `gantry container logs-rotate`: what `logs rotate` does, and never a container's name.
+pub const ROTATE: Info =
+    Info::new(&["container logs-rotate"], "CONTAINER [CONTAINER...]", "Begin new log files, as `logs rotate` does")
+        .arguments(1, ANY)
+        .choices(Choices::Containers);
+
+/// `logs rotate C`. A container called `rotate` is printed by `logs rotate`, `logs C rotate` and with any flag.
+pub fn is_rotation(args: &LogsArgs, names: &[String]) -> bool {
+    let LogsArgs { details, follow, format, since, tail, timestamps, until } = args;
+    let values = [format, since, tail, until].iter().any(|value| value.is_some());
+    let plain = !(*details || *follow || *timestamps || values);
+    plain && names.len() > 1 && names[0] == "rotate"
+}

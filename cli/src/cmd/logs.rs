@@ -1,7 +1,8 @@
 //! `logs`.
 
-use super::{Command, Context, Outcome, failed};
-use crate::args::logs::{FLAGS, LOGS, LogsArgs};
+use super::{Command, Context, Outcome, each, failed};
+use crate::args::logs::{self as args, FLAGS, LOGS, LogsArgs};
+use crate::args::{NO_FLAGS, NoArgs};
 use crate::out;
 use crate::out::failure::Failure;
 use crate::out::human::now_ns;
@@ -14,22 +15,35 @@ use nix::sys::stat::fstat;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::thread;
 
 pub static COMMAND: Command<LogsArgs> = Command { info: LOGS, flags: &[FLAGS], run };
+pub static ROTATE: Command<NoArgs> = Command { info: args::ROTATE, flags: &[NO_FLAGS], run: rotate };
 
 fn run(context: &Context, args: LogsArgs, names: Vec<String>) -> Outcome {
+    if args::is_rotation(&args, &names) {
+        return rotate(context, NoArgs {}, names[1..].to_vec());
+    }
     let request = LogsRequest {
         follow: args.follow,
         tail: tail(args.tail.as_deref())?,
         since_ns: point("since", args.since.as_deref())?,
         until_ns: point("until", args.until.as_deref())?,
     };
-    let style = Style { timestamps: args.timestamps, details: args.details, format: format(args.format.as_deref())? };
+    let format = format(args.format.as_deref())?;
+    out::told::show_warnings();
+    let style = Style { timestamps: args.timestamps, details: args.details, format, container: None };
     let engine = context.engine()?;
-    match args.follow {
-        true => follow(&engine, &names[0], &request, &style),
-        false => print(&engine, &names[0], &request, &style),
+    match (names.as_slice(), args.follow) {
+        ([name], true) => follow(&engine, name, &request, &style, &Followed::new(streams()?)),
+        ([name], false) => print(&engine, name, &request, &style),
+        (_, follow) => several(context, &names, &request, &style, follow),
     }
+}
+
+fn rotate(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {
+    let engine = context.engine()?;
+    each(&names, |name| engine.rotate_logs(name).map(|()| Some(name.to_owned())).map_err(failed))
 }
 
 fn print(engine: &Engine, name: &str, request: &LogsRequest, style: &Style) -> Outcome {
@@ -40,12 +54,41 @@ fn print(engine: &Engine, name: &str, request: &LogsRequest, style: &Style) -> O
     finish(read, fault.or(flushed.err()))
 }
 
-fn follow(engine: &Engine, name: &str, request: &LogsRequest, style: &Style) -> Outcome {
-    let streams = Followed::new(streams()?);
+fn follow(engine: &Engine, name: &str, request: &LogsRequest, style: &Style, streams: &Followed<File>) -> Outcome {
     let mut fault = None;
     let read = engine.logs(name, request, &mut |line: LogLine<'_>| keep(&mut fault, streams.put(style, &line)));
     let flushed = streams.flush();
     finish(read, fault.or(flushed.err()))
+}
+
+/// One after the other, or all at once when following. What one container lacks keeps no other's lines back.
+fn several(context: &Context, names: &[String], request: &LogsRequest, style: &Style, following: bool) -> Outcome {
+    let width = names.iter().map(String::len).max().unwrap_or(0);
+    let styles: Vec<Style> = names.iter().map(|name| style.of_container(name, width)).collect();
+    if !following {
+        let engine = context.engine()?;
+        let printed = names.iter().zip(&styles).map(|(name, style)| code(print(&engine, name, request, style)));
+        return Ok(printed.max().unwrap_or(0));
+    }
+    let streams = Followed::new(streams()?);
+    let engines = names.iter().map(|_| context.engine()).collect::<Result<Vec<_>, _>>()?;
+    let codes: Vec<i32> = thread::scope(|scope| {
+        let mut followers = Vec::new();
+        for ((name, style), engine) in names.iter().zip(&styles).zip(engines) {
+            let streams = &streams;
+            followers.push(scope.spawn(move || code(follow(&engine, name, request, style, streams))));
+        }
+        followers.into_iter().map(|follower| follower.join().unwrap_or(1)).collect()
+    });
+    Ok(codes.into_iter().max().unwrap_or(0))
+}
+
+/// A failure is said, and the others go on.
+fn code(outcome: Outcome) -> i32 {
+    outcome.unwrap_or_else(|failure| {
+        failure.report();
+        1
+    })
 }
 
 /// The engine only needs to know that writing failed; the error itself is kept for our own report.

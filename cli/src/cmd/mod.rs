@@ -135,6 +135,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &exec::COMMAND,
     &ps::COMMAND,
     &logs::COMMAND,
+    &logs::ROTATE,
     &start::COMMAND,
     &lifecycle::STOP,
     &lifecycle::KILL,

@@ -14,7 +14,7 @@ const BUFFER: usize = 256 << 10;
 const SOON: Duration = Duration::from_millis(5);
 
 /// How a line is printed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Style {
     /// `-t`.
     pub timestamps: bool,
@@ -22,10 +22,12 @@ pub struct Style {
     pub details: bool,
     /// `--format`.
     pub format: Option<Format>,
+    /// With several containers: the name, and how wide it is printed.
+    pub container: Option<(String, usize)>,
 }
 
 /// `--format`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Format {
     /// One object a record.
     Json,
@@ -78,14 +80,19 @@ fn drain(writer: &mut impl Write, buffer: &mut Vec<u8>) -> io::Result<()> {
 }
 
 impl Style {
+    /// The same for one of several containers.
+    pub fn of_container(&self, name: &str, width: usize) -> Style {
+        Style { container: Some((name.to_owned(), width)), ..self.clone() }
+    }
+
     /// Puts a record into the buffers.
     pub fn put<W: Write>(&self, streams: &mut Streams<W>, line: &LogLine<'_>) -> io::Result<()> {
         let buffer = streams.buffer(line.stderr);
         match &self.format {
             None => self.put_plain(buffer, line),
-            Some(Format::Json) => put_json(buffer, line)?,
+            Some(Format::Json) => put_json(buffer, line, self.name())?,
             Some(Format::Template(template)) => {
-                let text = template.render(&object(line)).map_err(io::Error::other)?;
+                let text = template.render(&object(line, self.name())).map_err(io::Error::other)?;
                 buffer.extend_from_slice(text.as_bytes());
                 buffer.push(b'\n');
             }
@@ -93,7 +100,18 @@ impl Style {
         streams.flush_when_full()
     }
 
+    fn name(&self) -> Option<&str> {
+        self.container.as_ref().map(|(name, _)| name.as_str())
+    }
+
     fn put_plain(&self, buffer: &mut Vec<u8>, line: &LogLine<'_>) {
+        if let (Some((name, width)), false) = (&self.container, line.continues) {
+            // A last line without its end must not run into another container's.
+            if buffer.last().is_some_and(|byte| *byte != b'\n') {
+                buffer.push(b'\n');
+            }
+            buffer.extend_from_slice(format!("{name:width$} | ").as_bytes());
+        }
         if (self.timestamps || self.details) && !line.continues {
             self.put_prefix(buffer, line);
         }
@@ -141,7 +159,7 @@ fn escape(buffer: &mut Vec<u8>, text: &str) {
     }
 }
 
-fn put_json(buffer: &mut Vec<u8>, line: &LogLine<'_>) -> io::Result<()> {
+fn put_json(buffer: &mut Vec<u8>, line: &LogLine<'_>, container: Option<&str>) -> io::Result<()> {
     let stream = if line.stderr { "stderr" } else { "stdout" };
     let mut text = String::from_utf8_lossy(line.bytes).into_owned();
     if line.ends_line {
@@ -156,9 +174,30 @@ fn put_json(buffer: &mut Vec<u8>, line: &LogLine<'_>) -> io::Result<()> {
     if !line.attributes.is_empty() {
         record["attrs"] = attributes(line);
     }
+    if let Some(name) = container {
+        record["container"] = Value::from(name);
+    }
+    if std::str::from_utf8(line.bytes).is_err() {
+        record["b64"] = Value::from(base64(line.bytes));
+    }
     serde_json::to_writer(&mut *buffer, &record)?;
     buffer.push(b'\n');
     Ok(())
+}
+
+/// What is no text, without loss: base64 with padding.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
+        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for digit in 0..4 {
+            let shown = digit <= chunk.len();
+            out.push(if shown { char::from(DIGITS[(word >> (18 - 6 * digit) & 63) as usize]) } else { '=' });
+        }
+    }
+    out
 }
 
 fn attributes(line: &LogLine<'_>) -> Value {
@@ -167,7 +206,7 @@ fn attributes(line: &LogLine<'_>) -> Value {
 }
 
 /// What a template sees.
-fn object(line: &LogLine<'_>) -> Value {
+fn object(line: &LogLine<'_>, container: Option<&str>) -> Value {
     let mut time = [0; RFC3339_LEN];
     write_rfc3339(line.timestamp_ns, &mut time);
     json!({
@@ -176,6 +215,7 @@ fn object(line: &LogLine<'_>) -> Value {
         "Log": String::from_utf8_lossy(line.bytes),
         "Partial": line.continues || !line.ends_line,
         "Attrs": attributes(line),
+        "Container": container.unwrap_or_default(),
         LABELS_KEY: attributes(line),
     })
 }
@@ -257,7 +297,7 @@ mod tests {
         let attributes = [("b/c".to_owned(), "x y".to_owned()), ("a".to_owned(), String::new())];
         let first = LogLine { ends_line: false, attributes: &attributes, ..line(b"one", false) };
         let second = LogLine { continues: true, ..line(b"two", false) };
-        let style = Style { timestamps: true, details: true, format: None };
+        let style = Style { timestamps: true, details: true, format: None, container: None };
         let want = "1970-01-01T00:00:00.000000000Z a=,b%2Fc=x+y onetwo\n";
         assert_eq!(show(&style, &[first, second], false).0, want);
         let details = Style { details: true, ..Style::default() };
@@ -278,6 +318,24 @@ mod tests {
         let template = Template::parse("{{.Stream}}:{{.Log}}").unwrap();
         let style = Style { format: Some(Format::Template(template)), ..Style::default() };
         assert_eq!(show(&style, &[line(b"x", false)], false).0, "stdout:x\n");
+    }
+
+    #[test]
+    fn several_containers_have_names_in_front() {
+        let style = Style::default().of_container("db", 3);
+        let open = LogLine { ends_line: false, ..line(b"one ", false) };
+        let rest = LogLine { continues: true, ..line(b"two", false) };
+        assert_eq!(show(&style, &[open, rest, line(b"x", false)], false).0, "db  | one two\ndb  | x\n");
+        assert_eq!(show(&style, &[open, line(b"x", false)], false).0, "db  | one \ndb  | x\n");
+    }
+
+    #[test]
+    fn what_is_no_text_is_there_without_loss() {
+        for (bytes, want) in [(&b"\xff"[..], "/w=="), (b"\xff\x00", "/wA="), (b"a\xfeb", "Yf5i")] {
+            assert_eq!(base64(bytes), want);
+        }
+        let json = Style { format: Some(Format::Json), ..Style::default() };
+        assert!(show(&json, &[line(b"a\xfeb", false)], false).0.contains("\"b64\":\"Yf5i\""));
     }
 
     #[test]

@@ -10,7 +10,9 @@ pub mod list;
 pub mod logs;
 pub mod progress;
 pub mod table;
-pub mod template;
+pub mod told;
+
+pub use gantry_engine::model::template;
 
 use failure::Failure;
 use std::io::{self, BufRead, Write};

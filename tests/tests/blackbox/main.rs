@@ -17,6 +17,7 @@ mod plugins;
 mod ports;
 mod registry;
 mod run;
+mod sinks;
 mod volumes;
 
 /// Leaves a test that cannot be made here.

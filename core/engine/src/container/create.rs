@@ -73,6 +73,7 @@ impl Engine {
             layers,
             chains: image.layers.iter().map(|l| l.chain.to_string()).collect(),
             sinks,
+            past_sinks: Vec::new(),
             platform: "linux".into(),
         };
         Ok(Prepared {

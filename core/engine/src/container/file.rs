@@ -35,8 +35,10 @@ pub struct ContainerFile {
     pub layers: Vec<String>,
     /// Chain ids of the image's layers, bottom first.
     pub chains: Vec<String>,
-    /// The log sinks, options checked.
+    /// The log sinks, options checked; what is read back comes first.
     pub sinks: Vec<SinkFile>,
+    /// Sinks of before a change whose logs can still be read, the oldest first.
+    pub past_sinks: Vec<SinkFile>,
     /// Numeric owner of the streams, when known without looking into the image.
     pub platform: String,
 }
@@ -51,6 +53,16 @@ pub struct SinkFile {
     pub options: BTreeMap<String, String>,
     /// The engine's options for this sink (`mode`, `labels`, `tag` …).
     pub engine: BTreeMap<String, String>,
+    /// The directory of its log below the container's; empty: that itself.
+    pub dir: String,
+    /// What it logs can be read back.
+    pub readable: bool,
+    /// It takes records away from this host.
+    pub remote: bool,
+    /// Bytes after which it wants lines to be cut; 0: no wish.
+    pub line_wish: u32,
+    /// The engine's own copy, since no driver that was asked for can be read.
+    pub cache: bool,
 }
 
 impl Engine {

@@ -10,6 +10,7 @@ use crate::spec;
 use gantry_host::api::network::Protocol;
 use gantry_model::record::{Record, Status};
 use gantry_store::containers;
+use gantry_supervisor::SinkCounters;
 use serde_json::{Map, Value, json};
 
 impl Engine {
@@ -28,7 +29,7 @@ impl Engine {
             "Created": crate::rfc3339(file.created_ns),
             "Path": program,
             "Args": args,
-            "State": state(&record),
+            "State": state(&record, self.log_counters(&record)),
             "Image": file.image_id,
             "ResolvConfPath": path("resolv.conf"),
             "HostnamePath": path("hostname"),
@@ -52,6 +53,16 @@ impl Engine {
             self.add_sizes(&mut value, &file)?;
         }
         Ok(value)
+    }
+
+    /// What the log drivers have taken and lost, now or in the last run. A pump that does not answer is not waited for.
+    fn log_counters(&self, record: &Record) -> Vec<Value> {
+        let live = record.state.status.is_live();
+        let counters = match live {
+            true => gantry_supervisor::counters(&self.layout.container_state(&record.id)).unwrap_or_default(),
+            false => gantry_supervisor::last_counters(&self.layout.container(&record.id)),
+        };
+        counters.into_iter().map(shown_sink).collect()
     }
 
     fn add_sizes(&self, value: &mut Value, file: &ContainerFile) -> Result<()> {
@@ -102,7 +113,28 @@ impl Engine {
     }
 }
 
-fn state(record: &Record) -> Value {
+fn shown_sink(sink: SinkCounters) -> Value {
+    json!({
+        "Driver": sink.driver,
+        "Cache": sink.cache,
+        "Policy": sink.policy,
+        "State": sink.state,
+        "In": sink.records_in,
+        "Out": sink.records_out,
+        "OutBytes": sink.bytes_out,
+        "Dropped": sink.dropped_slow + sink.dropped_error + sink.dropped_down + sink.dropped_killed,
+        "DroppedSlow": sink.dropped_slow,
+        "DroppedError": sink.dropped_error,
+        "DroppedDown": sink.dropped_down,
+        "DroppedKilled": sink.dropped_killed,
+        "Waiting": sink.waiting,
+        "SpoolBytes": sink.spooled_bytes,
+        "LagMs": sink.lag_ms,
+        "LastError": sink.last_error,
+    })
+}
+
+fn state(record: &Record, logs: Vec<Value>) -> Value {
     let state = &record.state;
     let live = state.status.is_live();
     let mut value = json!({
@@ -117,6 +149,7 @@ fn state(record: &Record) -> Value {
         "Error": state.error,
         "StartedAt": crate::rfc3339(state.started_ns),
         "FinishedAt": crate::rfc3339(state.finished_ns),
+        "Logs": logs,
     });
     if let (false, Some(object)) = (state.health.is_empty(), value.as_object_mut()) {
         object.insert("Health".into(), json!({ "Status": state.health, "FailingStreak": 0, "Log": [] }));
@@ -126,7 +159,8 @@ fn state(record: &Record) -> Value {
 
 /// Docker shows the path for json-file alone; here any driver whose file has Docker's name has one.
 fn log_path(engine: &Engine, file: &ContainerFile) -> Value {
-    let path = engine.layout.container(&file.id).join(format!("{}-json.log", file.id));
+    let dir = file.sinks.first().map_or("", |sink| sink.dir.as_str());
+    let path = engine.layout.container(&file.id).join(dir).join(format!("{}-json.log", file.id));
     if path.exists() { json!(path) } else { json!("") }
 }
 

@@ -16,6 +16,8 @@ mod logging;
 mod logs;
 mod owner;
 mod remove;
+mod sink_options;
+mod sinks;
 mod start;
 mod tag;
 mod top;

@@ -1,10 +1,10 @@
 //! Log tags and attributes: what `tag`, `labels`, `env` and their regular expressions select.
-//!
-//! The tag template is the part of Go's that people use there: fields between double braces.
 
 use super::file::ContainerFile;
 use crate::error::{Error, Result};
+use gantry_model::template::Template;
 use regex::Regex;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// What a template may name.
@@ -21,50 +21,56 @@ pub(crate) fn check(options: &BTreeMap<String, String>) -> Result<()> {
     }
     let Some(template) = options.get("tag") else { return Ok(()) };
     let file = ContainerFile { id: "0".repeat(64), ..ContainerFile::default() };
-    fill(template, &Facts { file: &file, name: "", command: Vec::new() }).map(|_| ())
+    fill(template, &Facts { file: &file, name: "name", command: vec!["command".to_owned()] }).map(|_| ())
 }
 
 /// Fills a tag template in.
 pub(crate) fn fill(template: &str, facts: &Facts<'_>) -> Result<String> {
-    let mut out = String::new();
-    let mut rest = template;
-    while let Some(start) = rest.find("{{") {
-        out.push_str(&rest[..start]);
-        let end =
-            rest[start..].find("}}").ok_or_else(|| Error::invalid(format!("unclosed action in tag: {template}")))?;
-        let action = rest[start + 2..start + end].trim().trim_matches('-').trim();
-        out.push_str(&field(action, facts)?);
-        rest = &rest[start + end + 2..];
+    if !template.contains("{{") {
+        return Ok(template.to_owned());
     }
-    out.push_str(rest);
-    Ok(out)
+    let filled = Template::parse(template).and_then(|parsed| parsed.render(&object(facts)));
+    filled.map_err(|error| Error::invalid(format!("error in tag template {template:?}: {}", error.0)))
 }
 
-fn field(action: &str, facts: &Facts<'_>) -> Result<String> {
+/// What a template sees.
+fn object(facts: &Facts<'_>) -> Value {
     let file = facts.file;
     let bare = file.image_id.strip_prefix("sha256:").unwrap_or(&file.image_id);
     let short = |text: &str| text.chars().take(12).collect::<String>();
-    if let Some(label) = action.strip_prefix("index .ContainerLabels ") {
-        return Ok(file.config.labels.get(label.trim().trim_matches('"')).cloned().unwrap_or_default());
-    }
-    Ok(match action {
-        ".ID" => short(&file.id),
-        ".FullID" | ".ContainerID" => file.id.clone(),
-        ".Name" => facts.name.to_owned(),
-        ".ContainerName" => format!("/{}", facts.name),
-        ".ImageID" => short(bare),
-        ".ImageFullID" | ".ContainerImageID" => file.image_id.clone(),
-        ".ImageName" | ".ContainerImageName" => file.config.image.clone(),
-        ".DaemonName" => "gantry".to_owned(),
-        ".Command" => facts.command.join(" "),
-        ".Hostname" => nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
-        other => return Err(Error::invalid(format!("error in tag template: can't evaluate \"{other}\""))),
+    let (program, arguments) = facts.command.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
+    let host = nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    json!({
+        "ID": short(&file.id),
+        "FullID": file.id,
+        "ContainerID": file.id,
+        "Name": facts.name,
+        "ContainerName": format!("/{}", facts.name),
+        "ImageID": short(bare),
+        "ImageFullID": file.image_id,
+        "ContainerImageID": file.image_id,
+        "ImageName": file.config.image,
+        "ContainerImageName": file.config.image,
+        "DaemonName": "gantry",
+        "Command": facts.command.join(" "),
+        "ContainerEntrypoint": program,
+        "ContainerArgs": arguments,
+        "ContainerCreated": crate::rfc3339(file.created_ns),
+        "ContainerEnv": file.config.env,
+        "ContainerLabels": file.config.labels,
+        "Config": file.host.log_config.config,
+        "LogPath": "",
+        "Hostname": host,
     })
 }
 
 /// Attributes of every record: labels, then labels by expression, then environment, then environment by expression;
 /// later ones win. A tag is an attribute when it was asked for.
-pub(crate) fn attributes(facts: &Facts<'_>, options: &BTreeMap<String, String>) -> Result<Vec<(String, String)>> {
+pub(crate) fn attributes(
+    facts: &Facts<'_>,
+    options: &BTreeMap<String, String>,
+    tag: &str,
+) -> Result<Vec<(String, String)>> {
     let mut found = BTreeMap::new();
     let labels = &facts.file.config.labels;
     let environment: BTreeMap<String, String> = facts.file.config.env.iter().filter_map(|e| pair(e)).collect();
@@ -72,8 +78,8 @@ pub(crate) fn attributes(facts: &Facts<'_>, options: &BTreeMap<String, String>) 
         select_listed(values, options.get(list), &mut found);
         select_matching(values, options.get(regex), &mut found)?;
     }
-    if let Some(template) = options.get("tag").filter(|t| !t.is_empty()) {
-        found.insert("tag".to_owned(), fill(template, facts)?);
+    if !tag.is_empty() {
+        found.insert("tag".to_owned(), tag.to_owned());
     }
     Ok(found.into_iter().collect())
 }
@@ -119,12 +125,24 @@ mod tests {
     #[test]
     fn tags_and_attributes() {
         let file = file();
-        let facts = Facts { file: &file, name: "web", command: Vec::new() };
-        assert_eq!(fill("{{.Name}}/{{ .ID }}", &facts).expect("tag"), "web/abababababab");
-        assert!(fill("{{.Nope}}", &facts).is_err());
+        let facts = Facts { file: &file, name: "web", command: vec!["sh".to_owned(), "-c".to_owned()] };
+        for (template, want) in [
+            ("{{.Name}}/{{ .ID }}", "web/abababababab"),
+            ("plain", "plain"),
+            ("{{.Name | upper}} {{truncate .FullID 4}}", "WEB abab"),
+            ("{{index .ContainerLabels \"app\"}}|{{index .ContainerLabels \"none\"}}", "x|"),
+            ("{{if .ImageName}}{{.ImageName}}{{else}}none{{- end -}} !", "none!"),
+            ("{{.Command}} {{join .ContainerArgs \",\"}}", "sh -c -c"),
+        ] {
+            assert_eq!(fill(template, &facts).expect(template), want);
+        }
+        for bad in ["{{.Nope}}", "{{.Name", "{{nope .Name}}", "{{end}}"] {
+            let error = fill(bad, &facts).expect_err(bad).to_string();
+            assert!(error.contains(bad), "{error}");
+        }
         let options = [("labels", "app,none"), ("labels-regex", "^t"), ("env", "app")];
         let options = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let found = attributes(&facts, &options).expect("attributes");
+        let found = attributes(&facts, &options, "").expect("attributes");
         assert_eq!(found, [("app".to_owned(), "env".to_owned()), ("tier".to_owned(), "y".to_owned())]);
     }
 }

@@ -1,0 +1,407 @@
+//! Several sinks at once, sinks that fail, and changes of sinks while the container runs.
+
+use crate::need;
+use gantry_tests::{World, within};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// `State.Logs` of a container.
+fn counters(world: &World, name: &str) -> Vec<Value> {
+    let text = world.inspect(name, "{{json .State.Logs}}");
+    serde_json::from_str(&text).expect("a list of sinks")
+}
+
+/// Fields that must add up.
+fn assert_balanced(sink: &Value) {
+    let number = |key: &str| sink[key].as_u64().expect("a number");
+    assert_eq!(number("In"), number("Out") + number("Dropped") + number("Waiting"), "{sink}");
+}
+
+fn numbers(text: &str) -> Vec<u64> {
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+fn quick<T>(what: &str, act: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let done = act();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{what} took {:?}", begun.elapsed());
+    done
+}
+
+#[test]
+fn two_drivers_get_every_line_and_are_counted() {
+    need!();
+    let world = World::new();
+    let run = "run -d --network none --name two --log-driver local --log-driver json-file --log-opt json-file.max-size=50m bb seq 1 20000";
+    let id = world.line(run).ok();
+    world.becomes("two", "exited");
+    assert_eq!((1..=20_000).collect::<Vec<_>>(), numbers(&world.line("logs two").ok()));
+    let file = world.path("root/containers").join(&id).join(format!("{id}-json.log"));
+    assert_eq!(20_000, std::fs::read_to_string(file).expect("the second log").lines().count());
+    let sinks = counters(&world, "two");
+    let shown: Vec<_> =
+        sinks.iter().map(|s| (s["Driver"].as_str(), s["Out"].as_u64(), s["Dropped"].as_u64())).collect();
+    assert_eq!(shown, [(Some("local"), Some(20_000), Some(0)), (Some("json-file"), Some(20_000), Some(0))]);
+    sinks.iter().for_each(assert_balanced);
+}
+
+#[test]
+fn bad_options_of_the_engine_are_refused_before_anything_is_made() {
+    need!();
+    let world = World::new();
+    for (options, words) in [
+        ("--log-opt policy=hope", "policy"),
+        ("--log-opt policy=spill --log-opt spool-size=1k", "spool-size"),
+        ("--log-opt block-timeout=soon", "block-timeout"),
+        ("--log-opt strict=perhaps", "strict"),
+        ("--log-opt line-limit=9m", "line-limit"),
+        ("--log-opt mode=sometimes", "logging mode not supported"),
+        ("--log-opt max-buffer-size=4m", "only supported with"),
+        ("--log-opt tag={{.Nope}}", "Nope"),
+        ("--log-opt tag={{.Name", "tag"),
+        ("--log-opt labels-regex=(", "error parsing regexp"),
+        ("--log-opt env-regex=[", "error parsing regexp"),
+        ("--log-opt cache-max-size=tiny", "cache-max-size"),
+        ("--log-driver local --log-driver local", "twice"),
+        ("--log-driver local --log-driver json-file --log-opt max-size=1m", "must name its driver"),
+    ] {
+        world.line(&format!("run {options} bb true")).fails(125, words);
+    }
+    assert_eq!("", world.line("ps -aq").ok());
+}
+
+#[test]
+fn tags_and_attributes_are_each_sink_s_own() {
+    need!();
+    let world = World::new();
+    let run = "run --network none --name tagged --label app=web --label tier=x -e MODE=fast --log-opt tag={{.Name}}/{{upper(.ImageName)}} \
+               --log-opt labels=app --log-opt env-regex=^MO bb echo line";
+    world.line(run).ok();
+    assert_eq!("MODE=fast,app=web,tag=tagged%2FBB line", world.line("logs --details tagged").ok());
+    let json: Value = serde_json::from_str(&world.line("logs --format json tagged").ok()).expect("json");
+    assert_eq!((json["log"].as_str(), json["attrs"]["app"].as_str()), (Some("line\n"), Some("web")));
+}
+
+#[test]
+fn odd_lines_and_a_line_limit() {
+    need!();
+    let world = World::new();
+    let script = "printf 'a\\000b\\n\\n\\377\\n'; head -c 1048576 /dev/zero | tr '\\0' z; echo; printf end";
+    for (name, limit) in [("small", "20"), ("usual", "16k"), ("large", "1m")] {
+        let limit = format!("line-limit={limit}");
+        world.gantry([
+            "run",
+            "--network",
+            "none",
+            "--name",
+            name,
+            "--log-opt",
+            &limit,
+            "--log-opt",
+            "max-size=200m",
+            "bb",
+            "sh",
+            "-c",
+            script,
+        ]);
+        let output = world.command(["logs", name]).output().expect("gantry runs").stdout;
+        let mut want = b"a\0b\n\n\xff\n".to_vec();
+        want.extend(std::iter::repeat_n(b'z', 1_048_576));
+        want.extend_from_slice(b"\nend");
+        assert!(output == want, "{name}: {} bytes", output.len());
+    }
+    let pieces = |name: &str| world.gantry(["logs", "--format", "json", name]).ok().lines().count();
+    assert_eq!((pieces("large"), pieces("usual")), (6, 4 + 65));
+}
+
+#[test]
+fn several_containers_are_printed_with_their_names() {
+    need!();
+    let world = World::new();
+    world.detached("a1", "echo one; sleep 0.5; echo two");
+    world.detached("second", "echo three");
+    world.becomes("a1", "exited");
+    world.becomes("second", "exited");
+    assert_eq!("a1     | one\na1     | two\nsecond | three", world.line("logs a1 second").ok());
+    let mut lines: Vec<String> = world.line("logs -f second a1").ok().lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(["a1     | one", "a1     | two", "second | three"], lines.as_slice());
+    let run = world.line("logs a1 nosuch");
+    assert_eq!(1, run.code);
+    assert!(run.stdout.contains("a1     | one") && run.stderr.contains("nosuch"), "{run:?}");
+}
+
+#[test]
+fn rotating_by_hand_begins_new_files() {
+    need!();
+    let world = World::new();
+    let id = world.detached("rotate", "echo first; sleep 300");
+    world.detached("other", "echo 1; sleep 300");
+    world.logs_hold("rotate", "first");
+    world.logs_hold("other", "1");
+    assert_eq!("first", world.line("logs rotate").ok(), "a container may be called so");
+    assert_eq!("other", world.line("logs rotate other").ok());
+    assert_eq!("rotate", world.line("logs rotate rotate").ok());
+    let rotated = world.path("root/containers").join(&id).join(format!("{id}-json.log.1"));
+    assert!(within(Duration::from_secs(10), || rotated.exists()));
+    assert_eq!("first", world.line("logs rotate").ok());
+    world.line("rm -f -v other").ok();
+    world.line("kill rotate").ok();
+    world.line("logs rotate rotate").ok();
+    assert_eq!("first", world.line("logs rotate").ok());
+}
+
+#[test]
+fn torn_records_are_skipped_and_told() {
+    need!();
+    let world = World::new();
+    let id = world.detached("torn", "echo one; echo two; echo three");
+    world.becomes("torn", "exited");
+    let path = world.path("root/containers").join(&id).join(format!("{id}-json.log"));
+    let text = std::fs::read_to_string(&path).expect("the log");
+    let lines: Vec<&str> = text.lines().collect();
+    std::fs::write(&path, format!("{}\n{}\n{}\n", lines[0], &lines[1][..20], lines[2])).expect("ours");
+    let run = world.line("logs torn");
+    assert_eq!("one\nthree", run.ok());
+    assert!(!run.stderr.is_empty(), "{run:?}");
+}
+
+#[test]
+fn rotation_loses_nothing_for_a_follower() {
+    need!();
+    let world = World::new();
+    let script = "i=0; while [ $i -lt 40 ]; do seq $((i*500+1)) $((i*500+500)); sleep 0.05; i=$((i+1)); done";
+    let run = [
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--name",
+        "rot",
+        "--log-opt",
+        "max-size=1k",
+        "--log-opt",
+        "max-file=100",
+        "bb",
+        "sh",
+        "-c",
+        script,
+    ];
+    world.gantry(run).ok();
+    let seen = numbers(&world.line("logs -f rot").ok());
+    assert!(seen == (1..=20_000).collect::<Vec<_>>(), "{} lines", seen.len());
+}
+
+#[test]
+fn drivers_change_while_the_container_runs() {
+    need!();
+    let world = World::new();
+    let script = "i=0; while [ $i -lt 60 ]; do seq $((i*100+1)) $((i*100+100)); sleep 0.05; i=$((i+1)); done";
+    world.detached("swap", script);
+    let follower = world.spawn(["logs", "-f", "swap"]);
+    for (words, driver) in [
+        ("update --log-driver local swap", "local"),
+        ("update --log-opt max-size=1m swap", "local"),
+        ("update --log-driver json-file --log-opt max-size=2m swap", "json-file"),
+        ("update --log-driver json-file --log-driver local --log-opt local.compress=false swap", "json-file"),
+    ] {
+        std::thread::sleep(Duration::from_millis(400));
+        assert_eq!("swap", world.line(words).ok());
+        assert_eq!(driver, world.inspect("swap", "{{.HostConfig.LogConfig.Type}}"));
+    }
+    let want: Vec<u64> = (1..=6000).collect();
+    let followed = numbers(&follower.end().ok());
+    assert!(followed == want, "followed {} lines", followed.len());
+    world.becomes("swap", "exited");
+    let read = numbers(&world.line("logs swap").ok());
+    assert!(read == want, "read {} lines", read.len());
+    for tail in [1, 50, 3000, 5999, 7000] {
+        let text = world.gantry(["logs", "--tail", &tail.to_string(), "swap"]).ok();
+        assert_eq!(want[want.len().saturating_sub(tail)..], numbers(&text), "tail {tail}");
+    }
+    assert_eq!("swap", world.line("update --log-driver none swap").ok());
+    assert_eq!(6000, numbers(&world.line("logs swap").ok()).len());
+    world.line("update --log-opt nosuch=1 swap").fails(1, "none");
+    world.line("update swap").fails(1, "flags");
+    world.line("start -a swap").ok();
+    assert_eq!(6000, numbers(&world.line("logs swap").ok()).len());
+}
+
+#[test]
+fn a_killed_pump_loses_and_doubles_nothing() {
+    need!();
+    let world = World::new();
+    let script = "i=0; while [ $i -lt 200 ]; do seq $((i*1000+1)) $((i*1000+1000)); sleep 0.01; i=$((i+1)); done";
+    let drivers = ["--log-driver", "json-file", "--log-driver", "local", "--log-opt", "json-file.max-size=1g"];
+    let mut words = vec!["run", "-d", "--network", "none", "--name", "killed"];
+    words.extend(drivers);
+    words.extend(["bb", "sh", "-c", script]);
+    let id = world.gantry(words).ok();
+    let mut kills = 0;
+    while world.status("killed") == "running" {
+        if let (_, Some(pump)) = world.supervisors(&id) {
+            gantry_tests::process::murder(pump);
+            kills += 1;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(kills > 5, "{kills} kills");
+    let read = numbers(&world.line("logs killed").ok());
+    assert!(read == (1..=200_000).collect::<Vec<_>>(), "{} lines", read.len());
+}
+
+/// A log server of the test's own, and the driver that talks to it, when it is there.
+mod remote {
+    use super::*;
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    fn have_syslog(world: &World) -> bool {
+        let have =
+            world.gantry(["plugin", "ls", "--format", "{{.Kind}}/{{.Name}}"]).ok().lines().any(|l| l == "log/syslog");
+        if !have {
+            eprintln!("skipped: the log driver syslog is not built");
+        }
+        have
+    }
+
+    fn start(world: &World, name: &str, options: &[&str], script: &str) -> String {
+        let mut words = vec!["run", "-d", "--network", "none", "--name", name, "--log-driver", "syslog"];
+        options.iter().for_each(|option| words.extend(["--log-opt", option]));
+        words.extend(["bb", "sh", "-c", script]);
+        quick("the start", || world.gantry(words)).ok()
+    }
+
+    fn all_is_quick(world: &World, name: &str) {
+        quick("ps", || world.line("ps -a").ok());
+        quick("inspect", || world.line(&format!("inspect {name}")).ok());
+        quick("logs", || world.line(&format!("logs --tail 1 {name}")).ok());
+        quick("kill", || world.line(&format!("kill {name}")).ok());
+        quick("rm", || world.line(&format!("rm -f {name}")).ok());
+    }
+
+    #[test]
+    fn a_refusing_server_stops_nothing_and_the_copy_is_complete() {
+        need!();
+        let world = World::new();
+        if !have_syslog(&world) {
+            return;
+        }
+        start(&world, "m0", &["syslog-address=tcp://127.0.0.1:1", "cache-max-size=50m"], "seq 1 20000; sleep 300");
+        assert!(within(Duration::from_secs(20), || world.line("logs m0").stdout.lines().count() == 20_000));
+        let sinks = counters(&world, "m0");
+        let remote = sinks.iter().find(|sink| sink["Driver"] == "syslog").expect("the remote sink");
+        assert!(remote["State"] != "open" || remote["Out"] == 0, "{sinks:?}");
+        assert!(sinks.iter().any(|sink| sink["Cache"] == true && sink["Out"] == 20_000), "{sinks:?}");
+        sinks.iter().for_each(assert_balanced);
+        all_is_quick(&world, "m0");
+        let strict = ["syslog-address=tcp://127.0.0.1:1", "strict=true"];
+        let mut words = vec!["run", "--network", "none", "--log-driver", "syslog"];
+        strict.iter().for_each(|option| words.extend(["--log-opt", option]));
+        words.extend(["bb", "true"]);
+        world.gantry(words).fails(125, "syslog");
+    }
+
+    #[test]
+    fn a_black_hole_freezes_nothing() {
+        need!();
+        let world = World::new();
+        if !have_syslog(&world) {
+            return;
+        }
+        let hole = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("syslog-address=tcp://{}", hole.local_addr().expect("bound"));
+        let held = std::thread::spawn(move || hole.accept().map(|(stream, _)| stream));
+        start(&world, "m1", &[&address, "cache-max-size=100m"], "seq 1 500000; sleep 300");
+        let complete = within(Duration::from_secs(30), || {
+            counters(&world, "m1").iter().any(|sink| sink["Cache"] == true && sink["Out"] == 500_000)
+        });
+        assert!(complete, "{:?}", counters(&world, "m1"));
+        counters(&world, "m1").iter().for_each(assert_balanced);
+        all_is_quick(&world, "m1");
+        drop(held.join());
+    }
+
+    /// Counts lines; may be told to be away.
+    struct Server {
+        lines: Arc<AtomicU64>,
+        away: Arc<AtomicBool>,
+        address: String,
+    }
+
+    fn server() -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let (lines, away) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let server = Server {
+            lines: lines.clone(),
+            away: away.clone(),
+            address: format!("syslog-address=tcp://127.0.0.1:{port}"),
+        };
+        std::thread::spawn(move || {
+            let mut listener = Some(listener);
+            loop {
+                if away.load(Ordering::SeqCst) {
+                    listener = None;
+                    std::thread::sleep(Duration::from_millis(10));
+                    continue;
+                }
+                let listening =
+                    listener.get_or_insert_with(|| TcpListener::bind(("127.0.0.1", port)).expect("the same port"));
+                listening.set_nonblocking(true).expect("a socket");
+                match listening.accept() {
+                    Ok((stream, _)) => serve(stream, &lines, &away),
+                    Err(_) => std::thread::sleep(Duration::from_millis(5)),
+                }
+            }
+        });
+        server
+    }
+
+    fn serve(mut stream: TcpStream, lines: &AtomicU64, away: &AtomicBool) {
+        stream.set_nonblocking(false).expect("a socket");
+        stream.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
+        let mut bytes = [0; 65_536];
+        while !away.load(Ordering::SeqCst) {
+            match stream.read(&mut bytes) {
+                Ok(0) => return,
+                Ok(length) => {
+                    let count = bytes[..length].iter().filter(|byte| **byte == b'\n').count();
+                    lines.fetch_add(count as u64, Ordering::SeqCst);
+                }
+                Err(_) => {}
+            }
+        }
+        // What has arrived already is read, as by a server that is stopped in order.
+        stream.shutdown(std::net::Shutdown::Read).expect("a socket");
+        while let Ok(length) = stream.read(&mut bytes) {
+            if length == 0 {
+                return;
+            }
+            let count = bytes[..length].iter().filter(|byte| **byte == b'\n').count();
+            lines.fetch_add(count as u64, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn an_outage_costs_nothing_with_spill() {
+        need!();
+        let world = World::new();
+        if !have_syslog(&world) {
+            return;
+        }
+        let server = server();
+        let script = "i=0; while [ $i -lt 800 ]; do echo line $i; sleep 0.005; i=$((i+1)); done; sleep 300";
+        start(&world, "m3", &[&server.address, "policy=spill"], script);
+        std::thread::sleep(Duration::from_secs(1));
+        server.away.store(true, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_secs(2));
+        server.away.store(false, Ordering::SeqCst);
+        let all = within(Duration::from_secs(40), || server.lines.load(Ordering::SeqCst) >= 800);
+        assert!(all, "{} lines of 800: {:?}", server.lines.load(Ordering::SeqCst), counters(&world, "m3"));
+        counters(&world, "m3").iter().for_each(assert_balanced);
+        assert_eq!(800, world.line("logs m3").ok().lines().count());
+    }
+}
