@@ -66,7 +66,7 @@ impl Engine {
     ) -> Result<Option<ContainerFile>> {
         let mut ended = !follow || self.is_final(id);
         let mut changed = None;
-        let mut seen = self.config_stamp(id);
+        let mut seen = None;
         loop {
             match next(reader, if ended { 0 } else { WAIT_MS }, emit)? {
                 ReadState::MORE => continue,
@@ -76,7 +76,7 @@ impl Engine {
                 _ => ended = self.is_final(id),
             }
             let now = self.config_stamp(id);
-            if now != seen {
+            if ended || now != seen {
                 seen = now;
                 changed = self.container_file(id).ok().filter(|file| file.past_sinks.len() > at);
                 ended |= changed.is_some();
@@ -84,9 +84,10 @@ impl Engine {
         }
     }
 
-    /// Tells one state of a container's configuration from the next.
-    fn config_stamp(&self, id: &str) -> Option<u64> {
-        std::fs::metadata(self.layout.container(id).join("config.json")).ok().map(|meta| meta.ino())
+    /// Tells one state of a container's configuration from the next: the number of its file alone may come again.
+    fn config_stamp(&self, id: &str) -> Option<(u64, i64, i64)> {
+        let meta = std::fs::metadata(self.layout.container(id).join("config.json")).ok()?;
+        Some((meta.ino(), meta.ctime(), meta.ctime_nsec()))
     }
 
     /// In which part of the log its last lines begin, and how many of that part's they are.

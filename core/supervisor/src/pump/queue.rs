@@ -48,7 +48,7 @@ impl Piece {
     }
 
     /// Without the records up to, not including, an index.
-    pub fn from_index(mut self, index: usize) -> Piece {
+    pub fn starting_at(mut self, index: usize) -> Piece {
         self.bytes -= self.chunk.bytes(self.range.start..index);
         self.range.start = index;
         self
@@ -198,7 +198,7 @@ impl Queue {
             self.bytes -= gone;
             let last = piece.chunk.first + index as u64 - 1;
             if index < piece.range.end {
-                self.items.insert(at, Item::Piece(piece.from_index(index)));
+                self.items.insert(at, Item::Piece(piece.starting_at(index)));
             }
             self.dig(at, Hole { first, last, reason: Reason::Slow });
         }
@@ -304,7 +304,7 @@ mod tests {
         queue.push(Item::Reopen);
         queue.offer(piece(11, 10), Policy::DropOld, 200);
         let Some(Item::Piece(taken)) = queue.pop() else { panic!("a piece") };
-        queue.give_back(taken.from_index(4));
+        queue.give_back(taken.starting_at(4));
         assert_eq!((shown(&queue).as_str(), queue.bytes), ("5-10 reopen 11-20", 160));
         queue.shrink(120);
         assert_eq!(shown(&queue), "(5-8) 9-10 reopen 11-20");

@@ -219,7 +219,7 @@ impl Writer {
     fn take(&mut self, piece: Piece) {
         let done = (self.skip + 1).saturating_sub(piece.first()).min(piece.count()) as usize;
         let start = piece.range.start + done;
-        let piece = piece.from_index(start);
+        let piece = piece.starting_at(start);
         if piece.is_empty() {
             return self.shared.pass_over();
         }
@@ -235,7 +235,7 @@ impl Writer {
                 return self.shared.give_back(piece);
             }
             // Dropped before the main thread is told: it uses the memory again.
-            rest = Some(piece.from_index(to)).filter(|piece| !piece.is_empty());
+            rest = Some(piece.starting_at(to)).filter(|piece| !piece.is_empty());
             let change = |commit: &mut Commit| settle(commit, &outcome, count, bytes, Some(last));
             self.shared.settle(&self.state, self.spec.slot, rest.clone(), change);
         }

@@ -108,7 +108,9 @@ impl Scene {
 
     /// What the sink in a slot stored.
     pub fn stored_in(&self, slot: usize) -> Vec<(u64, u8, u8, u32, Vec<u8>)> {
-        let text = std::fs::read(self.path(&format!("log/{slot}.log"))).unwrap_or_default();
+        let mut text = std::fs::read(self.path(&format!("log/{slot}.log"))).unwrap_or_default();
+        // A record may just be being written.
+        text.truncate(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1));
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(parse).collect()
     }
