@@ -1,6 +1,9 @@
 //! What two drivers share: netlink messages, nf_tables encoding, namespaces, layers, log files.
 
 pub mod attributes;
+pub mod conntrack;
+pub mod device;
+pub mod inside;
 pub mod layers;
 pub mod link;
 pub mod logfiles;
@@ -8,3 +11,4 @@ pub mod netlink;
 pub mod netns;
 pub mod nft;
 pub mod tree;
+pub mod undo;

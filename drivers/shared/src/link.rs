@@ -2,7 +2,7 @@
 //! kilobyte of statistics.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// The index of an interface; `None` when there is none. Any socket will do: it tells the namespace.
@@ -40,6 +40,14 @@ pub fn ipv4(name: &str) -> io::Result<Option<Ipv4Addr>> {
     // SAFETY: SIOCGIFADDR filled this member with a sockaddr_in, whose address stands in bytes 2..6 of sa_data.
     let data = unsafe { request.ifr_ifru.ifru_addr }.sa_data;
     Ok(Some(Ipv4Addr::new(data[2] as u8, data[3] as u8, data[4] as u8, data[5] as u8)))
+}
+
+/// True when an interface of the calling thread's namespace has the address; of several IPv4 ones only the first counts.
+pub fn has_address(name: &str, address: IpAddr) -> io::Result<bool> {
+    let IpAddr::V6(wanted) = address else { return Ok(ipv4(name)?.map(IpAddr::from) == Some(address)) };
+    let digits: String = wanted.octets().iter().map(|byte| format!("{byte:02x}")).collect();
+    let all = std::fs::read_to_string("/proc/thread-self/net/if_inet6")?;
+    Ok(all.lines().any(|line| line.starts_with(&digits) && line.split_whitespace().next_back() == Some(name)))
 }
 
 /// Brings up `lo` in the calling thread's namespace.

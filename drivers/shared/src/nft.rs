@@ -9,8 +9,8 @@ mod set;
 mod transaction;
 
 pub use expression::{Hook, Rule, Verdict};
-pub use query::{elements, generation, has_element, rules};
-pub use set::{Element, Field, Key, Set, interval};
+pub use query::{Dropper, droppers, elements, generation, has_element, rules};
+pub use set::{Element, Field, Key, Set, ends, interval};
 pub use transaction::{Chain, Transaction};
 
 use crate::attributes::Buffer;
@@ -27,6 +27,7 @@ const SUBSYSTEM: u16 = 10 << 8;
 const NEW_TABLE: u16 = SUBSYSTEM;
 const DELETE_TABLE: u16 = SUBSYSTEM | 2;
 const NEW_CHAIN: u16 = SUBSYSTEM | 3;
+const GET_CHAIN: u16 = SUBSYSTEM | 4;
 const NEW_RULE: u16 = SUBSYSTEM | 6;
 const GET_RULE: u16 = SUBSYSTEM | 7;
 const DELETE_RULE: u16 = SUBSYSTEM | 8;

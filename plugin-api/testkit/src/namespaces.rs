@@ -5,10 +5,12 @@ use crate::support::Outcome;
 use gantry_plugin_api::types::Mount;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
@@ -198,4 +200,53 @@ fn loopback_up() -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// The gateways of the default routes of the calling thread's namespace.
+pub(crate) fn default_gateways() -> io::Result<BTreeSet<IpAddr>> {
+    let four = std::fs::read_to_string("/proc/thread-self/net/route")?;
+    // Kernels without IPv6 have no such file.
+    let six = std::fs::read_to_string("/proc/thread-self/net/ipv6_route").unwrap_or_default();
+    Ok(four.lines().filter_map(gateway4).chain(six.lines().filter_map(gateway6)).collect())
+}
+
+/// Interface, destination, gateway, flags, …, mask: numbers of the machine's own order.
+fn gateway4(line: &str) -> Option<IpAddr> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let is_default = words.get(1) == Some(&"00000000") && words.get(7) == Some(&"00000000");
+    let gateway = u32::from_str_radix(words.get(2)?, 16).ok()?;
+    is_default.then(|| IpAddr::from(gateway.to_ne_bytes()))
+}
+
+/// Destination, its length, source, its length, gateway, …, interface.
+fn gateway6(line: &str) -> Option<IpAddr> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let is_default = words.get(1) == Some(&"00") && words.get(9) != Some(&"lo");
+    let gateway = u128::from_str_radix(words.get(4)?, 16).ok()?;
+    (is_default && gateway != 0).then(|| IpAddr::from(gateway.to_be_bytes()))
+}
+
+/// Deletes an interface of the calling thread's namespace.
+pub(crate) fn delete_interface(name: &str) -> io::Result<()> {
+    const DELETE_LINK: u16 = 17;
+    const NAME: u16 = 3;
+    let mut body = vec![0; 16];
+    body.extend(((name.len() + 5) as u16).to_ne_bytes());
+    body.extend(NAME.to_ne_bytes());
+    body.extend(name.bytes().chain([0]));
+    body.resize(body.len().next_multiple_of(4), 0);
+    let mut message = ((body.len() + 16) as u32).to_ne_bytes().to_vec();
+    message.extend(DELETE_LINK.to_ne_bytes());
+    message.extend(((libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16).to_ne_bytes());
+    message.extend([1, 0, 0, 0, 0, 0, 0, 0]);
+    message.extend(body);
+    // SAFETY: a plain socket call.
+    let socket = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE) };
+    let socket = owned(libc::c_long::from(socket))?;
+    nix::unistd::write(&socket, &message)?;
+    let mut answer = [0; 1024];
+    let length = nix::unistd::read(&socket, &mut answer)?;
+    let code =
+        answer.get(16..20).filter(|_| length >= 20).and_then(|c| c.try_into().ok()).map_or(0, i32::from_ne_bytes);
+    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-code)) }
 }

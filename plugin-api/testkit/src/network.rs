@@ -2,12 +2,16 @@
 //!
 //! ```ignore
 //! gantry_plugin_testkit::network::suite(Bridge::default);
-//! // with a network of one's own (its subnets must be IPv4 /24 ones whose gateway ends in .1):
+//! // with IPv6 beside IPv4:
+//! gantry_plugin_testkit::network::suite_dual(Bridge::default);
+//! // with a network of one's own (at most an IPv4 /24 and an IPv6 /64 subnet, whose gateway ends in 1):
 //! gantry_plugin_testkit::network::suite_with(Bridge::default, &network);
 //! ```
 //!
 //! As root only: everything happens on threads in network namespaces of their own, one of which plays the host, so that
 //! the real host sees nothing of it. Drivers with the capability `host_namespace` are checked as far as they are called.
+
+mod live;
 
 use crate::namespaces::{as_host, inside, interfaces, new_netns};
 use crate::support::{Outcome, Report, complete, dirs, ensure, equal, id, is_root, schema};
@@ -15,6 +19,7 @@ use gantry_plugin_api::host::Host;
 use gantry_plugin_api::network::*;
 use gantry_plugin_api::options::{Options, Scope};
 use gantry_plugin_api::types::{Blob, Dirs};
+use live::{connecting, publishing};
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
@@ -30,6 +35,15 @@ pub fn suite<D: NetworkDriver + Sync>(make: impl Fn() -> D) -> Report {
         network.subnets.push(subnet());
     }
     suite_with(make, &network)
+}
+
+/// All checks with a network of one IPv4 and one IPv6 subnet.
+pub fn suite_dual<D: NetworkDriver + Sync>(make: impl Fn() -> D) -> Report {
+    let subnets = vec![subnet(), subnet6()];
+    suite_with(
+        make,
+        &NetworkSpec { id: id(0x76), name: "testkit".into(), ipv6: true, subnets, ..NetworkSpec::default() },
+    )
 }
 
 /// All checks with a given network.
@@ -57,6 +71,12 @@ pub fn suite_with<D: NetworkDriver + Sync>(make: impl Fn() -> D, network: &Netwo
     for (name, act) in addressing::<D>() {
         on_host(attaches && capabilities.addresses, "the driver gives no addresses", name, act);
     }
+    for (name, act) in connecting::<D>() {
+        on_host(attaches && capabilities.addresses, "the driver gives no addresses", name, act);
+    }
+    for (name, act) in publishing::<D>() {
+        on_host(capabilities.ports, "the driver publishes no ports", name, act);
+    }
     report.finish("network")
 }
 
@@ -79,6 +99,12 @@ fn addressing<D: NetworkDriver + Sync>() -> [(&'static str, Check<D>); 3] {
         ("endpoints of one network reach each other", reach),
         ("the container reaches its gateway", gateway),
     ]
+}
+
+fn subnet6() -> Subnet {
+    let net = |last| IpAddr::from([0xfd00, 213, 77, 0, 0, 0, 0, last]);
+    let subnet = Cidr { addr: net(0), prefix: 64 };
+    Subnet { subnet, gateway: Some(net(1)), ip_range: None, aux_addresses: Vec::new() }
 }
 
 fn subnet() -> Subnet {
@@ -117,15 +143,18 @@ impl<D: NetworkDriver + Sync> Bench<D> {
         let address = |s: &Subnet| match s.subnet.addr {
             IpAddr::V4(net) => {
                 let [a, b, c, _] = net.octets();
-                Some(Cidr { addr: Ipv4Addr::new(a, b, c, number + 1).into(), prefix: s.subnet.prefix })
+                Cidr { addr: Ipv4Addr::new(a, b, c, number + 1).into(), prefix: s.subnet.prefix }
             }
-            IpAddr::V6(_) => None,
+            IpAddr::V6(net) => {
+                let [a, b, c, d, e, f, g, _] = net.segments();
+                Cidr { addr: [a, b, c, d, e, f, g, u16::from(number) + 1].into(), prefix: s.subnet.prefix }
+            }
         };
         EndpointSpec {
             id: id(0xe000_0000 + (u32::from(number) << 16)),
             container_id: id(0xc000_0000 + (u32::from(number) << 16)),
             container_name: format!("testkit-{number}"),
-            addresses: self.network.subnets.iter().filter_map(address).collect(),
+            addresses: self.network.subnets.iter().map(address).collect(),
             mac: Some([0x02, 0x42, 10, 213, 77, number + 1]),
             default_route4: true,
             default_route6: true,
@@ -297,19 +326,23 @@ fn reach<D: NetworkDriver + Sync>(bench: &Bench<D>) -> Outcome {
     let (state, one, two) = (bench.create(&[])?, new_netns()?, new_netns()?);
     bench.attach(&state, 1, &one)?;
     bench.attach(&state, 2, &two)?;
-    let server = bench.endpoint(1).addresses.first().ok_or("the network has no IPv4 subnet")?.addr;
-    let listener = inside(one.as_fd(), || TcpListener::bind(SocketAddr::new(server, 0)).map_err(|e| e.to_string()))?;
-    let address = listener.local_addr()?;
-    inside(two.as_fd(), || {
-        TcpStream::connect_timeout(&address, Duration::from_secs(3)).map(drop).map_err(|e| format!("{address}: {e}"))
-    })
+    for server in bench.endpoint(1).addresses {
+        let at = SocketAddr::new(server.addr, 0);
+        let listener = inside(one.as_fd(), || TcpListener::bind(at).map_err(|e| e.to_string()))?;
+        let address = listener.local_addr()?;
+        inside(two.as_fd(), || {
+            let connected = TcpStream::connect_timeout(&address, Duration::from_secs(3));
+            connected.map(drop).map_err(|e| format!("{address}: {e}"))
+        })?;
+    }
+    Ok(())
 }
 
 /// The host listens on the gateway's address, the container connects.
 fn gateway<D: NetworkDriver + Sync>(bench: &Bench<D>) -> Outcome {
     let (state, netns) = (bench.create(&[])?, new_netns()?);
     bench.attach(&state, 1, &netns)?;
-    let gateways: Vec<_> = bench.network.subnets.iter().filter_map(|s| s.gateway).filter(IpAddr::is_ipv4).collect();
+    let gateways: Vec<_> = bench.network.subnets.iter().filter_map(|s| s.gateway).collect();
     for gateway in gateways.into_iter().filter(|_| !bench.network.internal) {
         let Ok(listener) = TcpListener::bind(SocketAddr::new(gateway, 0)) else { continue };
         let address = listener.local_addr()?;

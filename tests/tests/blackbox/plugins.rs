@@ -17,6 +17,7 @@ fn every_driver_is_a_plugin() {
         "storage/vfs",
         "network/bridge",
         "network/host",
+        "network/macvlan",
         "network/none",
         "volume/local",
     ] {

@@ -23,12 +23,13 @@ pub const LINK_PREFIX: &str = "veth";
 pub fn ready(socket: &Socket, settings: &Settings) -> Result<Option<u32>> {
     let failed = |source| Error::LookUp { name: settings.bridge.clone(), source };
     let Some(flags) = link::flags_of(socket, &settings.bridge).map_err(failed)? else { return Ok(None) };
-    let wanted = settings.ipv4.and_then(|pool| pool.gateway).filter(|_| !settings.inhibit);
     if flags & libc::IFF_UP as u32 == 0 {
         return Ok(None);
     }
-    if wanted.is_some() && link::ipv4(&settings.bridge).map_err(failed)? != wanted {
-        return Ok(None);
+    for address in settings.pools().filter_map(|pool| pool.bridge_address()) {
+        if !link::has_address(&settings.bridge, address).map_err(failed)? {
+            return Ok(None);
+        }
     }
     link::index(socket, &settings.bridge).map_err(failed)
 }
@@ -142,9 +143,7 @@ async fn finish(handle: &Handle, settings: &Settings, created: bool) -> Result<(
 }
 
 fn addresses(settings: &Settings) -> impl Iterator<Item = (IpAddr, u8)> {
-    let v4 = settings.ipv4.filter(|_| !settings.inhibit).and_then(|p| Some((p.gateway?.into(), p.prefix)));
-    let v6 = settings.ipv6.and_then(|p| Some((p.gateway?.into(), p.prefix)));
-    v4.into_iter().chain(v6)
+    settings.pools().filter_map(|pool| Some((pool.bridge_address()?, pool.prefix)))
 }
 
 async fn ports(handle: &Handle, bridge: &LinkMessage) -> Result<Vec<String>> {

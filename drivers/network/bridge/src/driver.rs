@@ -3,11 +3,13 @@
 use crate::endpoint::{self, Plan, Port};
 use crate::error::{Error, Result};
 use crate::firewall::Firewall;
-use crate::options::{OPTIONS, Settings};
-use crate::records::{Published, Records, Zone};
-use crate::{bridge, fault, ports, sysctl};
+use crate::options::{Mode, OPTIONS, Pool, Settings};
+use crate::ports::Doors;
+use crate::records::{Outward, Published, Records, Zone, ZoneSubnet};
+use crate::{advice, bridge, fault, ports, sysctl};
+use gantry_driver_shared::inside::{self, Interface};
 use gantry_driver_shared::netlink::{Protocol as Netlink, Socket};
-use gantry_driver_shared::nft;
+use gantry_driver_shared::{netns, nft};
 use gantry_plugin_api as api;
 use gantry_plugin_api::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -91,6 +93,24 @@ impl NetworkDriver for Bridge {
         })
     }
 
+    fn route(
+        &self,
+        network: &NetworkSpec,
+        _: &[u8],
+        endpoint: &EndpointSpec,
+        _: &[u8],
+        netns: BorrowedFd<'_>,
+        dirs: &Dirs,
+        host: &Host,
+    ) -> api::Result<Vec<Route>> {
+        let work = Work::new(network, dirs, host)?;
+        let interface = work.settings.interface(endpoint)?;
+        work.route(endpoint, &interface, netns).map_err(|error| {
+            let (container, network) = (&endpoint.container_name, &network.name);
+            error.during(format!("cannot set the default route of container {container} on network {network}"))
+        })
+    }
+
     fn publish(
         &self,
         network: &NetworkSpec,
@@ -101,7 +121,7 @@ impl NetworkDriver for Bridge {
         host: &Host,
     ) -> api::Result<Vec<PortMapping>> {
         let work = Work::new(network, dirs, host)?;
-        let published = work.publish_more(endpoint, ports).map(|()| ports.to_vec());
+        let published = work.publish_more(endpoint, ports);
         published.map_err(|error| error.during(format!("cannot publish ports of {}", endpoint.container_name)))
     }
 
@@ -115,9 +135,8 @@ impl NetworkDriver for Bridge {
         host: &Host,
     ) -> api::Result<()> {
         let work = Work::new(network, dirs, host)?;
-        let entries = ports::entries(&work.settings, endpoint, ports);
-        let taken = entries.and_then(|e| Firewall::open(&dirs.state)?.withdraw(&endpoint.id, Some(&e)));
-        taken.map_err(|error| error.during(format!("cannot take back ports of {}", endpoint.container_name)))
+        work.unpublish(endpoint, ports)
+            .map_err(|error| error.during(format!("cannot take back ports of {}", endpoint.container_name)))
     }
 
     fn reconcile(
@@ -133,32 +152,20 @@ impl NetworkDriver for Bridge {
     }
 }
 
-/// Inverses of what was done, undone in reverse.
-#[derive(Default)]
-struct Undo<'a> {
-    acts: Vec<Box<dyn FnOnce() -> Result<()> + 'a>>,
-}
-
-impl<'a> Undo<'a> {
-    fn push(&mut self, act: impl FnOnce() -> Result<()> + 'a) {
-        self.acts.push(Box::new(act));
-    }
-
-    /// Undoes everything; goes on after a failure and tells the operators of each.
-    fn run(&mut self, host: &Host) {
-        while let Some(act) = self.acts.pop() {
-            if let Err(error) = act() {
-                host.warn(&error.during("undoing a failed connection left something behind").to_string());
-            }
-        }
-    }
-}
+/// Inverses of what an attach did.
+type Undo<'a> = gantry_driver_shared::undo::Undo<'a, Error>;
 
 /// One call's view of the network.
 struct Work<'a> {
     settings: Settings,
     dirs: &'a Dirs,
     host: &'a Host,
+}
+
+/// The network as an attach finds it, or makes it.
+struct Ground {
+    bridge: u32,
+    warnings: Vec<String>,
 }
 
 impl<'a> Work<'a> {
@@ -170,54 +177,76 @@ impl<'a> Work<'a> {
         Ok(Socket::open(Netlink::Route)?)
     }
 
-    /// Bridge, settings of the kernel, firewall: made if missing. The bridge's index.
-    fn network<'u>(&'u self, socket: &mut Socket, undo: &mut Undo<'u>) -> Result<u32> {
-        let index = match bridge::ready(socket, &self.settings)? {
+    /// Bridge, settings of the kernel, firewall: made if missing.
+    fn network<'u>(&'u self, socket: &mut Socket, undo: &mut Undo<'u>) -> Result<Ground> {
+        let bridge = match bridge::ready(socket, &self.settings)? {
             Some(index) => index,
             None => self.make_bridge(socket, undo)?,
         };
-        sysctl::forward(&self.settings, self.host)?;
         fault::step("bridge")?;
-        self.firewall(undo)?;
+        let unforwarded = sysctl::unforwarded(&self.settings);
+        let warnings = self.firewall(&unforwarded, undo)?;
+        sysctl::forward(&unforwarded, self.host)?;
         fault::step("firewall")?;
-        Ok(index)
+        Ok(Ground { bridge, warnings })
     }
 
     fn make_bridge<'u>(&'u self, socket: &Socket, undo: &mut Undo<'u>) -> Result<u32> {
-        let records = Records::new(&self.dirs.state);
-        if bridge::ensure(&self.settings, |network| records.zone(network).is_some())? {
-            undo.push(|| bridge::delete_unused(&self.settings));
+        let (records, settings) = (Records::new(&self.dirs.state), &self.settings);
+        if bridge::ensure(settings, |network| records.zone(network).is_some())? {
+            undo.push(|| bridge::delete_unused(settings));
         }
-        sysctl::route_localnet(&self.settings.bridge)?;
-        let failed = |source| Error::LookUp { name: self.settings.bridge.clone(), source };
-        let index = gantry_driver_shared::link::index(socket, &self.settings.bridge).map_err(failed)?;
+        sysctl::route_localnet(&settings.bridge)?;
+        if settings.pools().any(|p| p.mode == Mode::Isolated)
+            && settings.pools().all(|p| p.network.is_ipv4() || !p.on_bridge)
+        {
+            sysctl::disable_ipv6(&settings.bridge)?;
+        }
+        let failed = |source| Error::LookUp { name: settings.bridge.clone(), source };
+        let index = gantry_driver_shared::link::index(socket, &settings.bridge).map_err(failed)?;
         index.ok_or_else(|| failed(std::io::Error::from_raw_os_error(libc::ENODEV)))
     }
 
-    /// Without nf_tables in the kernel networks still work, but say what is missing.
-    fn firewall<'u>(&'u self, undo: &mut Undo<'u>) -> Result<()> {
-        let ensured = Firewall::open(&self.dirs.state).and_then(|mut f| f.ensure(&self.zone(), self.host));
+    /// Without nf_tables in the kernel networks still work, but say what is missing. Sentences for the user.
+    fn firewall<'u>(&'u self, unforwarded: &[u8], undo: &mut Undo<'u>) -> Result<Vec<String>> {
+        let ensured = Firewall::open(&self.dirs.state).and_then(|mut firewall| {
+            let new = firewall.ensure(&self.zone(), unforwarded, self.host)?;
+            let droppers = if new && !self.settings.internal { firewall.droppers()? } else { Vec::new() };
+            Ok((new, droppers))
+        });
         match ensured {
-            Ok(true) => undo.push(|| self.forget_unused()),
-            Ok(false) => {}
-            Err(Error::Netlink(error)) if nft::is_missing(&error) => self.host.warn(&format!(
-                "the kernel has no nf_tables: network {} has neither masquerade nor isolation nor ports",
-                self.settings.bridge
-            )),
-            Err(error) => return Err(error),
+            Ok((true, droppers)) => {
+                undo.push(|| self.forget_unused());
+                Ok(advice::about(&self.settings, &droppers))
+            }
+            Ok((false, _)) => Ok(Vec::new()),
+            Err(Error::Netlink(error)) if nft::is_missing(&error) => {
+                let lacks = "the kernel has no nf_tables";
+                let bridge = &self.settings.bridge;
+                self.host.warn(&format!("{lacks}: network {bridge} has neither masquerade nor isolation nor ports"));
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     fn zone(&self) -> Zone {
         let s = &self.settings;
+        let subnet = |pool: &Pool| ZoneSubnet {
+            address: pool.network,
+            prefix: pool.prefix,
+            outward: match pool.snat {
+                _ if !s.masquerade || matches!(pool.mode, Mode::Routed | Mode::Isolated) => Outward::Own,
+                Some(source) => Outward::Chosen(source),
+                None => Outward::Masquerade,
+            },
+            unprotected: pool.mode == Mode::NatUnprotected,
+            pings: pool.mode == Mode::Routed,
+        };
         Zone {
             network: s.network.clone(),
             bridge: s.bridge.clone(),
-            ipv4: s.ipv4.map(|p| (p.network, p.prefix)),
-            ipv6: s.ipv6.map(|p| (p.network, p.prefix)),
-            masquerade: s.masquerade,
-            snat: s.snat,
+            subnets: s.pools().map(subnet).collect(),
             icc: s.icc,
             internal: s.internal,
             trusted: s.trusted.clone(),
@@ -241,7 +270,9 @@ impl<'a> Work<'a> {
         let mut undo = Undo::default();
         let attached = self.attach_steps(endpoint, interface, netns, &mut undo);
         if attached.is_err() {
-            undo.run(self.host);
+            undo.run(|error| {
+                self.host.warn(&error.during("undoing a failed connection left something behind").to_string());
+            });
         }
         attached
     }
@@ -253,48 +284,84 @@ impl<'a> Work<'a> {
         netns: BorrowedFd<'_>,
         undo: &mut Undo<'u>,
     ) -> Result<Attachment> {
-        let inside = endpoint::enter(netns, &endpoint.addresses)?;
+        let mut plan = self.plan(endpoint, interface)?;
+        let entered = inside::enter(netns, plan.inside.has_ipv6()).map_err(Error::Namespace)?;
         let mut socket = self.open()?;
-        let bridge = self.network(&mut socket, undo)?;
-        self.attach_ports(endpoint, undo)?;
+        let ground = self.network(&mut socket, undo)?;
+        let doors = self.attach_ports(endpoint, undo)?;
         fault::step("ports")?;
-        let plan = self.plan(endpoint, interface, bridge);
-        endpoint::connect(&mut socket, &plan, netns, inside)?;
-        Ok(self.attachment(endpoint, plan))
+        plan.bridge = ground.bridge;
+        endpoint::connect(&mut socket, &plan, netns, entered)?;
+        let mut warnings = ground.warnings;
+        warnings.extend(ports::warnings(&self.settings, endpoint, &doors));
+        if plan.port.isolated && !endpoint.links.is_empty() {
+            let lacks = "links do not open ports of this network without br_netfilter";
+            warnings.push(format!("{lacks}: load it, or publish the ports"));
+        }
+        Ok(Attachment { published: doors.published, warnings, ..self.attachment(endpoint, plan) })
     }
 
-    fn attach_ports<'u>(&'u self, endpoint: &'u EndpointSpec, undo: &mut Undo<'u>) -> Result<()> {
-        if endpoint.ports.is_empty() {
+    fn attach_ports<'u>(&'u self, endpoint: &'u EndpointSpec, undo: &mut Undo<'u>) -> Result<Doors> {
+        let mut doors = ports::doors(&self.settings, endpoint, &endpoint.ports)?;
+        doors.entries.extend(ports::links(&self.settings, endpoint));
+        if !doors.entries.is_empty() {
+            undo.push(|| Firewall::open(&self.dirs.state)?.withdraw(&endpoint.id, None));
+            self.publish(endpoint, &doors)?;
+        }
+        Ok(doors)
+    }
+
+    fn publish(&self, endpoint: &EndpointSpec, doors: &Doors) -> Result<()> {
+        if doors.entries.is_empty() {
             return Ok(());
         }
-        undo.push(|| Firewall::open(&self.dirs.state)?.withdraw(&endpoint.id, None));
-        self.publish(endpoint, &endpoint.ports)
+        let opened = Firewall::open(&self.dirs.state);
+        let published = opened.and_then(|mut f| f.publish(&self.settings.network, &endpoint.id, &doors.entries));
+        published.map_err(|error| match error {
+            Error::Netlink(error) if nft::is_missing(&error) => Error::NoFirewall(error),
+            other => other,
+        })
     }
 
-    fn publish(&self, endpoint: &EndpointSpec, ports: &[PortMapping]) -> Result<()> {
-        if self.settings.internal && !ports.is_empty() {
-            self.host.warn(&format!("network {} is internal: no port is published", self.settings.bridge));
+    fn publish_more(&self, endpoint: &EndpointSpec, ports: &[PortMapping]) -> Result<Vec<PortMapping>> {
+        let doors = ports::doors(&self.settings, endpoint, ports)?;
+        self.publish(endpoint, &doors)?;
+        self.rejoin(&mut self.open()?, endpoint, false)?;
+        Ok(doors.published)
+    }
+
+    fn unpublish(&self, endpoint: &EndpointSpec, ports: &[PortMapping]) -> Result<()> {
+        let doors = ports::doors(&self.settings, endpoint, ports)?;
+        if !self.has_ports(endpoint) {
+            return Ok(());
         }
-        let entries = ports::entries(&self.settings, endpoint, ports)?;
-        Firewall::open(&self.dirs.state)?.publish(&self.settings.network, &endpoint.id, &entries)
+        Firewall::open(&self.dirs.state)?.withdraw(&endpoint.id, Some(&doors.entries))
     }
 
-    fn publish_more(&self, endpoint: &EndpointSpec, ports: &[PortMapping]) -> Result<()> {
-        self.publish(endpoint, ports)?;
-        self.rejoin(&mut self.open()?, endpoint, false)
-    }
-
-    fn plan(&self, endpoint: &EndpointSpec, name: String, bridge: u32) -> Plan {
-        Plan {
+    fn plan(&self, endpoint: &EndpointSpec, name: String) -> Result<Plan> {
+        let sysctls = inside::settings(endpoint.options.text("sysctls"), &name)
+            .map_err(|text| Error::Option(api::Error::invalid(format!("invalid option \"sysctls\": {text}"))))?;
+        let (gateways, _) = self.routes(endpoint);
+        Ok(Plan {
             host_name: endpoint::host_name(&endpoint.id),
-            bridge,
-            name,
-            mac: endpoint.mac.unwrap_or_else(|| hardware_address(endpoint)),
+            bridge: 0,
+            inside: Interface {
+                name,
+                mac: endpoint.mac.unwrap_or_else(|| hardware_address(endpoint)),
+                addresses: endpoint.addresses.iter().map(|c| (c.addr, c.prefix)).collect(),
+                link_local: endpoint.link_local_addresses.clone(),
+                gateways,
+                announcements: self.settings.announcements,
+            },
+            neighbours: endpoint.addresses.iter().map(|c| c.addr).filter(|a| self.is_on_bridge(*a)).collect(),
+            sysctls,
             mtu: self.settings.mtu,
-            addresses: endpoint.addresses.clone(),
-            gateways: self.ways_out(endpoint).into_iter().filter(|g| carries(endpoint, g)).collect(),
             port: self.port(endpoint.ports.is_empty()),
-        }
+        })
+    }
+
+    fn is_on_bridge(&self, address: IpAddr) -> bool {
+        self.settings.pool_of(address).is_some_and(|pool| pool.on_bridge)
     }
 
     /// Neighbours that must not talk are kept apart on the bridge, but where the firewall sees bridged packets it does
@@ -309,25 +376,34 @@ impl<'a> Work<'a> {
         if self.settings.internal {
             return Vec::new();
         }
-        let v4 = self.settings.ipv4.and_then(|p| p.gateway).map(IpAddr::V4);
-        let v6 = self.settings.ipv6.and_then(|p| p.gateway).map(IpAddr::V6);
         let reachable = |g: &IpAddr| endpoint.addresses.iter().any(|a| a.addr.is_ipv4() == g.is_ipv4());
-        v4.into_iter().chain(v6).filter(reachable).collect()
+        self.settings.pools().filter_map(|pool| pool.gateway).filter(reachable).collect()
+    }
+
+    /// The gateways by which it has the container's default routes, and the others.
+    fn routes(&self, endpoint: &EndpointSpec) -> (Vec<IpAddr>, Vec<IpAddr>) {
+        self.ways_out(endpoint).into_iter().partition(|gateway| carries(endpoint, gateway))
     }
 
     fn attachment(&self, endpoint: &EndpointSpec, plan: Plan) -> Attachment {
-        let any = |g: &IpAddr| if g.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0u16; 8]) };
-        let route = |g: &IpAddr| Route { destination: Cidr { addr: any(g), prefix: 0 }, gateway: Some(*g) };
         Attachment {
-            routes: plan.gateways.iter().map(route).collect(),
-            interface: plan.name,
-            mac: Some(plan.mac),
-            addresses: plan.addresses,
+            routes: plan.inside.gateways.iter().map(default_route).collect(),
+            mac: Some(plan.inside.mac),
+            addresses: endpoint.addresses.clone(),
             gateways: self.ways_out(endpoint),
-            published: if self.settings.internal { Vec::new() } else { endpoint.ports.clone() },
-            warnings: Vec::new(),
             state: blob(&Link { bridge: self.settings.bridge.clone(), link: plan.host_name }),
+            interface: plan.inside.name,
+            ..Attachment::default()
         }
+    }
+
+    fn route(&self, endpoint: &EndpointSpec, interface: &str, netns: BorrowedFd<'_>) -> Result<Vec<Route>> {
+        let mut socket = netns::within(netns, || Socket::open(Netlink::Route)).map_err(Error::Namespace)??;
+        let (wanted, others) = self.routes(endpoint);
+        if !endpoint::reroute(&mut socket, interface, &wanted, &others)? {
+            return Err(Error::NotAttached(interface.to_owned()));
+        }
+        Ok(wanted.iter().map(default_route).collect())
     }
 
     /// A link whose namespace is gone goes with it; only one that is left by a living container is deleted here.
@@ -353,15 +429,28 @@ impl<'a> Work<'a> {
         if bridge::ready(&socket, &self.settings)?.is_none() {
             self.make_bridge(&socket, &mut Undo::default())?;
         }
-        sysctl::forward(&self.settings, self.host)?;
-        let endpoints: Vec<&EndpointSpec> = live.iter().map(|l| &l.endpoint).collect();
-        let names: Vec<String> = endpoints.iter().map(|e| endpoint::host_name(&e.id)).collect();
-        let swept = bridge::sweep(&self.settings, &names);
-        for endpoint in endpoints {
-            self.rejoin(&mut socket, endpoint, endpoint.ports.is_empty())?;
+        let unforwarded = sysctl::unforwarded(&self.settings);
+        let names: Vec<String> = live.iter().map(|l| endpoint::host_name(&l.endpoint.id)).collect();
+        let mut outcome = bridge::sweep(&self.settings, &names);
+        for living in live {
+            outcome = outcome.and(self.mend(&mut socket, living));
         }
         let published = live.iter().map(|l| self.published(&l.endpoint)).collect::<Result<Vec<_>>>()?;
-        swept.and(self.reconcile_firewall(&published))
+        let outcome = outcome.and(self.reconcile_firewall(&published, &unforwarded));
+        sysctl::forward(&unforwarded, self.host).and(outcome)
+    }
+
+    /// One endpoint: its link, its place on the bridge, and what its container should find.
+    fn mend(&self, socket: &mut Socket, living: &LiveEndpoint<'_>) -> Result<()> {
+        let endpoint = &living.endpoint;
+        let Some(netns) = living.netns else { return self.rejoin(socket, endpoint, endpoint.ports.is_empty()) };
+        let name = self.settings.interface(endpoint).map_err(Error::Option)?;
+        let mut plan = self.plan(endpoint, name)?;
+        plan.bridge = bridge::ready(socket, &self.settings)?.unwrap_or_default();
+        let entered = inside::enter(netns, plan.inside.has_ipv6()).map_err(Error::Namespace)?;
+        endpoint::connect(socket, &plan, netns, entered)?;
+        self.rejoin(socket, endpoint, endpoint.ports.is_empty())?;
+        self.route(endpoint, &plan.inside.name, netns).map(drop)
     }
 
     /// A bridge that was deleted and made again has lost its ports; one that gets its first published port needs another
@@ -374,8 +463,9 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn reconcile_firewall(&self, published: &[Published]) -> Result<()> {
-        match Firewall::open(&self.dirs.state).and_then(|mut f| f.reconcile(&self.zone(), published)) {
+    fn reconcile_firewall(&self, published: &[Published], unforwarded: &[u8]) -> Result<()> {
+        let opened = Firewall::open(&self.dirs.state);
+        match opened.and_then(|mut f| f.reconcile(&self.zone(), published, unforwarded)) {
             Err(Error::Netlink(error)) if nft::is_missing(&error) && published.iter().all(|p| p.entries.is_empty()) => {
                 Ok(())
             }
@@ -384,9 +474,15 @@ impl<'a> Work<'a> {
     }
 
     fn published(&self, endpoint: &EndpointSpec) -> Result<Published> {
-        let entries = ports::entries(&self.settings, endpoint, &endpoint.ports)?;
+        let mut entries = ports::doors(&self.settings, endpoint, &endpoint.ports)?.entries;
+        entries.extend(ports::links(&self.settings, endpoint));
         Ok(Published { network: self.settings.network.clone(), endpoint: endpoint.id.clone(), entries })
     }
+}
+
+fn default_route(gateway: &IpAddr) -> Route {
+    let any = if gateway.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0u16; 8]) };
+    Route { destination: Cidr { addr: any, prefix: 0 }, gateway: Some(*gateway) }
 }
 
 /// True when the endpoint has the default route of the gateway's family.
@@ -397,7 +493,8 @@ fn carries(endpoint: &EndpointSpec, gateway: &IpAddr) -> bool {
 /// 02:42 and the IPv4 address, as Docker did for long: whoever gets the address again has the same hardware address, and
 /// no neighbour remembers a wrong one.
 fn hardware_address(endpoint: &EndpointSpec) -> [u8; 6] {
-    let octets = endpoint.addresses.iter().find_map(|c| ports::ipv4(c.addr)).map(|a| a.octets());
+    let ipv4 = |cidr: &Cidr| if let IpAddr::V4(address) = cidr.addr { Some(address.octets()) } else { None };
+    let octets = endpoint.addresses.iter().find_map(ipv4);
     let [a, b, c, d] = octets.unwrap_or_else(|| {
         let byte = |at: usize| endpoint.id.get(at..at + 2).and_then(|d| u8::from_str_radix(d, 16).ok()).unwrap_or(0);
         [byte(0), byte(2), byte(4), byte(6)]

@@ -6,21 +6,16 @@
 
 use crate::error::{Error, Result};
 use crate::{bridge, fault};
+use gantry_driver_shared::inside::{self, Interface, family};
 use gantry_driver_shared::link;
-use gantry_driver_shared::netlink::{Batch, Protocol, Socket};
-use gantry_driver_shared::netns::{self, Errand};
-use gantry_plugin_api::prelude::*;
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use gantry_driver_shared::netlink::{self, Batch, Socket};
+use gantry_driver_shared::netns::Errand;
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
     LinkMessage,
 };
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
-};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use std::fs;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -28,7 +23,6 @@ const GET_LINK: u16 = 18;
 const IFNAME: u16 = 3;
 const EXTENDED_MASK: u16 = 29;
 const WITHOUT_STATISTICS: u32 = 1 << 3;
-const LOOPBACK: u32 = 1;
 const MAKE: i32 = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
 const REPLACE: i32 = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
 
@@ -38,16 +32,14 @@ pub struct Plan {
     pub host_name: String,
     /// The bridge's index.
     pub bridge: u32,
-    /// Name of the container's end.
-    pub name: String,
-    /// Its hardware address.
-    pub mac: [u8; 6],
+    /// The container's end.
+    pub inside: Interface,
+    /// Those of its addresses that the host knows how to reach.
+    pub neighbours: Vec<IpAddr>,
+    /// Its settings below /proc/sys.
+    pub sysctls: Vec<(String, String)>,
     /// Largest packet, if it was chosen.
     pub mtu: Option<u32>,
-    /// Its addresses.
-    pub addresses: Vec<Cidr>,
-    /// Default gateways.
-    pub gateways: Vec<IpAddr>,
     /// How its place on the bridge differs from others.
     pub port: Port,
 }
@@ -68,10 +60,15 @@ pub fn host_name(endpoint: &str) -> String {
 }
 
 /// Makes the link, or completes it. On error nothing of it is left.
-pub fn connect(host: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>, inside: Errand<Entered>) -> Result<()> {
-    let mut inside = inside.join().map_err(Error::Namespace)??;
+pub fn connect(
+    host: &mut Socket,
+    plan: &Plan,
+    netns: BorrowedFd<'_>,
+    entered: Errand<netlink::Result<Socket>>,
+) -> Result<()> {
+    let mut inside = entered.join().map_err(Error::Namespace)??;
     let made = make_pair(host, plan, netns, &inside)?;
-    let finished = finish(host, &mut inside, plan);
+    let finished = finish(host, &mut inside, plan, netns);
     if finished.is_err() && made {
         // The error that led here is the one to tell.
         let _ = remove(host, &plan.host_name);
@@ -79,13 +76,24 @@ pub fn connect(host: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>, inside: Er
     finished.and_then(|()| introduce(host, plan))
 }
 
-fn finish(host: &mut Socket, inside: &mut Socket, plan: &Plan) -> Result<()> {
+fn finish(host: &mut Socket, socket: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>) -> Result<()> {
     fault::step("veth")?;
-    let index = index(inside, &plan.name)?.ok_or_else(|| vanished(&plan.name))?;
-    inside.send(rise(plan, index))?;
+    let name = &plan.inside.name;
+    let index = index(socket, name)?.ok_or_else(|| vanished(name))?;
+    inside::rise(socket, name, index)?;
     settle(host, plan)?;
-    inside.send(configuration(plan, index))?;
-    fault::step("address")
+    let written = inside::write_settings(netns, &plan.sysctls);
+    written.map_err(|(path, source)| Error::Setting { path, value: String::new(), source })?;
+    fault::step("up")?;
+    // Last of all, because a default route taken over from another interface is put back only when this fails itself.
+    Ok(inside::configure(socket, &plan.inside, index)?)
+}
+
+/// Makes the default routes by the container's interface what they should be. True when the interface is there.
+pub fn reroute(socket: &mut Socket, name: &str, wanted: &[IpAddr], others: &[IpAddr]) -> Result<bool> {
+    let Some(index) = index(socket, name)? else { return Ok(false) };
+    inside::reroute(socket, index, wanted, others)?;
+    Ok(true)
 }
 
 fn vanished(name: &str) -> Error {
@@ -114,9 +122,9 @@ fn settle(host: &mut Socket, plan: &Plan) -> Result<()> {
 /// miss this one until that memory fades.
 fn introduce(host: &mut Socket, plan: &Plan) -> Result<()> {
     let mut batch = Batch::default();
-    for address in &plan.addresses {
-        let act = format!("note the container as neighbour {}", address.addr);
-        batch.route(act, &neighbour(plan, address.addr), REPLACE);
+    for address in &plan.neighbours {
+        let act = format!("note the container as neighbour {address}");
+        batch.route(act, &neighbour(plan, *address), REPLACE);
     }
     Ok(host.send(batch)?)
 }
@@ -148,22 +156,6 @@ pub fn enslave(host: &mut Socket, bridge: u32, links: &[(String, Port)]) -> Resu
     Ok(host.send(batch)?)
 }
 
-/// What [`enter`] brings.
-pub type Entered = gantry_driver_shared::netlink::Result<Socket>;
-
-/// Fetches a socket in the container's namespace, while the caller does other things; on the way, defaults for the interface to come: no IPv6 unless it gets an
-/// address, and word to the neighbours when an address appears.
-pub fn enter(netns: BorrowedFd<'_>, addresses: &[Cidr]) -> Result<Errand<Entered>> {
-    let no_ipv6 = if addresses.iter().any(|c| c.addr.is_ipv6()) { "0" } else { "1" };
-    let errand = netns::send(netns, move || {
-        // Kernels without IPv6 have no such file, and need none.
-        let _ = fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", no_ipv6);
-        let _ = fs::write("/proc/sys/net/ipv4/conf/default/arp_notify", "1");
-        Socket::open(Protocol::Route)
-    });
-    errand.map_err(Error::Namespace)
-}
-
 /// True when the pair was made now, false when it was there.
 fn make_pair(host: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>, inside: &Socket) -> Result<bool> {
     match host.send(pair(plan, netns)) {
@@ -178,16 +170,16 @@ fn make_pair(host: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>, inside: &Soc
 
 /// Some name is taken. Our own pair from an earlier call is kept; a dying one from an earlier start makes place.
 fn resolve(host: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>, inside: &Socket) -> Result<bool> {
-    let there = index(inside, &plan.name)?;
+    let there = index(inside, &plan.inside.name)?;
     if index(host, &plan.host_name)?.is_none() {
-        return Err(Error::Occupied(plan.name.clone()));
+        return Err(Error::Occupied(plan.inside.name.clone()));
     }
     if there.is_some() && peer_name_matches(host, inside, plan)? {
         return Ok(false);
     }
     remove(host, &plan.host_name)?;
     if there.is_some() {
-        return Err(Error::Occupied(plan.name.clone()));
+        return Err(Error::Occupied(plan.inside.name.clone()));
     }
     host.send(pair(plan, netns))?;
     Ok(true)
@@ -202,7 +194,7 @@ fn peer_name_matches(host: &mut Socket, inside: &Socket, plan: &Plan) -> Result<
     })?;
     let attributes = answer.body.get(16..).unwrap_or_default();
     let peer = gantry_driver_shared::attributes::find(attributes, PEER).and_then(|v| v.try_into().ok());
-    Ok(peer.map(u32::from_ne_bytes) == index(inside, &plan.name)?)
+    Ok(peer.map(u32::from_ne_bytes) == index(inside, &plan.inside.name)?)
 }
 
 fn index(socket: &Socket, name: &str) -> Result<Option<u32>> {
@@ -218,8 +210,8 @@ fn pair(plan: &Plan, netns: BorrowedFd<'_>) -> Batch {
 }
 
 fn veth(plan: &Plan, netns: BorrowedFd<'_>) -> RouteNetlinkMessage {
-    let mut peer = named(&plan.name);
-    peer.attributes.push(LinkAttribute::Address(plan.mac.to_vec()));
+    let mut peer = named(&plan.inside.name);
+    peer.attributes.push(LinkAttribute::Address(plan.inside.mac.to_vec()));
     peer.attributes.push(LinkAttribute::NetNsFd(netns.as_raw_fd()));
     let mut host = up(&plan.host_name);
     host.attributes.push(LinkAttribute::Controller(plan.bridge));
@@ -270,86 +262,6 @@ fn neighbour(plan: &Plan, address: IpAddr) -> RouteNetlinkMessage {
         IpAddr::V6(v6) => NeighbourAddress::Inet6(v6),
     };
     message.attributes.push(NeighbourAttribute::Destination(destination));
-    message.attributes.push(NeighbourAttribute::LinkLayerAddress(plan.mac.to_vec()));
+    message.attributes.push(NeighbourAttribute::LinkLayerAddress(plan.inside.mac.to_vec()));
     RouteNetlinkMessage::NewNeighbour(message)
-}
-
-/// Both of the container's interfaces up.
-fn rise(plan: &Plan, index: u32) -> Batch {
-    let mut batch = Batch::default();
-    batch.route("bring up the loopback interface", &bring_up(LOOPBACK), 0);
-    batch.route(format!("bring up interface {}", plan.name), &bring_up(index), 0);
-    batch
-}
-
-/// Addresses and routes.
-fn configuration(plan: &Plan, index: u32) -> Batch {
-    let mut batch = Batch::default();
-    for address in &plan.addresses {
-        let act = format!("give the container the address {}/{}", address.addr, address.prefix);
-        batch.route(act, &new_address(index, address), REPLACE);
-    }
-    if !plan.addresses.is_empty() {
-        batch.route("announce the container's address", &announcement(index, plan), 0);
-    }
-    for gateway in &plan.gateways {
-        batch.route(format!("set the default route via {gateway}"), &default_route(index, *gateway), REPLACE);
-    }
-    batch
-}
-
-/// Setting the hardware address it has already makes the kernel announce the IP address (`arp_notify`): neighbours that
-/// remember its former owner learn the new one.
-fn announcement(index: u32, plan: &Plan) -> RouteNetlinkMessage {
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message.attributes.push(LinkAttribute::Address(plan.mac.to_vec()));
-    RouteNetlinkMessage::SetLink(message)
-}
-
-fn bring_up(index: u32) -> RouteNetlinkMessage {
-    let mut message = LinkMessage::default();
-    message.header.index = index;
-    message.header.flags = LinkFlags::Up;
-    message.header.change_mask = LinkFlags::Up;
-    RouteNetlinkMessage::SetLink(message)
-}
-
-/// IPv6 duplicate-address detection is off: the engine gave the address to nobody else, and it would cost a second.
-fn new_address(index: u32, cidr: &Cidr) -> RouteNetlinkMessage {
-    let mut message = AddressMessage::default();
-    message.header.family = family(cidr.addr);
-    message.header.prefix_len = cidr.prefix;
-    message.header.scope = AddressScope::Universe;
-    message.header.index = index;
-    message.attributes.push(AddressAttribute::Address(cidr.addr));
-    message.attributes.push(AddressAttribute::Local(cidr.addr));
-    match cidr.addr {
-        IpAddr::V4(v4) => {
-            let host = u32::MAX.checked_shr(cidr.prefix.into()).unwrap_or(0);
-            message.attributes.push(AddressAttribute::Broadcast((u32::from(v4) | host).into()));
-        }
-        IpAddr::V6(_) => message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad)),
-    }
-    RouteNetlinkMessage::NewAddress(message)
-}
-
-fn default_route(index: u32, gateway: IpAddr) -> RouteNetlinkMessage {
-    let mut message = RouteMessage::default();
-    message.header.address_family = family(gateway);
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
-    message.header.protocol = RouteProtocol::Boot;
-    message.header.scope = RouteScope::Universe;
-    message.header.kind = RouteType::Unicast;
-    let via = match gateway {
-        IpAddr::V4(v4) => RouteAddress::Inet(v4),
-        IpAddr::V6(v6) => RouteAddress::Inet6(v6),
-    };
-    message.attributes.push(RouteAttribute::Gateway(via));
-    message.attributes.push(RouteAttribute::Oif(index));
-    RouteNetlinkMessage::NewRoute(message)
-}
-
-fn family(address: IpAddr) -> AddressFamily {
-    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }

@@ -54,7 +54,7 @@ pub enum Error {
         /// The file below /proc/sys.
         path: String,
         /// What it should have been.
-        value: &'static str,
+        value: String,
         /// The kernel's reason.
         source: io::Error,
     },
@@ -71,12 +71,27 @@ pub enum Error {
     /// Another process keeps the lock.
     #[error("another process holds {} for too long", .0.display())]
     Locked(PathBuf),
-    /// The endpoint got no IPv4 address to which a port could lead.
-    #[error("no port can be published: the endpoint has no IPv4 address")]
-    NoAddress,
-    /// Published on one IPv6 address.
-    #[error("publishing on the IPv6 address {0} is not supported yet")]
-    Ipv6Port(std::net::Ipv6Addr),
+    /// The endpoint got no address to which a port could lead.
+    #[error("no port can be published on {0}: the endpoint has no address of that family")]
+    NoAddress(std::net::IpAddr),
+    /// A mapping that makes no sense.
+    #[error("invalid port mapping {0:?}")]
+    BadPort(api::network::PortMapping),
+    /// Published on the IPv6 loopback address.
+    #[error("port {0} cannot be published on ::1: the kernel does not translate it")]
+    Ipv6Loopback(u16),
+    /// The kernel cannot translate SCTP.
+    #[error("no SCTP port can be published: the kernel does not track SCTP flows (CONFIG_NF_CT_PROTO_SCTP)")]
+    NoSctp,
+    /// Ports without a firewall.
+    #[error("no port can be published: the kernel has no nf_tables")]
+    NoFirewall(#[source] netlink::Error),
+    /// A value of an option.
+    #[error("{0}")]
+    Option(api::Error),
+    /// The container has no such interface.
+    #[error("the container has no interface {0}")]
+    NotAttached(String),
     /// A test wanted this step to fail.
     #[cfg(test)]
     #[error("step {0} fails because a test wants it")]
@@ -111,8 +126,10 @@ impl Error {
     fn class(&self) -> api::Class {
         match self {
             Error::NotABridge(_) | Error::SameBridge { .. } | Error::Occupied(_) => api::Class::EXISTS,
-            Error::NoAddress => api::Class::INVALID,
-            Error::Ipv6Port(_) => api::Class::UNSUPPORTED,
+            Error::Option(error) => error.class,
+            Error::NotAttached(_) => api::Class::NOT_FOUND,
+            Error::NoAddress(_) | Error::BadPort(_) => api::Class::INVALID,
+            Error::Ipv6Loopback(_) | Error::NoSctp | Error::NoFirewall(_) => api::Class::UNSUPPORTED,
             Error::Locked(_) => api::Class::UNAVAILABLE,
             Error::Netlink(error) => {
                 error.errno().map_or(api::Class::DRIVER, |n| class_of(&io::Error::from_raw_os_error(n)))
@@ -127,6 +144,10 @@ impl Error {
     fn hint(&self) -> String {
         let text = match (self, self.class()) {
             (Error::NotABridge(_) | Error::SameBridge { .. }, _) => "choose another bridge with -o name=NAME",
+            (Error::NoAddress(_), _) => "give the network a subnet of that family, or publish on another address",
+            (Error::Ipv6Loopback(_), _) => "publish on 127.0.0.1, or on another IPv6 address of this host",
+            (Error::NoSctp, _) => "publish TCP or UDP ports, or boot a kernel with SCTP connection tracking",
+            (Error::NoFirewall(_), _) => "containers without published ports work; ports need nf_tables with nat",
             (_, api::Class::NOT_PERMITTED) => "networks need root, or CAP_NET_ADMIN in the host's network namespace",
             (_, api::Class::UNSUPPORTED) => "the kernel needs bridge, veth and nf_tables (with nat)",
             _ => "",

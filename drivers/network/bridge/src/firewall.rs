@@ -7,15 +7,17 @@
 mod table;
 
 use crate::error::Result;
-use crate::records::{Entry, Published, Records, Zone};
+use crate::records::{DoorKey, Entry, Published, Records, Zone};
+use crate::{fault, flows};
 use gantry_driver_shared::netlink::{Protocol, Socket};
-use gantry_driver_shared::nft::{self, Element, Key, Set, Transaction};
+use gantry_driver_shared::nft::{self, Dropper, Key, Transaction};
 use gantry_plugin_api::host::Host;
+use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
-use table::{BRIDGES, TABLE};
+use table::{BRIDGES, Lists, TABLE};
 
 /// The firewall of this host, as far as it is ours.
 pub struct Firewall<'a> {
@@ -26,20 +28,24 @@ pub struct Firewall<'a> {
 impl<'a> Firewall<'a> {
     /// Opens the way to the kernel; `state` is the driver's state directory.
     pub fn open(state: &'a Path) -> Result<Firewall<'a>> {
+        fault::nf_tables()?;
         let socket = Socket::open(Protocol::Netfilter)?;
         linger(&socket);
         Ok(Firewall { records: Records::new(state), socket })
     }
 
-    /// Makes sure that the table is whole and knows the network. True when it did not know it.
-    pub fn ensure(&mut self, zone: &Zone, host: &Host) -> Result<bool> {
+    /// Makes sure that the table is whole and knows the network. True when it did not know it. `unforwarded` are the
+    /// families that the host will forward from now on, for the containers' sake only: between the interfaces that it
+    /// has now it goes on forwarding nothing.
+    pub fn ensure(&mut self, zone: &Zone, unforwarded: &[u8], host: &Host) -> Result<bool> {
         let generation = nft::generation(&mut self.socket)?;
-        if self.records.generation() == Some(generation) && self.knows(zone)? {
+        if unforwarded.is_empty() && self.records.generation() == Some(generation) && self.knows(zone)? {
             return Ok(false);
         }
         let _lock = self.records.lock()?;
+        self.records.add_unforwarded(unforwarded, &zone.bridge)?;
         let known = self.records.zone(&zone.network).as_ref() == Some(zone) && self.knows(zone)?;
-        if known && self.is_whole()? {
+        if known && unforwarded.is_empty() && self.is_whole()? {
             self.note(generation)?;
             return Ok(false);
         }
@@ -55,10 +61,12 @@ impl<'a> Firewall<'a> {
         if !self.is_whole()? {
             return self.restore(host);
         }
-        let mut change = Transaction::new(TABLE);
-        for (set, elements) in table::zone_elements(zone) {
-            change.add_elements(set, &elements);
+        if self.records.adopt(&zone.bridge)? {
+            return self.rebuild();
         }
+        let mut change = Transaction::new(TABLE);
+        add(&mut change, table::zone_elements(zone));
+        add(&mut change, table::unforwarded(&self.records.unforwarded()));
         // Leftovers of a network on the same bridge or subnet are in the way: begin anew from the notes.
         if change.commit(&mut self.socket).is_err() {
             return self.rebuild();
@@ -105,12 +113,11 @@ impl<'a> Firewall<'a> {
             change.delete_table();
         }
         table::build(&mut change);
-        for (set, elements) in zones.iter().flat_map(table::zone_elements) {
-            change.add_elements(set, &elements);
+        for zone in zones {
+            add(&mut change, table::zone_elements(zone));
         }
-        for (set, elements) in table::port_elements(ports.iter().flat_map(|p| &p.entries)) {
-            change.add_elements(set, &elements);
-        }
+        add(&mut change, table::unforwarded(&self.records.unforwarded()));
+        add(&mut change, table::port_elements(ports.iter().flat_map(|p| &p.entries)));
         Ok(change.commit(&mut self.socket)?)
     }
 
@@ -156,20 +163,27 @@ impl<'a> Firewall<'a> {
         let _lock = self.records.lock()?;
         let before = self.records.ports_of(endpoint);
         let mut after = before.clone().unwrap_or_else(|| nothing(network, endpoint));
-        after.entries.retain(|old| !entries.iter().any(|new| new.same_door(old)));
+        let doors = doors(entries);
+        after.entries.retain(|old| !doors.contains(&old.key()));
         after.entries.extend_from_slice(entries);
         self.records.put_ports(&after)?;
         self.open_doors(endpoint, entries).inspect_err(|_| {
             let _ = self.records.put_ports(&before.unwrap_or_else(|| nothing(network, endpoint)));
-        })
+        })?;
+        flows::forget(&mut self.socket, entries)
+    }
+
+    /// Chains of others that may drop what containers send and get.
+    pub fn droppers(&mut self) -> Result<Vec<Dropper>> {
+        let mut found = nft::droppers(&mut self.socket)?;
+        found.retain(|d| d.table != TABLE.name);
+        Ok(found)
     }
 
     fn open_doors(&mut self, endpoint: &str, entries: &[Entry]) -> Result<()> {
         let generation = nft::generation(&mut self.socket)?;
         let mut change = Transaction::new(TABLE);
-        for (set, elements) in table::port_elements(entries) {
-            change.add_elements(set, &elements);
-        }
+        add(&mut change, table::port_elements(entries));
         match change.commit(&mut self.socket) {
             Ok(()) => self.note_next(generation),
             Err(error) if matches!(error.errno(), Some(libc::EBUSY | libc::EEXIST)) => {
@@ -181,9 +195,10 @@ impl<'a> Firewall<'a> {
 
     /// The engine gave these ports to this endpoint, so whoever else holds them is gone: their notes lose them.
     fn take_over(&mut self, endpoint: &str, entries: &[Entry]) -> Result<()> {
+        let doors = doors(entries);
         for mut other in self.records.all_ports()?.into_iter().filter(|p| p.endpoint != endpoint) {
             let held = other.entries.len();
-            other.entries.retain(|old| !entries.iter().any(|new| new.same_door(old)));
+            other.entries.retain(|old| !doors.contains(&old.key()));
             if other.entries.len() < held {
                 self.records.put_ports(&other)?;
             }
@@ -195,10 +210,10 @@ impl<'a> Firewall<'a> {
     fn repair_doors(&mut self) -> Result<()> {
         let all = self.records.all_ports()?;
         let mut change = Transaction::new(TABLE);
-        for (set, elements) in table::port_elements(all.iter().flat_map(|p| &p.entries)) {
+        for set in table::PORT_SETS {
             change.flush_set(set);
-            change.add_elements(set, &elements);
         }
+        add(&mut change, table::port_elements(all.iter().flat_map(|p| &p.entries)));
         change.commit(&mut self.socket)?;
         self.note_present()
     }
@@ -210,16 +225,18 @@ impl<'a> Firewall<'a> {
         }
         let _lock = self.records.lock()?;
         let Some(published) = self.records.ports_of(endpoint) else { return Ok(()) };
-        let wanted = |e: &Entry| entries.is_none_or(|list| list.iter().any(|w| w.same_door(e)));
-        let (going, staying): (Vec<Entry>, Vec<Entry>) = published.entries.iter().partition(|e| wanted(e));
+        let chosen = entries.map(doors);
+        let wanted = |e: &Entry| chosen.as_ref().is_none_or(|doors| doors.contains(&e.key()));
+        let going: Vec<Entry> = published.entries.iter().filter(|e| wanted(e)).copied().collect();
         self.remove(&published, &going)?;
-        self.records.put_ports(&Published { entries: staying, ..published })
+        flows::forget(&mut self.socket, &going)
     }
 
     /// Removes entries from the maps and the note; entries that are not there are no error.
     fn remove(&mut self, published: &Published, going: &[Entry]) -> Result<()> {
         let mut staying = published.clone();
-        staying.entries.retain(|e| !going.contains(e));
+        let doors = doors(going);
+        staying.entries.retain(|e| !doors.contains(&e.key()));
         let generation = nft::generation(&mut self.socket)?;
         match self.delete(table::port_elements(going)) {
             Ok(()) => self.note_next(generation)?,
@@ -229,7 +246,7 @@ impl<'a> Firewall<'a> {
         self.records.put_ports(&staying)
     }
 
-    fn delete(&mut self, lists: [(&'static Set, Vec<Element>); 2]) -> Result<()> {
+    fn delete(&mut self, lists: Lists) -> Result<()> {
         let mut change = Transaction::new(TABLE);
         for (set, elements) in lists {
             change.delete_elements(set, &elements);
@@ -248,8 +265,10 @@ impl<'a> Firewall<'a> {
 
     /// Makes table, network and ports equal to what lives: ports of the network's other endpoints go, missing ones come
     /// back, and so does everything else the notes know.
-    pub fn reconcile(&mut self, zone: &Zone, live: &[Published]) -> Result<()> {
+    pub fn reconcile(&mut self, zone: &Zone, live: &[Published], unforwarded: &[u8]) -> Result<()> {
         let _lock = self.records.lock()?;
+        self.records.add_unforwarded(unforwarded, &zone.bridge)?;
+        self.records.adopt(&zone.bridge)?;
         self.records.put_zone(zone)?;
         for published in self.records.all_ports()?.iter().filter(|p| p.network == zone.network) {
             if !live.iter().any(|l| l.endpoint == published.endpoint) {
@@ -280,6 +299,16 @@ impl<'a> Firewall<'a> {
         self.records.set_generation(generation);
         Ok(())
     }
+}
+
+fn add(change: &mut Transaction, lists: Lists) {
+    for (set, elements) in lists {
+        change.add_elements(set, &elements);
+    }
+}
+
+fn doors(entries: &[Entry]) -> HashSet<DoorKey> {
+    entries.iter().map(Entry::key).collect()
 }
 
 /// Keeps the socket open a while longer. The kernel makes whoever closes such a socket wait for the RCU grace period of

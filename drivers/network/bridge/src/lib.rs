@@ -5,12 +5,14 @@
 //! ([`firewall`]). What the firewall must hold is noted in the driver's state directory ([`records`]), so that a flushed
 //! rule set comes back with the next attach.
 
+mod advice;
 mod bridge;
 mod driver;
 mod endpoint;
 mod error;
 mod fault;
 mod firewall;
+mod flows;
 mod options;
 mod ports;
 mod records;

@@ -1,36 +1,106 @@
 //! From the engine's port mappings to entries of the firewall's maps.
 
 use crate::error::{Error, Result};
-use crate::options::Settings;
-use crate::records::Entry;
+use crate::options::{Mode, Pool, Settings};
+use crate::records::{Door, Entry};
 use gantry_plugin_api::prelude::*;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::Path;
 
-/// The entries of ports that lead to an endpoint. Mappings on all IPv6 addresses are left out: the engine asks for them
-/// beside those on all IPv4 addresses, and IPv6 publishing is not there yet.
-pub fn entries(settings: &Settings, endpoint: &EndpointSpec, ports: &[PortMapping]) -> Result<Vec<Entry>> {
-    if settings.internal || ports.is_empty() {
-        return Ok(Vec::new());
-    }
-    let address = endpoint.addresses.iter().find_map(|c| ipv4(c.addr)).ok_or(Error::NoAddress)?;
-    let known = ports.iter().filter(|p| p.host_ip != IpAddr::from([0u16; 8]));
-    known.map(|port| entry(settings, address, port)).collect()
+/// What becomes of the ports asked for.
+#[derive(Default, Debug)]
+pub struct Doors {
+    /// The firewall's entries.
+    pub entries: Vec<Entry>,
+    /// The mappings they stand for.
+    pub published: Vec<PortMapping>,
 }
 
-fn entry(settings: &Settings, address: Ipv4Addr, port: &PortMapping) -> Result<Entry> {
+/// The entries of ports that lead to an endpoint. Mappings on all addresses of a family that the endpoint does not have
+/// are left out: the engine asks for both families, whatever the network has.
+pub fn doors(settings: &Settings, endpoint: &EndpointSpec, ports: &[PortMapping]) -> Result<Doors> {
+    let mut doors = Doors::default();
+    if settings.internal {
+        return Ok(doors);
+    }
+    for port in ports {
+        check(port)?;
+        let address = endpoint.addresses.iter().map(|c| c.addr).find(|a| a.is_ipv4() == port.host_ip.is_ipv4());
+        let pool = settings.pool_of(port.host_ip);
+        let (Some(address), Some(pool)) = (address, pool) else {
+            if port.host_ip.is_unspecified() {
+                continue;
+            }
+            return Err(Error::NoAddress(port.host_ip));
+        };
+        doors.entries.extend((0..port.count).map(|by| entry(settings, pool, address, port, by)));
+        doors.published.push(*port);
+    }
+    Ok(doors)
+}
+
+/// The entries of neighbours' ports that this endpoint may use although the network keeps its containers apart.
+pub fn links(settings: &Settings, endpoint: &EndpointSpec) -> Vec<Entry> {
+    if settings.icc {
+        return Vec::new();
+    }
+    let own = |peer: IpAddr| endpoint.addresses.iter().map(|c| c.addr).find(|a| a.is_ipv4() == peer.is_ipv4());
+    let entry = |peer: &PeerPort| {
+        let door = Door::For(own(peer.address)?);
+        Some(Entry { door, protocol: peer.protocol.0, address: peer.address, port: peer.port })
+    };
+    endpoint.links.iter().filter_map(entry).collect()
+}
+
+/// Sentences about ports that were asked for and lead nowhere, in no family.
+pub fn warnings(settings: &Settings, endpoint: &EndpointSpec, doors: &Doors) -> Vec<String> {
+    if endpoint.ports.is_empty() {
+        return Vec::new();
+    }
+    if settings.internal {
+        return vec!["the network is internal: no port is published".to_owned()];
+    }
+    let same = |a: &PortMapping, b: &PortMapping| (a.container_port, a.protocol) == (b.container_port, b.protocol);
+    let lost = endpoint.ports.iter().filter(|port| !doors.published.iter().any(|p| same(p, port)));
+    let sentence = |port: &PortMapping| {
+        let family = if port.host_ip.is_ipv4() { "IPv4" } else { "IPv6" };
+        format!("port {} is not published on {}: the container has no {family} address", port.host_port, port.host_ip)
+    };
+    lost.map(sentence).collect()
+}
+
+fn check(port: &PortMapping) -> Result<()> {
+    let last = port.count.wrapping_sub(1);
+    let fits = |first: u16| first.checked_add(last).is_some();
+    if port.count == 0 || port.host_port == 0 || !fits(port.host_port) || !fits(port.container_port) {
+        return Err(Error::BadPort(*port));
+    }
+    if port.host_ip == IpAddr::V6(Ipv6Addr::LOCALHOST) {
+        return Err(Error::Ipv6Loopback(port.host_port));
+    }
+    if port.protocol == Protocol::SCTP && !tracks_sctp() {
+        return Err(Error::NoSctp);
+    }
+    Ok(())
+}
+
+/// Kernels that follow SCTP flows, without which none can be translated, have this setting.
+fn tracks_sctp() -> bool {
+    let tracking = Path::new("/proc/sys/net/netfilter/nf_conntrack_max").exists();
+    !tracking || Path::new("/proc/sys/net/netfilter/nf_conntrack_sctp_timeout_established").exists()
+}
+
+fn entry(settings: &Settings, pool: &Pool, address: IpAddr, port: &PortMapping, by: u16) -> Entry {
     let host = match port.host_ip {
         IpAddr::V4(host) if host.is_unspecified() => settings.host_binding,
-        IpAddr::V4(host) => Some(host),
-        IpAddr::V6(host) => return Err(Error::Ipv6Port(host)),
+        host if host.is_unspecified() => None,
+        host => Some(host),
     };
-    let (protocol, host_port, port) = (port.protocol.0, port.host_port, port.container_port);
-    Ok(Entry { host, host_port, protocol, address, port })
-}
-
-/// The IPv4 address, if it is one.
-pub fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(v4) => Some(v4),
-        IpAddr::V6(_) => None,
-    }
+    let number = port.host_port + by;
+    let door = match (pool.mode, host) {
+        (Mode::Routed, _) => Door::Own,
+        (_, Some(host)) => Door::One(host, number),
+        (_, None) => Door::All(number),
+    };
+    Entry { door, protocol: port.protocol.0, address, port: port.container_port + by }
 }

@@ -3,12 +3,13 @@
 //! or a process that died, is put right from them.
 
 use crate::error::{Error, Result};
+use crate::sysctl;
 use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -22,14 +23,8 @@ pub struct Zone {
     pub network: String,
     /// The bridge.
     pub bridge: String,
-    /// The IPv4 pool.
-    pub ipv4: Option<(Ipv4Addr, u8)>,
-    /// The IPv6 pool.
-    pub ipv6: Option<(Ipv6Addr, u8)>,
-    /// Masquerade to the outside.
-    pub masquerade: bool,
-    /// Source address instead of masquerade.
-    pub snat: Option<Ipv4Addr>,
+    /// The subnets, at most one of each family.
+    pub subnets: Vec<ZoneSubnet>,
     /// Containers reach each other.
     pub icc: bool,
     /// No way out.
@@ -38,25 +33,111 @@ pub struct Zone {
     pub trusted: Vec<String>,
 }
 
-/// One published port: from where to where.
+/// What the firewall holds for one subnet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ZoneSubnet {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its prefix.
+    pub prefix: u8,
+    /// Source address of packets to the outside.
+    pub outward: Outward,
+    /// Any port is reached from outside.
+    pub unprotected: bool,
+    /// Containers answer pings from outside.
+    pub pings: bool,
+}
+
+/// The source address with which packets leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Outward {
+    /// The container's own.
+    Own,
+    /// That of the interface by which they leave.
+    Masquerade,
+    /// A chosen one.
+    Chosen(IpAddr),
+}
+
+/// One published port.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Entry {
-    /// The host's address; none: all of them.
-    pub host: Option<Ipv4Addr>,
-    /// The port on the host.
-    pub host_port: u16,
+    /// From where.
+    pub door: Door,
     /// Number of the transport protocol.
     pub protocol: u8,
     /// The container's address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The port in the container.
     pub port: u16,
 }
 
+/// Family, protocol, door, and for ports opened at the container itself its address and port.
+pub type DoorKey = (bool, u8, Door, Option<(IpAddr, u16)>);
+
+/// Where a published port is reached.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Door {
+    /// At all addresses of the host of the container's address's family.
+    All(u16),
+    /// At one address of the host.
+    One(IpAddr, u16),
+    /// At the container's own address and port.
+    Own,
+    /// The same, but by this neighbour only.
+    For(IpAddr),
+}
+
 impl Entry {
-    /// True when both want the same port of the host.
-    pub fn same_door(&self, other: &Entry) -> bool {
-        (self.host, self.host_port, self.protocol) == (other.host, other.host_port, other.protocol)
+    /// What no other entry may have too.
+    pub fn key(&self) -> DoorKey {
+        let own = matches!(self.door, Door::Own | Door::For(_)).then_some((self.address, self.port));
+        (self.address.is_ipv4(), self.protocol, self.door, own)
+    }
+
+    /// The entry of the port that comes `by` later, on both sides.
+    fn later(&self, by: u16) -> Option<Entry> {
+        let door = match self.door {
+            Door::All(port) => Door::All(port.checked_add(by)?),
+            Door::One(address, port) => Door::One(address, port.checked_add(by)?),
+            other @ (Door::Own | Door::For(_)) => other,
+        };
+        Some(Entry { door, port: self.port.checked_add(by)?, ..*self })
+    }
+}
+
+/// Entries in a row, as they are written: ranges of thousands of ports are common, and rewritten for every change.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Run {
+    first: Entry,
+    count: u16,
+}
+
+fn runs(entries: &[Entry]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for entry in entries {
+        match runs.last_mut() {
+            Some(run) if run.first.later(run.count) == Some(*entry) => run.count += 1,
+            _ => runs.push(Run { first: *entry, count: 1 }),
+        }
+    }
+    runs
+}
+
+fn entries(runs: &[Run]) -> Vec<Entry> {
+    runs.iter().flat_map(|run| (0..run.count).filter_map(|by| run.first.later(by))).collect()
+}
+
+mod as_runs {
+    use super::{Entry, Run};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(all: &[Entry], to: S) -> Result<S::Ok, S::Error> {
+        super::runs(all).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Entry>, D::Error> {
+        Ok(super::entries(&Vec::<Run>::deserialize(from)?))
     }
 }
 
@@ -68,6 +149,7 @@ pub struct Published {
     /// The endpoint's id.
     pub endpoint: String,
     /// Its ports.
+    #[serde(with = "as_runs")]
     pub entries: Vec<Entry>,
 }
 
@@ -108,6 +190,34 @@ impl<'a> Records<'a> {
     /// Notes a generation. Losing the note costs a check, so a failure is none.
     pub fn set_generation(&self, generation: u32) {
         let _ = replace(&self.root.join("generation"), generation.to_string().as_bytes());
+    }
+
+    /// Interfaces, by family, between which the host forwarded nothing before we made it forward.
+    pub fn unforwarded(&self) -> Vec<(u8, String)> {
+        read(&self.root.join("unforwarded")).unwrap_or_default()
+    }
+
+    /// Notes more of them; `bridge` is the newest of ours.
+    pub fn add_unforwarded(&self, families: &[u8], bridge: &str) -> Result<()> {
+        if families.is_empty() {
+            return Ok(());
+        }
+        let mut ours: Vec<String> = self.all_zones()?.into_iter().map(|zone| zone.bridge).collect();
+        ours.push(bridge.to_owned());
+        let names: Vec<String> = sysctl::interfaces().into_iter().filter(|name| !ours.contains(name)).collect();
+        let mut all = self.unforwarded();
+        all.extend(families.iter().flat_map(|family| names.iter().map(|name| (*family, name.clone()))));
+        all.sort_unstable();
+        all.dedup();
+        write(self.root, "unforwarded", &all)
+    }
+
+    /// Takes an interface that has become one of ours out of them. True when it was there.
+    pub fn adopt(&self, bridge: &str) -> Result<bool> {
+        let before = self.unforwarded();
+        let after: Vec<&(u8, String)> = before.iter().filter(|(_, name)| name != bridge).collect();
+        let found = after.len() < before.len();
+        if found { write(self.root, "unforwarded", &after).map(|()| true) } else { Ok(false) }
     }
 
     /// Notes a network.
@@ -215,7 +325,7 @@ mod tests {
     fn notes_are_kept_and_forgotten() {
         let directory = tempfile::tempdir().expect("a directory");
         let records = Records::new(directory.path());
-        let entry = Entry { host: None, host_port: 80, protocol: 6, address: Ipv4Addr::LOCALHOST, port: 8080 };
+        let entry = Entry { door: Door::All(80), protocol: 6, address: [127, 0, 0, 1].into(), port: 8080 };
         let mut published = Published { network: "n".into(), endpoint: "e".into(), entries: vec![entry] };
         assert_eq!(records.all_ports().expect("lists"), []);
         records.put_ports(&published).expect("notes");
@@ -226,6 +336,18 @@ mod tests {
         records.put_ports(&published).expect("forgets");
         records.remove_ports("e").expect("twice is once");
         assert_eq!(records.ports_of("e"), None);
+    }
+
+    #[test]
+    fn rows_of_ports_are_written_as_one() {
+        let at = |door, port| Entry { door, protocol: 6, address: [10, 0, 0, 2].into(), port };
+        let host = IpAddr::from([192, 0, 2, 1]);
+        let mut all: Vec<Entry> = (0..1000).map(|n| at(Door::All(2000 + n), n)).collect();
+        all.push(at(Door::All(65535), 65535));
+        all.extend([at(Door::One(host, 5), 5), at(Door::One(host, 6), 6), at(Door::One(host, 8), 7)]);
+        all.extend([at(Door::Own, 80), at(Door::Own, 81)]);
+        assert_eq!(runs(&all).len(), 5);
+        assert_eq!(entries(&runs(&all)), all);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 mod containers;
 mod faults;
 mod isolation;
+mod live;
+mod matrix;
 mod measure;
 mod outside;
 mod published;

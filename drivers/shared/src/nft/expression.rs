@@ -41,6 +41,8 @@ pub enum Verdict {
     Drop,
     /// Ask another chain, then go on.
     Jump(&'static str),
+    /// Ask this chain's other rules no more.
+    Return,
 }
 
 /// A rule under construction; its comment tells people (and us) which one it is.
@@ -90,6 +92,62 @@ impl Rule {
         self.ipv4().meta(META_OIFNAME, R).source4(AFTER_NAME).lookup(set, None, false)
     }
 
+    /// The same for IPv6.
+    #[must_use]
+    pub fn to_interface_and_source6_in(self, set: &Set) -> Rule {
+        self.ipv6().meta(META_OIFNAME, R).source6(AFTER_NAME).lookup(set, None, false)
+    }
+
+    /// The interface it leaves by and its family are, as a pair, in the set.
+    #[must_use]
+    pub fn to_interface_and_family_in(self, set: &Set) -> Rule {
+        self.meta(META_OIFNAME, R).meta(META_NFPROTO, AFTER_NAME).lookup(set, None, false)
+    }
+
+    /// Its family and the interface it came in by are, as a pair, in the set.
+    #[must_use]
+    pub fn family_and_from_interface_in(self, set: &Set) -> Rule {
+        self.meta(META_NFPROTO, R).meta(META_IIFNAME, R + 1).lookup(set, None, false)
+    }
+
+    /// Its family and the interface it leaves by are, as a pair, in the set.
+    #[must_use]
+    pub fn family_and_to_interface_in(self, set: &Set) -> Rule {
+        self.meta(META_NFPROTO, R).meta(META_OIFNAME, R + 1).lookup(set, None, false)
+    }
+
+    /// Its protocol has this number.
+    #[must_use]
+    pub fn protocol(self, number: u8) -> Rule {
+        self.meta(META_L4PROTO, R).equals(&[number])
+    }
+
+    /// Its IPv4 destination, protocol and port are in the set.
+    #[must_use]
+    pub fn to_port4_in(self, set: &Set) -> Rule {
+        self.destination_and_port4().lookup(set, None, false)
+    }
+
+    /// Its IPv6 destination, protocol and port are in the set.
+    #[must_use]
+    pub fn to_port6_in(self, set: &Set) -> Rule {
+        self.destination_and_port6().lookup(set, None, false)
+    }
+
+    /// Its IPv4 source, destination, protocol and port are in the set.
+    #[must_use]
+    pub fn link4_in(self, set: &Set) -> Rule {
+        let addresses = self.ipv4().payload(NETWORK, 12, 4, R).payload(NETWORK, 16, 4, R + 1);
+        addresses.protocol_and_port(R + 2).lookup(set, None, false)
+    }
+
+    /// The same for IPv6.
+    #[must_use]
+    pub fn link6_in(self, set: &Set) -> Rule {
+        let addresses = self.ipv6().payload(NETWORK, 8, 16, R).payload(NETWORK, 24, 16, R + 4);
+        addresses.protocol_and_port(R + 8).lookup(set, None, false)
+    }
+
     /// It is IPv4.
     #[must_use]
     pub fn ipv4(self) -> Rule {
@@ -111,7 +169,7 @@ impl Rule {
     /// Its IPv6 source address is in the set.
     #[must_use]
     pub fn source6_in(self, set: &Set) -> Rule {
-        self.ipv6().payload(NETWORK, 8, 16, R).lookup(set, None, false)
+        self.ipv6().source6(R).lookup(set, None, false)
     }
 
     /// Its IPv4 source address is 127.0.0.0/8.
@@ -124,6 +182,14 @@ impl Rule {
     #[must_use]
     pub fn to_loopback_address(self) -> Rule {
         self.ipv4().payload(NETWORK, 16, 1, R).equals(&[127])
+    }
+
+    /// Its IPv6 destination address is not `::1`.
+    #[must_use]
+    pub fn not_to_loopback_address6(self) -> Rule {
+        const NOT_EQUAL: u32 = 1;
+        let rule = self.ipv6().payload(NETWORK, 24, 16, R);
+        rule.compare(NOT_EQUAL, &std::net::Ipv6Addr::LOCALHOST.octets())
     }
 
     /// Its destination is one of this host's addresses.
@@ -157,29 +223,37 @@ impl Rule {
     /// Sends it to the address and port that the map gives for its protocol and port.
     #[must_use]
     pub fn translate_by_port(self, map: &Set) -> Rule {
-        self.ipv4().meta(META_L4PROTO, R).payload(TRANSPORT, 2, 2, R + 1).lookup(map, Some(R), false).redirect()
+        self.ipv4().protocol_and_port(R).lookup(map, Some(R), false).redirect()
+    }
+
+    /// The same for IPv6.
+    #[must_use]
+    pub fn translate_by_port6(self, map: &Set) -> Rule {
+        self.ipv6().protocol_and_port(R).lookup(map, Some(R), false).redirect6()
     }
 
     /// Sends it to the address and port that the map gives for its address, protocol and port.
     #[must_use]
     pub fn translate_by_address(self, map: &Set) -> Rule {
-        self.ipv4()
-            .payload(NETWORK, 16, 4, R)
-            .meta(META_L4PROTO, R + 1)
-            .payload(TRANSPORT, 2, 2, R + 2)
-            .lookup(map, Some(R), false)
-            .redirect()
+        self.destination_and_port4().lookup(map, Some(R), false).redirect()
+    }
+
+    /// The same for IPv6.
+    #[must_use]
+    pub fn translate_by_address6(self, map: &Set) -> Rule {
+        self.destination_and_port6().lookup(map, Some(R), false).redirect6()
     }
 
     /// Gives it the source address that the map gives for its source.
     #[must_use]
     pub fn source_by_map(self, map: &Set) -> Rule {
-        const SOURCE: u32 = 0;
-        self.ipv4().source4(R).lookup(map, Some(R), false).expression("nat", |b| {
-            b.be32(1, SOURCE);
-            b.be32(2, super::IPV4.into());
-            b.be32(3, R);
-        })
+        self.ipv4().source4(R).lookup(map, Some(R), false).source(super::IPV4)
+    }
+
+    /// The same for IPv6.
+    #[must_use]
+    pub fn source6_by_map(self, map: &Set) -> Rule {
+        self.ipv6().source6(R).lookup(map, Some(R), false).source(super::IPV6)
     }
 
     /// Gives it the source address of the interface it leaves by.
@@ -201,6 +275,7 @@ impl Rule {
             Verdict::Accept => (1, None),
             Verdict::Drop => (0, None),
             Verdict::Jump(chain) => (-3i32, Some(chain)),
+            Verdict::Return => (-5, None),
         };
         self.expression("immediate", |b| {
             b.be32(1, 0);
@@ -219,6 +294,22 @@ impl Rule {
 
     fn source4(self, register: u32) -> Rule {
         self.payload(NETWORK, 12, 4, register)
+    }
+
+    fn source6(self, register: u32) -> Rule {
+        self.payload(NETWORK, 8, 16, register)
+    }
+
+    fn protocol_and_port(self, register: u32) -> Rule {
+        self.meta(META_L4PROTO, register).payload(TRANSPORT, 2, 2, register + 1)
+    }
+
+    fn destination_and_port4(self) -> Rule {
+        self.ipv4().payload(NETWORK, 16, 4, R).protocol_and_port(R + 1)
+    }
+
+    fn destination_and_port6(self) -> Rule {
+        self.ipv6().payload(NETWORK, 24, 16, R).protocol_and_port(R + 4)
     }
 
     fn meta(self, key: u32, register: u32) -> Rule {
@@ -281,12 +372,31 @@ impl Rule {
 
     /// Destination translation to the address in the first register and the port in the second.
     fn redirect(self) -> Rule {
+        self.destination(super::IPV4, R + 1)
+    }
+
+    /// The same for IPv6, whose address fills four registers.
+    fn redirect6(self) -> Rule {
+        self.destination(super::IPV6, R + 4)
+    }
+
+    fn destination(self, family: u8, port: u32) -> Rule {
         const DESTINATION: u32 = 1;
         self.expression("nat", |b| {
             b.be32(1, DESTINATION);
-            b.be32(2, super::IPV4.into());
+            b.be32(2, family.into());
             b.be32(3, R);
-            b.be32(5, R + 1);
+            b.be32(5, port);
+        })
+    }
+
+    /// Source translation to the address in the first register.
+    fn source(self, family: u8) -> Rule {
+        const SOURCE: u32 = 0;
+        self.expression("nat", |b| {
+            b.be32(1, SOURCE);
+            b.be32(2, family.into());
+            b.be32(3, R);
         })
     }
 

@@ -1,6 +1,6 @@
 //! Questions about a table: is it as we left it?
 
-use super::{Element, GET_ELEMENT, GET_GENERATION, GET_RULE, Key, LIST_ITEM, Set, Table, header};
+use super::{Element, GET_CHAIN, GET_ELEMENT, GET_GENERATION, GET_RULE, Hook, Key, LIST_ITEM, Set, Table, header};
 use crate::attributes::{Buffer, attributes, find, find_text};
 use crate::netlink::{Answer, Result, Socket};
 
@@ -45,6 +45,39 @@ fn rule_of(answer: &Answer, table: Table) -> Option<(String, String)> {
     let comment = find(attributes, 7).and_then(|data| data.get(2..)).unwrap_or_default();
     let comment = String::from_utf8_lossy(comment.strip_suffix(&[0]).unwrap_or(comment)).into_owned();
     Some((find_text(attributes, 2)?.to_owned(), comment))
+}
+
+/// A chain that drops what none of its rules accepts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Dropper {
+    /// `ip`, `ip6` or `inet`.
+    pub family: &'static str,
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub chain: String,
+}
+
+/// The chains, whoever's, that see IP packets on their way through and drop what they do not accept. What the old
+/// iptables holds is not among them.
+pub fn droppers(socket: &mut Socket) -> Result<Vec<Dropper>> {
+    let found = absent_is_empty(socket.dump("list firewall chains", GET_CHAIN, |b| header(b, 0, 0)))?;
+    Ok(found.iter().filter_map(dropper_of).collect())
+}
+
+fn dropper_of(answer: &Answer) -> Option<Dropper> {
+    let family = match *answer.body.first()? {
+        super::INET => "inet",
+        super::IPV4 => "ip",
+        super::IPV6 => "ip6",
+        _ => return None,
+    };
+    let attributes = body(answer);
+    let number = |bytes: &[u8], kind| find(bytes, kind).and_then(|v| v.try_into().ok()).map(u32::from_be_bytes);
+    let forward = number(find(attributes, 4)?, 1)? == Hook::Forward as u32;
+    let drops = number(attributes, 5)? == 0;
+    let (table, chain) = (find_text(attributes, 1)?.to_owned(), find_text(attributes, 3)?.to_owned());
+    (forward && drops).then_some(Dropper { family, table, chain })
 }
 
 /// The elements of a set; empty when it is gone.

@@ -2,7 +2,7 @@
 
 use super::{DATA_VALUE, Table};
 use crate::attributes::{Buffer, attributes, find};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const FLAG_INTERVAL: u32 = 4;
 const FLAG_MAP: u32 = 8;
@@ -26,6 +26,8 @@ pub enum Field {
     Protocol,
     /// A port.
     Port,
+    /// A protocol family (IPv4 or IPv6).
+    Family,
 }
 
 impl Field {
@@ -37,6 +39,7 @@ impl Field {
             Field::Ipv6 => 8,
             Field::Protocol => 12,
             Field::Port => 13,
+            Field::Family => 2,
         }
     }
 
@@ -44,7 +47,7 @@ impl Field {
         match self {
             Field::Name | Field::Ipv6 => 16,
             Field::Ipv4 => 4,
-            Field::Protocol => 1,
+            Field::Protocol | Field::Family => 1,
             Field::Port => 2,
         }
     }
@@ -146,6 +149,12 @@ impl Key {
         self
     }
 
+    /// Adds a protocol family in a concatenation.
+    #[must_use]
+    pub fn family(self, number: u8) -> Key {
+        self.protocol(number)
+    }
+
     /// Adds a port (in a concatenation).
     #[must_use]
     pub fn port(mut self, port: u16) -> Key {
@@ -215,20 +224,32 @@ impl Element {
     }
 }
 
-/// The elements that put an IPv4 prefix into a set of ranges: its start, and a mark after its end.
-pub fn interval(address: Ipv4Addr, prefix: u8, value: Option<Key>) -> Vec<Element> {
+/// The elements that put a prefix into a set of ranges: its start, and a mark after its end.
+pub fn interval(address: IpAddr, prefix: u8, value: Option<Key>) -> Vec<Element> {
     let (first, last) = ends(address, prefix);
-    let start = Element { value, ..Element::of(Key::default().address(first.into())) };
-    let after = u32::from(last).checked_add(1).map(|next| Key::default().address(Ipv4Addr::from(next).into()));
-    let mark = after.map(|key| Element { end_mark: true, ..Element::of(key) });
+    let start = Element { value, ..Element::of(Key::default().address(first)) };
+    let after = match last {
+        IpAddr::V4(last) => last.to_bits().checked_add(1).map(|next| IpAddr::from(Ipv4Addr::from_bits(next))),
+        IpAddr::V6(last) => last.to_bits().checked_add(1).map(|next| IpAddr::from(Ipv6Addr::from_bits(next))),
+    };
+    let mark = after.map(|next| Element { end_mark: true, ..Element::of(Key::default().address(next)) });
     std::iter::once(start).chain(mark).collect()
 }
 
 /// The first and the last address of a prefix.
-fn ends(address: Ipv4Addr, prefix: u8) -> (Ipv4Addr, Ipv4Addr) {
-    let host = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
-    let address = u32::from(address);
-    ((address & !host).into(), (address | host).into())
+pub fn ends(address: IpAddr, prefix: u8) -> (IpAddr, IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let host = u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+            let (first, last) = (address.to_bits() & !host, address.to_bits() | host);
+            (Ipv4Addr::from_bits(first).into(), Ipv4Addr::from_bits(last).into())
+        }
+        IpAddr::V6(address) => {
+            let host = u128::MAX.checked_shr(prefix.into()).unwrap_or(0);
+            let (first, last) = (address.to_bits() & !host, address.to_bits() | host);
+            (Ipv6Addr::from_bits(first).into(), Ipv6Addr::from_bits(last).into())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -237,12 +258,17 @@ mod tests {
 
     #[test]
     fn prefixes_have_two_ends() {
-        for (prefix, first, last) in [(0, "0.0.0.0", "255.255.255.255"), (16, "172.17.0.0", "172.17.255.255")] {
-            let (a, b) = ends(Ipv4Addr::new(172, 17, 3, 4), prefix);
+        for (address, prefix, first, last) in [
+            ("172.17.3.4", 0, "0.0.0.0", "255.255.255.255"),
+            ("172.17.3.4", 16, "172.17.0.0", "172.17.255.255"),
+            ("fd00::5", 64, "fd00::", "fd00::ffff:ffff:ffff:ffff"),
+        ] {
+            let (a, b) = ends(address.parse().expect("an address"), prefix);
             assert_eq!((a.to_string().as_str(), b.to_string().as_str()), (first, last));
         }
-        assert_eq!(interval(Ipv4Addr::new(10, 0, 0, 0), 8, None).len(), 2);
-        assert_eq!(interval(Ipv4Addr::new(0, 0, 0, 0), 0, None).len(), 1, "nothing comes after the last address");
+        assert_eq!(interval(IpAddr::from([10, 0, 0, 0]), 8, None).len(), 2);
+        assert_eq!(interval(IpAddr::from([0, 0, 0, 0]), 0, None).len(), 1, "nothing comes after the last address");
+        assert_eq!(interval(IpAddr::from([0u16; 8]), 0, None).len(), 1, "nothing comes after the last address");
     }
 
     #[test]

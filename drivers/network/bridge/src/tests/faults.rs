@@ -1,8 +1,12 @@
 //! Whatever fails, nothing stays behind.
 
 use super::world::*;
-use crate::fault::{FAILS_AT, STEPS};
+use crate::Bridge;
+use crate::fault::{FAILS_AT, KILLS, STEPS};
 use gantry_plugin_api::prelude::*;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+use std::os::fd::AsFd;
 
 fn ports() -> [PortMapping; 2] {
     [port([0; 4], 8080, 80, Protocol::TCP), port([192, 0, 2, 1], 8081, 80, Protocol::UDP)]
@@ -68,4 +72,49 @@ fn a_namespace_that_is_none_is_an_error() {
         assert!(error.to_string().contains("cannot enter the container's network namespace"), "{error}");
         assert_eq!(dump(), before);
     });
+}
+
+/// What the engine does when it finds that a process died within an attach: either takes back the one endpoint, or says
+/// who lives.
+#[test]
+fn a_process_killed_at_any_step_leaves_nothing_that_stays() {
+    on_a_host(|world| {
+        let network = network(5);
+        let other = world.attach(&network, endpoint(5, 3, &[port([0; 4], 8090, 80, Protocol::TCP)]));
+        serve(&other.netns, 80);
+        seen(other.address(), 80);
+        let before = dump();
+        for step in STEPS {
+            for reconciles in [false, true] {
+                let netns = namespace();
+                let spec = endpoint(5, 2, &ports());
+                killed_at(step, || drop(world.try_attach(&network, &spec, &netns)));
+                if reconciles {
+                    Bridge.reconcile(&network, &[], &[other.live()], &world.dirs, &world.host).expect("reconciles");
+                } else {
+                    let alive = Some(netns.as_fd());
+                    Bridge.detach(&network, &[], &spec, &[], alive, &world.dirs, &world.host).expect("detaches");
+                }
+                assert_eq!(dump(), before, "after a death at {step}, reconciled: {reconciles}");
+            }
+        }
+        seen([127, 0, 0, 1], 8090);
+    });
+}
+
+/// Runs an act in a process of its own that dies at a step.
+fn killed_at(step: &'static str, act: impl FnOnce()) {
+    // SAFETY: the child has this thread only, and what it needs of others (the allocator) is usable after a fork.
+    match unsafe { fork() }.expect("forks") {
+        ForkResult::Child => {
+            FAILS_AT.set(Some(step));
+            KILLS.set(true);
+            act();
+            std::process::exit(1);
+        }
+        ForkResult::Parent { child } => {
+            let ended = waitpid(child, None).expect("ends");
+            assert!(matches!(ended, WaitStatus::Signaled(..)), "{step}: {ended:?}");
+        }
+    }
 }

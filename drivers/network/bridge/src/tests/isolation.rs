@@ -40,6 +40,31 @@ fn without_icc(world: &World) {
 }
 
 #[test]
+fn links_open_one_port_to_one_neighbour() {
+    on_a_host(|world| {
+        if !std::path::Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables").exists() {
+            eprintln!("skipped: the kernel lacks br_netfilter");
+            return;
+        }
+        let network = with_options(dual(5), &[("icc", "false")]);
+        let a = world.attach(&network, dual_endpoint(5, 2, &[]));
+        serve(&a.netns, 80);
+        serve(&a.netns, 81);
+        let peer = |address| PeerPort { address, port: 80, protocol: Protocol::TCP };
+        let links = vec![peer(a.address()), peer(a.address6())];
+        let b = world.attach(&network, EndpointSpec { links, ..dual_endpoint(5, 3, &[]) });
+        let c = world.attach(&network, dual_endpoint(5, 4, &[]));
+        for address in [a.address(), a.address6()] {
+            inside(&b.netns, || seen(address, 80));
+            assert!(inside(&b.netns, || unreachable(address, 81)));
+            assert!(inside(&c.netns, || unreachable(address, 80)));
+        }
+        world.detach(&network, &b, true);
+        assert!(!firewall().contains("tcp . 80 }"), "{}", firewall());
+    });
+}
+
+#[test]
 fn containers_do_not_reach_the_hosts_loopback() {
     on_a_host(|world| {
         let own = std::fs::File::open("/proc/thread-self/ns/net").expect("own");

@@ -105,15 +105,94 @@ fn many_ports_in_one_change() {
 }
 
 #[test]
-fn ipv6_addresses_are_refused_and_all_of_them_left_out() {
+fn a_family_that_the_container_lacks() {
     on_a_host(|world| {
-        let on = |text: &str| PortMapping {
-            host_ip: text.parse().expect("address"),
-            ..port([0; 4], 8080, 80, Protocol::TCP)
-        };
+        let on = |text: &str| port6(text, 8080, 80, Protocol::TCP);
         let netns = namespace();
         let error = world.try_attach(&network(5), &endpoint(5, 2, &[on("fd00::1")]), &netns).expect_err("IPv6");
-        assert_eq!(error.class, Class::UNSUPPORTED, "{error}");
-        world.try_attach(&network(5), &endpoint(5, 2, &[on("::"), on("0.0.0.0")]), &netns).expect("attaches");
+        assert_eq!(error.class, Class::INVALID, "{error}");
+        let both =
+            world.try_attach(&network(5), &endpoint(5, 2, &[on("::"), on("0.0.0.0")]), &netns).expect("attaches");
+        assert_eq!((both.published, both.warnings), (vec![on("0.0.0.0")], vec![]));
+        let six = world.attach(&network(5), endpoint(5, 3, &[port6("::", 8081, 80, Protocol::TCP)]));
+        assert!(six.attachment.published.is_empty());
+        assert!(six.attachment.warnings[0].contains("no IPv6 address"), "{:?}", six.attachment.warnings);
+    });
+}
+
+#[test]
+fn ranges_and_parts_of_them() {
+    on_a_host(|world| {
+        let network = network(5);
+        let range = PortMapping { count: 4, ..port([0; 4], 9000, 80, Protocol::TCP) };
+        let a = world.attach(&network, endpoint(5, 2, &[range]));
+        serve(&a.netns, 82);
+        assert_eq!(a.attachment.published, [range]);
+        seen([127, 0, 0, 1], 9002);
+        let part = [port([0; 4], 9002, 82, Protocol::TCP)];
+        Bridge.unpublish(&network, &a.endpoint, &a.attachment.state, &part, &world.dirs, &world.host).expect("a part");
+        assert!(unreachable([127, 0, 0, 1], 9002));
+        assert!(firewall().contains("tcp . 9001") && firewall().contains("tcp . 9003"), "{}", firewall());
+        let wrong = PortMapping { count: 2, ..port([0; 4], 65535, 80, Protocol::TCP) };
+        let error = world.try_attach(&network, &endpoint(5, 3, &[wrong]), &namespace()).expect_err("beyond the last");
+        assert_eq!(error.class, Class::INVALID, "{error}");
+        world.detach(&network, &a, true);
+        assert!(!firewall().contains("tcp . 900"), "{}", firewall());
+    });
+}
+
+/// A client that goes on sending from one port has a flow that knows nothing of the port published meanwhile.
+#[test]
+fn udp_flows_follow_the_ports() {
+    on_a_host(|world| {
+        let outside = world.outside();
+        let network = network(5);
+        let a = world.attach(&network, endpoint(5, 2, &[]));
+        let b = world.attach(&network, endpoint(5, 3, &[]));
+        for container in [&a, &b] {
+            serve(&container.netns, 53);
+        }
+        let client = inside(&outside, || std::net::UdpSocket::bind("192.0.2.2:4000").expect("binds"));
+        client.set_read_timeout(Some(std::time::Duration::from_millis(200))).expect("set");
+        let mut buffer = [0; 64];
+        let mut ask = || {
+            client.send_to(b"?", "192.0.2.1:5300").expect("sends");
+            client.recv_from(&mut buffer).is_ok()
+        };
+        assert!(!ask(), "nobody is there");
+        let ports = [port([0; 4], 5300, 53, Protocol::UDP)];
+        for container in [&a, &b] {
+            let (endpoint, state) = (&container.endpoint, &container.attachment.state);
+            Bridge.publish(&network, endpoint, state, &ports, &world.dirs, &world.host).expect("publishes");
+            assert!((0..20).any(|_| ask()), "the flow leads to the container");
+            Bridge.unpublish(&network, endpoint, state, &ports, &world.dirs, &world.host).expect("takes back");
+            while ask() {}
+        }
+    });
+}
+
+#[test]
+fn sctp_has_its_own_doors() {
+    on_a_host(|world| {
+        world.attach(&network(5), endpoint(5, 2, &[port([0; 4], 8080, 80, Protocol::SCTP)]));
+        assert!(firewall().contains("sctp . 8080 : 10.5.0.2 . 80"), "{}", firewall());
+    });
+}
+
+#[test]
+fn without_nf_tables_only_ports_fail() {
+    on_a_host(|world| {
+        crate::fault::NO_NF_TABLES.set(true);
+        let plain = world.attach(&network(5), endpoint(5, 2, &[]));
+        serve(&plain.netns, 80);
+        assert_eq!(seen(plain.address(), 80), "10.5.0.1");
+        assert!(world.told.lines().iter().any(|l| l.contains("no nf_tables")), "{:?}", world.told.lines());
+        let wanted = endpoint(5, 3, &[port([0; 4], 8080, 80, Protocol::TCP)]);
+        let error = world.try_attach(&network(5), &wanted, &namespace()).expect_err("no ports");
+        assert_eq!(error.class, Class::UNSUPPORTED);
+        assert!(error.to_string().contains("no port can be published"), "{error}");
+        world.detach(&network(5), &plain, true);
+        world.delete(&network(5));
+        crate::fault::NO_NF_TABLES.set(false);
     });
 }

@@ -51,6 +51,21 @@ fn other_tables_and_the_users_chain_are_kept() {
     });
 }
 
+/// An interface that was there before the first network, and that a network then takes as its bridge.
+#[test]
+fn a_bridge_of_others_is_adopted() {
+    on_a_host(|world| {
+        let outside = world.outside();
+        serve(&outside, 90);
+        ip(&["link", "add", "mine0", "type", "bridge"]);
+        world.attach(&network(5), endpoint(5, 2, &[]));
+        assert!(firewall().contains("ipv4 . \"mine0\""), "{}", firewall());
+        let a = world.attach(&with_options(network(6), &[("name", "mine0")]), endpoint(6, 2, &[]));
+        assert!(!firewall().contains("ipv4 . \"mine0\""), "{}", firewall());
+        assert_eq!(inside(&a.netns, || seen([192, 0, 2, 2], 90)), "192.0.2.1");
+    });
+}
+
 #[test]
 fn a_table_of_another_shape_is_replaced() {
     on_a_host(|world| {
@@ -66,6 +81,7 @@ fn a_table_of_another_shape_is_replaced() {
 #[test]
 fn lost_notes_are_written_again() {
     on_a_host(|world| {
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("forwards before");
         let first = network(5);
         let a = world.attach(&first, endpoint(5, 2, &[port([0; 4], 8080, 80, Protocol::TCP)]));
         let whole = firewall();

@@ -28,6 +28,7 @@ pub fn on_a_host(test: impl FnOnce(&World) + Send + 'static) {
         link::loopback_up().expect("loopback");
         // New namespaces inherit the machine's own setting.
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("no forwarding");
+        std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "0").expect("no forwarding");
         test(&World::new());
     });
     if let Err(panic) = thread.join() {
@@ -89,6 +90,33 @@ pub fn network(number: u8) -> NetworkSpec {
         }],
         ..NetworkSpec::default()
     }
+}
+
+/// The same with fd00:<number>::/64 beside.
+pub fn dual(number: u8) -> NetworkSpec {
+    let mut network = network(number);
+    let address = |last| IpAddr::from([0xfd00, number.into(), 0, 0, 0, 0, 0, last]);
+    network.ipv6 = true;
+    network.subnets.push(Subnet {
+        subnet: Cidr { addr: address(0), prefix: 64 },
+        gateway: Some(address(1)),
+        ip_range: None,
+        aux_addresses: Vec::new(),
+    });
+    network
+}
+
+/// The endpoint of container number `last` on both subnets of [`dual`].
+pub fn dual_endpoint(number: u8, last: u8, ports: &[PortMapping]) -> EndpointSpec {
+    let mut spec = endpoint(number, last, ports);
+    let addr = IpAddr::from([0xfd00, number.into(), 0, 0, 0, 0, 0, last.into()]);
+    spec.addresses.push(Cidr { addr, prefix: 64 });
+    spec
+}
+
+/// A port on all IPv6 addresses, or on one.
+pub fn port6(host_ip: &str, host_port: u16, container_port: u16, protocol: Protocol) -> PortMapping {
+    PortMapping::one(host_ip.parse().expect("an address"), host_port, container_port, protocol)
 }
 
 pub fn with_options(mut network: NetworkSpec, pairs: &[(&str, &str)]) -> NetworkSpec {
@@ -153,21 +181,39 @@ impl World {
 
     /// A machine outside: 192.0.2.2, the host being 192.0.2.1 on interface `out0`.
     pub fn outside(&self) -> File {
-        let netns = namespace();
-        let path = format!("/proc/{}/fd/{}", std::process::id(), netns.as_raw_fd());
-        ip(&["link", "add", "out0", "type", "veth", "peer", "name", "eth0", "netns", &path]);
-        ip(&["addr", "add", "192.0.2.1/24", "dev", "out0"]);
-        ip(&["link", "set", "out0", "up"]);
-        inside(&netns, || {
-            ip(&["addr", "add", "192.0.2.2/24", "dev", "eth0"]);
-            ip(&["link", "set", "eth0", "up"]);
-            ip(&["link", "set", "lo", "up"]);
-        });
-        netns
+        outside_at("out0", "192.0.2.", "2001:db8::")
+    }
+
+    /// Another one, on another interface: 198.51.100.2 and 2001:db8:1::2.
+    pub fn other_outside(&self) -> File {
+        outside_at("out1", "198.51.100.", "2001:db8:1::")
     }
 }
 
+fn outside_at(interface: &str, v4: &str, v6: &str) -> File {
+    let netns = namespace();
+    let path = format!("/proc/{}/fd/{}", std::process::id(), netns.as_raw_fd());
+    let addresses = |last: u8, device: &str| {
+        ip(&["addr", "add", &format!("{v4}{last}/24"), "dev", device]);
+        ip(&["addr", "add", &format!("{v6}{last}/64"), "dev", device, "nodad"]);
+        ip(&["link", "set", device, "up"]);
+    };
+    ip(&["link", "add", interface, "type", "veth", "peer", "name", "eth0", "netns", &path]);
+    addresses(1, interface);
+    inside(&netns, || {
+        addresses(2, "eth0");
+        ip(&["link", "set", "lo", "up"]);
+        ip(&["route", "add", "default", "via", &format!("{v4}1")]);
+        ip(&["route", "add", "default", "via", &format!("{v6}1")]);
+    });
+    netns
+}
+
 impl Container {
+    pub fn address6(&self) -> IpAddr {
+        self.endpoint.addresses[1].addr
+    }
+
     pub fn address(&self) -> IpAddr {
         self.endpoint.addresses[0].addr
     }
@@ -227,18 +273,17 @@ pub fn firewall() -> String {
 
 /// Serves one port in a namespace: tells every caller its address, over TCP and UDP.
 pub fn serve(netns: &File, port: u16) {
-    let (tcp, udp) = inside(netns, || {
-        (TcpListener::bind(("0.0.0.0", port)).expect("tcp"), UdpSocket::bind(("0.0.0.0", port)).expect("udp"))
-    });
+    let (tcp, udp) =
+        inside(netns, || (TcpListener::bind(("::", port)).expect("tcp"), UdpSocket::bind(("::", port)).expect("udp")));
     std::thread::spawn(move || {
         for (mut stream, peer) in std::iter::from_fn(|| tcp.accept().ok()) {
-            let _ = stream.write_all(peer.ip().to_string().as_bytes());
+            let _ = stream.write_all(peer.ip().to_canonical().to_string().as_bytes());
         }
     });
     std::thread::spawn(move || {
         let mut buffer = [0; 64];
         while let Ok((_, peer)) = udp.recv_from(&mut buffer) {
-            let _ = udp.send_to(peer.ip().to_string().as_bytes(), peer);
+            let _ = udp.send_to(peer.ip().to_canonical().to_string().as_bytes(), peer);
         }
     });
 }
@@ -252,7 +297,7 @@ fn call_tcp(to: SocketAddr, patience: Duration) -> std::io::Result<String> {
 }
 
 fn call_udp(to: SocketAddr) -> std::io::Result<String> {
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    let socket = UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
     socket.connect(to)?;
     socket.set_read_timeout(Some(ARRIVES))?;
     socket.send(b"?")?;

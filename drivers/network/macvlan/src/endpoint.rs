@@ -1,0 +1,106 @@
+//! One container's interface: made by one message, in the container's namespace and with its name at once.
+
+use crate::error::{Error, Result};
+use crate::fault;
+use crate::options::Mode;
+use crate::parent::{self, Below};
+use gantry_driver_shared::attributes::Buffer;
+use gantry_driver_shared::device::{self, New};
+use gantry_driver_shared::inside::{self, Interface};
+use gantry_driver_shared::netlink::{self, Batch, Socket};
+use std::os::fd::BorrowedFd;
+
+/// How the names of host ends on a network's own bridge begin.
+pub const LINK_PREFIX: &str = "veth";
+
+/// What to make.
+pub struct Plan {
+    /// The container's interface.
+    pub inside: Interface,
+    /// Its settings below /proc/sys.
+    pub sysctls: Vec<(String, String)>,
+    /// How neighbours reach each other.
+    pub mode: Mode,
+    /// Largest packet, if it was chosen.
+    pub mtu: Option<u32>,
+    /// Name of the host's end, where there is one.
+    pub host_name: String,
+}
+
+/// The name of the host's end: the same for every call about this endpoint.
+pub fn host_name(endpoint: &str) -> String {
+    format!("{LINK_PREFIX}{}", endpoint.get(..7).unwrap_or(endpoint))
+}
+
+/// Makes the interface, or finds it. True when it was made now.
+pub fn make(host: &mut Socket, inside: &mut Socket, plan: &Plan, below: &Below, netns: BorrowedFd<'_>) -> Result<bool> {
+    let batch = match below {
+        Below::Device(device) => on_device(plan, device.index, netns),
+        Below::Bridge(bridge) => on_bridge(plan, bridge.index, netns),
+    };
+    match host.send(batch) {
+        Ok(()) => Ok(true),
+        Err(error) if error.errno() == Some(libc::EEXIST) && is_there(inside, plan)? => Ok(false),
+        Err(error) => Err(explained(error, plan, below)),
+    }
+}
+
+/// Brings it up and gives it its settings.
+pub fn raise(inside: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>) -> Result<u32> {
+    let name = &plan.inside.name;
+    let index = device::named(inside, name)?.ok_or_else(|| Error::NotAttached(name.clone()))?.index;
+    inside::rise(inside, name, index)?;
+    let written = inside::write_settings(netns, &plan.sysctls);
+    written.map_err(|(path, source)| Error::Setting { path, source })?;
+    fault::step("up")?;
+    Ok(index)
+}
+
+/// Deletes it, if it is this endpoint's. Nothing there is no error.
+pub fn remove(inside: &mut Socket, plan: &Plan) -> Result<()> {
+    if is_there(inside, plan)? { Ok(device::remove(inside, &plan.inside.name)?) } else { Ok(()) }
+}
+
+fn is_there(inside: &mut Socket, plan: &Plan) -> Result<bool> {
+    let found = device::named(inside, &plan.inside.name)?;
+    let ours = |kind: &str| matches!(kind, "macvlan" | "veth");
+    Ok(found.is_some_and(|device| ours(&device.kind) && device.mac == Some(plan.inside.mac)))
+}
+
+fn on_device(plan: &Plan, lower: u32, netns: BorrowedFd<'_>) -> Batch {
+    let mut data = Buffer::default();
+    data.ne32(1, plan.mode as u32);
+    let mut batch = Batch::default();
+    let (name, mac) = (plan.inside.name.as_str(), Some(plan.inside.mac));
+    let (lower, netns) = (Some(lower), Some(netns));
+    device::add(&mut batch, &New { name, kind: "macvlan", data, mac, mtu: plan.mtu, lower, netns, ..New::default() });
+    batch
+}
+
+fn on_bridge(plan: &Plan, bridge: u32, netns: BorrowedFd<'_>) -> Batch {
+    const PEER: u16 = 1;
+    let (name, mac) = (plan.inside.name.as_str(), Some(plan.inside.mac));
+    let mut data = Buffer::default();
+    let peer = New { name, mac, mtu: plan.mtu, netns: Some(netns), ..New::default() };
+    data.nest(PEER, |b| device::describe(b, &peer));
+    let mut batch = Batch::default();
+    let (name, mtu, master) = (plan.host_name.as_str(), plan.mtu, Some(bridge));
+    device::add(&mut batch, &New { name, kind: "veth", data, mtu, master, up: true, ..New::default() });
+    if plan.mode != Mode::Bridge {
+        device::isolate(&mut batch, name);
+    }
+    batch
+}
+
+fn explained(error: netlink::Error, plan: &Plan, below: &Below) -> Error {
+    let parent = match below {
+        Below::Device(device) | Below::Bridge(device) => device.name.clone(),
+    };
+    match error.errno() {
+        Some(libc::EEXIST) => Error::Occupied(plan.inside.name.clone()),
+        // The kernel says no more when a passthru interface and others would share a device.
+        Some(libc::EINVAL) if matches!(below, Below::Device(_)) => Error::Shared(parent),
+        _ if parent::is_unknown(&error) => Error::NoMacvlan(error),
+        _ => error.into(),
+    }
+}
