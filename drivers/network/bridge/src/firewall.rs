@@ -8,9 +8,9 @@ mod table;
 
 use crate::error::Result;
 use crate::records::{DoorKey, Entry, Published, Records, Zone};
-use crate::{fault, flows};
+use crate::{fault, flows, sysctl};
 use gantry_driver_shared::netlink::{Protocol, Socket};
-use gantry_driver_shared::nft::{self, Dropper, Key, Transaction};
+use gantry_driver_shared::nft::{self, Dropper, Element, Key, Transaction};
 use gantry_plugin_api::host::Host;
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,6 +18,17 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use table::{BRIDGES, Lists, TABLE};
+
+/// How thoroughly the table is made anew.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
+enum Renewal {
+    /// Elements that are there stay: they may be another engine's.
+    Add,
+    /// Sets are emptied before.
+    Refill,
+    /// Nothing of it stays, not even the user's chain.
+    Replace,
+}
 
 /// The firewall of this host, as far as it is ours.
 pub struct Firewall<'a> {
@@ -98,21 +109,35 @@ impl<'a> Firewall<'a> {
     /// Makes the table and everything in it from the notes, in one transaction.
     fn rebuild(&mut self) -> Result<()> {
         let (zones, ports) = (self.records.all_zones()?, self.records.all_ports()?);
-        let gentle = self.rebuild_with(&zones, &ports, false);
-        // A chain or set of ours with another shape, from an older version, cannot be changed, only replaced.
-        if gentle.is_err() {
-            self.rebuild_with(&zones, &ports, true).or(gentle)?;
+        let gentle = if self.is_shared(&zones)? { Renewal::Add } else { Renewal::Refill };
+        // A chain or set of ours with another shape, from an older version, cannot be changed, only replaced; and where
+        // leftovers are in the way of our elements, they go.
+        let mut done = self.rebuild_with(&zones, &ports, gentle);
+        for harder in [Renewal::Refill, Renewal::Replace].into_iter().filter(|renewal| *renewal > gentle) {
+            if done.is_err() {
+                done = self.rebuild_with(&zones, &ports, harder).or(done);
+            }
         }
-        self.note_present()
+        done.and_then(|()| self.note_present())
     }
 
-    fn rebuild_with(&mut self, zones: &[Zone], ports: &[Published], replace: bool) -> Result<()> {
+    /// True when the table holds bridges that exist and that our notes do not know: another engine, with directories of
+    /// its own, uses it too.
+    fn is_shared(&mut self, zones: &[Zone]) -> Result<bool> {
+        let held = nft::elements(&mut self.socket, TABLE, &BRIDGES)?;
+        let ours = |element: &Element| zones.iter().any(|z| element.key == Key::default().name(&z.bridge));
+        let alive = sysctl::interfaces();
+        let exists = |element: &Element| alive.iter().any(|name| element.key == Key::default().name(name));
+        Ok(held.iter().any(|element| !ours(element) && exists(element)))
+    }
+
+    fn rebuild_with(&mut self, zones: &[Zone], ports: &[Published], renewal: Renewal) -> Result<()> {
         let mut change = Transaction::new(TABLE);
-        if replace {
+        if renewal == Renewal::Replace {
             change.add_table();
             change.delete_table();
         }
-        table::build(&mut change);
+        table::build(&mut change, renewal != Renewal::Add);
         for zone in zones {
             add(&mut change, table::zone_elements(zone));
         }
@@ -129,7 +154,8 @@ impl<'a> Firewall<'a> {
             self.remove(published, &published.entries)?;
         }
         self.records.remove_zone(network)?;
-        if self.records.all_zones()?.is_empty() {
+        let left = self.records.all_zones()?;
+        if left.is_empty() && !self.is_shared(std::slice::from_ref(&zone))? {
             return self.dismantle();
         }
         let mut change = Transaction::new(TABLE);
@@ -272,7 +298,7 @@ impl<'a> Firewall<'a> {
         self.records.put_zone(zone)?;
         for published in self.records.all_ports()?.iter().filter(|p| p.network == zone.network) {
             if !live.iter().any(|l| l.endpoint == published.endpoint) {
-                self.records.remove_ports(&published.endpoint)?;
+                self.remove(published, &published.entries)?;
             }
         }
         for published in live {

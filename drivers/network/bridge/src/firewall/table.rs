@@ -184,8 +184,8 @@ pub fn is_ours(chain: &str) -> bool {
     CHAINS.iter().any(|c| c.name == chain)
 }
 
-/// Makes the table, with empty sets, whatever was there; `user-pre` is kept.
-pub fn build(change: &mut Transaction) {
+/// Makes the table, whatever was there, with empty sets if so wanted; `user-pre` is kept.
+pub fn build(change: &mut Transaction, empty: bool) {
     change.add_table();
     change.add_chain(&USER_PRE);
     for chain in CHAINS {
@@ -194,7 +194,9 @@ pub fn build(change: &mut Transaction) {
     }
     for set in SETS {
         change.add_set(set);
-        change.flush_set(set);
+        if empty {
+            change.flush_set(set);
+        }
     }
     for (chain, rule) in rules() {
         change.add_rule(chain, &rule);
