@@ -9,9 +9,13 @@ use gantry_driver_shared::device::{self, New};
 use gantry_driver_shared::inside::{self, Interface};
 use gantry_driver_shared::netlink::{self, Batch, Socket};
 use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
 /// How the names of host ends on a network's own bridge begin.
 pub const LINK_PREFIX: &str = "veth";
+
+/// How long the kernel may take to remove the interfaces of a namespace whose last process has ended.
+const TEARDOWN: Duration = Duration::from_secs(2);
 
 /// What to make.
 pub struct Plan {
@@ -34,14 +38,32 @@ pub fn host_name(endpoint: &str) -> String {
 
 /// Makes the interface, or finds it. True when it was made now.
 pub fn make(host: &mut Socket, inside: &mut Socket, plan: &Plan, below: &Below, netns: BorrowedFd<'_>) -> Result<bool> {
-    let batch = match below {
+    let batch = || match below {
         Below::Device(device) => on_device(plan, device.index, netns),
         Below::Bridge(bridge) => on_bridge(plan, bridge.index, netns),
     };
-    match host.send(batch) {
+    let made = match plan.mode {
+        Mode::Passthru => patiently(libc::EINVAL, || host.send(batch())),
+        _ => host.send(batch()),
+    };
+    match made {
         Ok(()) => Ok(true),
         Err(error) if error.errno() == Some(libc::EEXIST) && is_there(inside, plan)? => Ok(false),
         Err(error) => Err(explained(error, plan, below)),
+    }
+}
+
+/// Tries again while the kernel still takes down the interface of a container that has just ended, which has the same
+/// hardware address, or in mode passthru the same parent.
+fn patiently<T>(errno: i32, mut act: impl FnMut() -> netlink::Result<T>) -> netlink::Result<T> {
+    let started = Instant::now();
+    loop {
+        match act() {
+            Err(error) if error.errno() == Some(errno) && started.elapsed() < TEARDOWN => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            done => return done,
+        }
     }
 }
 
@@ -49,7 +71,7 @@ pub fn make(host: &mut Socket, inside: &mut Socket, plan: &Plan, below: &Below, 
 pub fn raise(inside: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>) -> Result<u32> {
     let name = &plan.inside.name;
     let index = device::named(inside, name)?.ok_or_else(|| Error::NotAttached(name.clone()))?.index;
-    inside::rise(inside, name, index)?;
+    patiently(libc::EBUSY, || inside::rise(inside, name, index))?;
     let written = inside::write_settings(netns, &plan.sysctls);
     written.map_err(|(path, source)| Error::Setting { path, source })?;
     fault::step("up")?;

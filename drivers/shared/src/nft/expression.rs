@@ -122,6 +122,13 @@ impl Rule {
         self.meta(META_L4PROTO, R).equals(&[number])
     }
 
+    /// It is an ICMPv6 message of this type.
+    #[must_use]
+    pub fn icmp6(self, kind: u8) -> Rule {
+        const ICMP6: u8 = 58;
+        self.ipv6().protocol(ICMP6).payload(TRANSPORT, 0, 1, R).equals(&[kind])
+    }
+
     /// Its IPv4 destination, protocol and port are in the set.
     #[must_use]
     pub fn to_port4_in(self, set: &Set) -> Rule {

@@ -117,6 +117,9 @@ fn guard_rules() -> Vec<(&'static Chain, Rule)> {
 fn forward_rules() -> Vec<(&'static Chain, Rule)> {
     const ICMP: u8 = 1;
     const ICMP6: u8 = 58;
+    // Where bridged packets are filtered, IPv6's way of finding neighbours is too. No router passes these on.
+    const NEIGHBOUR_SOLICITATION: u8 = 135;
+    const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
     let (accept, drop) = (Verdict::Accept, Verdict::Drop);
     let to_container = |comment| Rule::new(comment).to_interface_in(&BRIDGES);
     let pinged = |comment| Rule::new(comment).to_interface_and_family_in(&PINGS);
@@ -133,6 +136,8 @@ fn forward_rules() -> Vec<(&'static Chain, Rule)> {
         pinged("pings of routed networks").protocol(ICMP).verdict(accept),
         pinged("IPv6 pings of routed networks").protocol(ICMP6).verdict(accept),
         Rule::new("unprotected networks").to_interface_and_family_in(&UNPROTECTED).verdict(accept),
+        to_container("who has an address").icmp6(NEIGHBOUR_SOLICITATION).verdict(accept),
+        to_container("who has it answers").icmp6(NEIGHBOUR_ADVERTISEMENT).verdict(accept),
         to_container("links to a neighbour's port").link4_in(&LINKS4).verdict(accept),
         to_container("links to a neighbour's port, by IPv6").link6_in(&LINKS6).verdict(accept),
         to_container("all else to a container").count().verdict(drop),

@@ -133,7 +133,7 @@ fn gateway_modes() {
         }
         assert!(inside(&outside, || unreachable(at("192.0.2.1"), 8080)), "nothing is translated");
         for address in [routed.address(), routed.address6()] {
-            inside(&outside, || run("ping", &["-c", "1", "-W", "3", &address.to_string()]));
+            inside(&outside, || run("busybox", &["ping", "-c", "1", "-W", "3", &address.to_string()]));
         }
     });
 }
