@@ -43,7 +43,7 @@ pub fn make(host: &mut Socket, inside: &mut Socket, plan: &Plan, below: &Below, 
         Below::Bridge(bridge) => on_bridge(plan, bridge.index, netns),
     };
     let made = match plan.mode {
-        Mode::Passthru => patiently(libc::EINVAL, || host.send(batch())),
+        Mode::Passthru => patiently(&[libc::EINVAL], || host.send(batch())),
         _ => host.send(batch()),
     };
     match made {
@@ -55,11 +55,11 @@ pub fn make(host: &mut Socket, inside: &mut Socket, plan: &Plan, below: &Below, 
 
 /// Tries again while the kernel still takes down the interface of a container that has just ended, which has the same
 /// hardware address, or in mode passthru the same parent.
-fn patiently<T>(errno: i32, mut act: impl FnMut() -> netlink::Result<T>) -> netlink::Result<T> {
+fn patiently<T>(passing: &[i32], mut act: impl FnMut() -> netlink::Result<T>) -> netlink::Result<T> {
     let started = Instant::now();
     loop {
         match act() {
-            Err(error) if error.errno() == Some(errno) && started.elapsed() < TEARDOWN => {
+            Err(error) if error.errno().is_some_and(|n| passing.contains(&n)) && started.elapsed() < TEARDOWN => {
                 std::thread::sleep(Duration::from_millis(5));
             }
             done => return done,
@@ -71,7 +71,7 @@ fn patiently<T>(errno: i32, mut act: impl FnMut() -> netlink::Result<T>) -> netl
 pub fn raise(inside: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>) -> Result<u32> {
     let name = &plan.inside.name;
     let index = device::named(inside, name)?.ok_or_else(|| Error::NotAttached(name.clone()))?.index;
-    patiently(libc::EBUSY, || inside::rise(inside, name, index))?;
+    patiently(&[libc::EBUSY, libc::EADDRINUSE], || inside::rise(inside, name, index))?;
     let written = inside::write_settings(netns, &plan.sysctls);
     written.map_err(|(path, source)| Error::Setting { path, source })?;
     fault::step("up")?;

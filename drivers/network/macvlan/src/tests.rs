@@ -357,7 +357,10 @@ fn whatever_fails_leaves_nothing() {
         for step in STEPS {
             for reconciles in [false, true] {
                 let netns = namespace();
-                killed_at(step, || drop(world.try_attach(&network, &endpoint(10), &netns)));
+                killed_at(step, || {
+                    let survived = world.try_attach(&network, &endpoint(10), &netns);
+                    eprintln!("{step}: {survived:?}");
+                });
                 if reconciles {
                     world.reconcile(&network, &[&other]);
                 } else {
