@@ -11,6 +11,7 @@ mod lifecycle;
 mod local;
 mod logs;
 mod names;
+mod netmatrix;
 mod network;
 mod networks;
 mod plugins;
