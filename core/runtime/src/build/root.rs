@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn the_classic_form_of_many_layers_is_relative() {
-        let layers: Vec<String> = (10..90).map(|n| format!("/a/rather/long/way/to/the/directory/of/all/layers/{n}")).collect();
+        let layers: Vec<String> =
+            (10..90).map(|n| format!("/a/rather/long/way/to/the/directory/of/all/layers/{n}")).collect();
         let options: Vec<_> = layers.iter().map(|layer| ("lowerdir+", layer.as_str())).collect();
         let made = classic(&overlay(&options)).unwrap().unwrap();
         assert_eq!(made.directory.unwrap().to_str().unwrap(), "/a/rather/long/way/to/the/directory/of/all/layers");

@@ -213,7 +213,7 @@ impl Drop for Running {
     }
 }
 
-fn output_pipe() -> (File, Stdio) {
+pub fn output_pipe() -> (File, Stdio) {
     let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
     let stdin: OwnedFd = File::open("/dev/null").unwrap().into();
     let stderr = write.try_clone().unwrap();
