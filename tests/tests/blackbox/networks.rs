@@ -180,7 +180,7 @@ fn several_networks_and_the_way_out() {
     assert!(links.contains("eth0") && links.contains("eth1"), "{links}");
     assert_eq!(way_out(&world, "two"), format!("default via {b}.1 dev eth1"));
     world.line("network disconnect b two").ok();
-    let _ = &a;
+    assert_eq!(way_out(&world, "two"), format!("default via {a}.1 dev eth0"));
     assert!(!inside(&world, "two", "ls /sys/class/net").contains("eth1"));
     assert_eq!(world.gantry(["ps", "--format", "{{.Networks}}"]).ok(), "a");
     world.line("network disconnect b two").fails(1, "is not connected to network b");
@@ -204,6 +204,7 @@ fn running_and_stopped_containers_are_connected() {
     assert!(way_out(&world, "cc").contains(&format!("{a}.1")));
     assert!(world.line("network inspect b").ok().contains(&format!("{b}.9/24")));
     world.line("network disconnect a cc").ok();
+    assert!(way_out(&world, "cc").contains(&format!("{b}.1")));
     assert!(!inside(&world, "cc", "cat /etc/hosts").contains(&format!("{a}.")));
     world.line("stop -t 0 cc").ok();
     world.line("network connect a cc").ok();

@@ -68,6 +68,12 @@ fn conflicts_are_found_before_anything_starts() {
     web(&world, "other", &["-p", &format!("127.0.0.1:{}:80", free_port())]);
     let update = world.gantry(["update", "--publish-add", &format!("{free}:80"), "other"]);
     update.fails(1, "port is already allocated");
+    // What was to go stays when what was to come cannot.
+    let spare = free_port();
+    world.gantry(["update", "--publish-add", &format!("{spare}:80"), "other"]).ok();
+    let both = ["update", "--publish-rm", &format!("{spare}:80"), "--publish-add", &format!("{free}:80"), "other"];
+    world.gantry(both).fails(1, "port is already allocated");
+    eventually("the old port answers", || answers(spare));
     world.line("rm -f web other").ok();
     TcpListener::bind(("0.0.0.0", free)).expect("free again");
     world.assert_no_leaks();

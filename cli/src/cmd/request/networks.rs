@@ -97,13 +97,13 @@ fn check_shared(args: &NetworkArgs, mode: &str) -> Step {
     if !mode.starts_with("container:") {
         return Ok(());
     }
-    match () {
-        () if !args.expose.is_empty() => {
-            refuse("conflicting options: port exposing and the container type network mode")
-        }
-        () if args.mac_address.is_some() => refuse("conflicting options: mac-address and the network mode"),
-        () => Ok(()),
+    if !args.expose.is_empty() {
+        return refuse("conflicting options: port exposing and the container type network mode");
     }
+    if args.mac_address.is_some() {
+        return refuse("conflicting options: mac-address and the network mode");
+    }
+    Ok(())
 }
 
 fn has(endpoint: &EndpointSettings, field: impl Fn(&gantry_engine::model::container::EndpointIpam) -> &String) -> bool {

@@ -53,23 +53,28 @@ impl Engine {
             return Err(Error::request(Class::Unsupported, message));
         };
         let mut one = planned.into_iter().nth(at).ok_or_else(|| Error::invalid("the network is gone"))?;
-        self.withdraw(&live, &mut one, &plan.remove)?;
+        let gone = self.withdraw(&live, &mut one, &plan.remove)?;
         endpoints[at] = one.endpoint.clone();
         self.write_endpoints(&record.id, &endpoints)?;
-        self.publish_more(&live, &mut one, &plan.add)?;
+        let added = self.publish_more(&live, &mut one, &plan.add).map_err(|error| {
+            let undone = self.publish_more(&live, &mut one, &again(&gone));
+            error.join(undone.err().into_iter().collect())
+        });
         endpoints[at] = one.endpoint;
         self.write_endpoints(&record.id, &endpoints)?;
+        added?;
         Ok(Some(ports::shown(&plan.file.config, endpoints.iter().flat_map(|e| &e.ports))))
     }
 
-    fn withdraw(&self, live: &Live<'_>, one: &mut Planned, remove: &[Published]) -> Result<()> {
+    /// Takes back what fits; answers that.
+    fn withdraw(&self, live: &Live<'_>, one: &mut Planned, remove: &[Published]) -> Result<Vec<PortMapping>> {
         let (mut gone, mut left) = (Vec::new(), Vec::new());
         for port in one.endpoint.ports.iter().flat_map(singles) {
             let goes = remove.iter().any(|published| fits(published, &port));
             if goes { gone.push(port) } else { left.push(port) }
         }
         if gone.is_empty() {
-            return Ok(());
+            return Ok(gone);
         }
         let (gone, left) = (runs(gone), runs(left));
         one.endpoint.ports = left.iter().map(PortRecord::from).collect();
@@ -77,7 +82,8 @@ impl Engine {
         let dirs = self.driver_dirs("network", &network.driver);
         let spec = endpoint.spec(&live.record.id, &live.record.name);
         driver.unpublish(&network.spec(), &spec, &endpoint.attachment, &gone, &dirs)?;
-        self.free_ports(&live.record.id, &gone)
+        self.free_ports(&live.record.id, &gone)?;
+        Ok(gone)
     }
 
     fn publish_more(&self, live: &Live<'_>, one: &mut Planned, wanted: &[Wanted]) -> Result<()> {
@@ -195,6 +201,18 @@ fn in_range(text: &str, port: u16) -> bool {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let number = |text: &str| text.parse::<u16>().unwrap_or(0);
     (number(first)..=number(last)).contains(&port)
+}
+
+/// Ports as they were.
+fn again(gone: &[PortMapping]) -> Vec<Wanted> {
+    let wanted = |p: PortMapping| Wanted {
+        host_ips: vec![p.host_ip],
+        first: p.host_port,
+        last: p.host_port,
+        container_port: p.container_port,
+        protocol: p.protocol,
+    };
+    gone.iter().map(PortRecord::from).flat_map(|record| singles(&record)).map(wanted).collect()
 }
 
 fn singles(record: &PortRecord) -> Vec<PortMapping> {
