@@ -31,6 +31,14 @@ need_busybox() {
     fi
 }
 
+# A syslog server that tests run by hand, its part for TLS, and openssl for certificates. Its service is not started.
+need_rsyslog() {
+    local tls
+    tls=/usr/lib/$(uname -m)-linux-gnu/rsyslog/lmnsd_gtls.so
+    RUNLEVEL=1 need rsyslogd rsyslog openssl openssl
+    [ -e "$tls" ] || RUNLEVEL=1 need "$tls" rsyslog-gnutls
+}
+
 # The compiler and its linker.
 need_rust() {
     need cc gcc

@@ -1,6 +1,8 @@
 //! The engine from outside: the built binary and plugins, driven as a user drives them. Every test has a world of its
 //! own, so they run beside each other and beside a Gantry or Docker in use.
 
+#[path = "../../../drivers/log/syslog/tests/driver/certificates.rs"]
+mod certificates;
 mod cli;
 mod crash;
 mod debian;
@@ -19,6 +21,7 @@ mod ports;
 mod registry;
 mod run;
 mod sinks;
+mod syslog;
 mod volumes;
 
 /// Leaves a test that cannot be made here.

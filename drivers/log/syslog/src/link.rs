@@ -95,6 +95,11 @@ impl Link {
         }
     }
 
+    /// True when what has arrived may yet be lost: acknowledged by the server's host, not read by the server.
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Link::Stream(link) if link.is_remote())
+    }
+
     /// The connection is made anew because the server refused: it must show that it is there.
     pub fn suspect(&mut self) {
         if let Link::Datagrams(link) = self {

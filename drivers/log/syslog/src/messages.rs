@@ -4,6 +4,7 @@
 use crate::head::Heads;
 use crate::link::Framing;
 use gantry_plugin_api::log::LogRecord;
+use std::time::Instant;
 
 /// Filled so far before it is sent: large enough that the call costs nothing, small enough for the processor's cache.
 const ENOUGH: usize = 64 * 1024;
@@ -15,6 +16,8 @@ pub struct Messages {
     pub bytes: Vec<u8>,
     /// One for each message, ascending.
     pub ends: Vec<End>,
+    /// When they were queued.
+    pub queued: Option<Instant>,
 }
 
 /// Where a message ends.
@@ -41,6 +44,11 @@ impl Messages {
     pub fn truncate(&mut self, index: usize) {
         self.bytes.truncate(self.start(index.min(self.ends.len())));
         self.ends.truncate(index);
+    }
+
+    /// True when they were queued since.
+    pub fn is_newer(&self, than: Instant) -> bool {
+        self.queued.is_some_and(|queued| queued >= than)
     }
 
     /// Forgets all of them.

@@ -6,7 +6,12 @@
 use crate::link::Doubt;
 use crate::messages::Messages;
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
+/// A server that ends may have taken from the network what it never reads: as long as a service needs to stop.
+const RECENT: Duration = Duration::from_secs(5);
+/// The most that is kept for that.
+const MOST_RECENT: usize = 64 * 1024;
 /// Memory kept for the next messages.
 const MOST_SPARE: usize = 2;
 
@@ -35,10 +40,11 @@ impl Outbox {
     }
 
     /// Queues messages.
-    pub fn push(&mut self, messages: Messages) {
+    pub fn push(&mut self, mut messages: Messages) {
         if messages.ends.is_empty() {
             return self.recycle(messages);
         }
+        messages.queued = Some(Instant::now());
         self.chunks.push_back(messages);
         self.current += 1;
     }
@@ -57,12 +63,15 @@ impl Outbox {
         }
     }
 
-    /// Lets go of what has arrived.
-    pub fn settle(&mut self, doubt: Doubt) {
+    /// Lets go of what has arrived, unless it is recent and to be remembered.
+    pub fn settle(&mut self, doubt: Doubt, remember: bool) {
         let (mut chunk, mut have) = (self.chunk, self.position(doubt));
         while have < doubt.amount() && chunk > 0 {
             chunk -= 1;
             have += doubt.measure(&self.chunks[chunk]);
+        }
+        if remember {
+            chunk -= self.count_recent(chunk);
         }
         for _ in 0..chunk {
             if let Some(messages) = self.chunks.pop_front() {
@@ -71,6 +80,26 @@ impl Outbox {
         }
         self.chunk -= chunk;
         self.current = self.current.min(self.chunks.len());
+    }
+
+    /// How many chunks right before one are recent.
+    fn count_recent(&self, chunk: usize) -> usize {
+        let Some(since) = Instant::now().checked_sub(RECENT) else { return 0 };
+        let mut bytes = 0;
+        let recent = self.chunks.range(..chunk).rev().take_while(|messages| {
+            bytes += messages.bytes.len();
+            bytes <= MOST_RECENT && messages.is_newer(since)
+        });
+        recent.count()
+    }
+
+    /// The link broke with words unread: goes back to the first recent message.
+    pub fn rewind_recent(&mut self) {
+        let Some(since) = Instant::now().checked_sub(RECENT) else { return };
+        let first = self.chunks.iter().take(self.chunk).position(|messages| messages.is_newer(since));
+        if let Some(first) = first {
+            (self.chunk, self.byte) = (first, 0);
+        }
     }
 
     /// The link broke: goes back to the first message that may not have arrived, at least to the beginning of the one
@@ -211,15 +240,28 @@ mod tests {
         ] {
             let mut outbox = outbox(&[2, 2, 1]);
             [8, 8, 4].into_iter().for_each(|bytes| outbox.advance(bytes));
-            outbox.settle(doubt);
+            outbox.settle(doubt, false);
             assert_eq!(outbox.chunks.len(), left, "{doubt:?}");
             assert_eq!(place(&outbox), (0, 0));
         }
         let mut outbox = outbox(&[2, 2, 1]);
         outbox.advance(8);
         outbox.advance(5);
-        outbox.settle(Doubt::Bytes(0));
+        outbox.settle(Doubt::Bytes(0), false);
         assert_eq!((outbox.chunks.len(), place(&outbox)), (2, (4, 1)));
+    }
+
+    #[test]
+    fn what_is_recent_can_be_remembered() {
+        let mut outbox = outbox(&[2, 2, 1]);
+        outbox.chunks[0].queued = Instant::now().checked_sub(RECENT * 2);
+        [8, 8, 4].into_iter().for_each(|bytes| outbox.advance(bytes));
+        outbox.settle(Doubt::Bytes(0), true);
+        assert_eq!((outbox.chunks.len(), place(&outbox)), (2, (0, 0)));
+        outbox.rewind_recent();
+        assert_eq!(place(&outbox), (3, 0));
+        outbox.settle(Doubt::Bytes(0), false);
+        assert_eq!(outbox.chunks.len(), 2);
     }
 
     #[test]
@@ -227,12 +269,12 @@ mod tests {
         let mut outbox = outbox(&[2]);
         outbox.advance(4);
         outbox.begin();
-        outbox.push(Messages { bytes: b"new\n".to_vec(), ends: vec![End { byte: 4, sequence: 3 }] });
+        outbox.push(Messages { bytes: b"new\n".to_vec(), ends: vec![End { byte: 4, sequence: 3 }], queued: None });
         outbox.withdraw();
         assert_eq!((outbox.chunks.len(), place(&outbox)), (1, (2, 0)));
         outbox.advance(4);
         outbox.begin();
-        outbox.push(Messages { bytes: b"new\n".to_vec(), ends: vec![End { byte: 4, sequence: 3 }] });
+        outbox.push(Messages { bytes: b"new\n".to_vec(), ends: vec![End { byte: 4, sequence: 3 }], queued: None });
         outbox.advance(2);
         outbox.withdraw();
         assert_eq!((outbox.chunks.len(), place(&outbox)), (1, (0, 0)));
@@ -266,7 +308,7 @@ mod tests {
         let mut outbox = outbox(&[2]);
         outbox.advance(6);
         outbox.begin();
-        outbox.push(Messages { bytes: b"new\n".to_vec(), ends: vec![End { byte: 4, sequence: 3 }] });
+        outbox.push(Messages { bytes: b"new\n".to_vec(), ends: vec![End { byte: 4, sequence: 3 }], queued: None });
         assert_eq!(outbox.cut(), None);
         assert_eq!((outbox.chunks.len(), place(&outbox)), (1, (2, 2)));
     }

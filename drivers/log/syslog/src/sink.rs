@@ -146,7 +146,7 @@ impl Sink {
             outcome?;
         }
         link.flush(until)?;
-        self.outbox.settle(link.doubt());
+        self.outbox.settle(link.doubt(), link.is_remote());
         if self.fault.take().is_some() {
             self.retry = Retry::new();
         }
@@ -156,7 +156,11 @@ impl Sink {
     /// The connection is gone: goes back to what may not have arrived, and makes another, but not in quick succession.
     fn mend(&mut self, trouble: Trouble, limit: Instant) -> Result<(), Error> {
         if let Some(link) = self.link.take() {
+            let orderly = matches!(&trouble, Trouble::Lost(error) if error.kind() == io::ErrorKind::UnexpectedEof);
             self.outbox.rewind(link.doubt());
+            if link.is_remote() && !orderly {
+                self.outbox.rewind_recent();
+            }
         }
         if self.connected.elapsed() >= QUICK {
             return self.reconnect(limit);
@@ -254,7 +258,7 @@ impl LogSink for Sink {
         self.finish(limit)?;
         if let Some(link) = self.link.take() {
             link.close(Instant::now() + FAREWELL);
-            self.outbox.settle(Doubt::Bytes(0));
+            self.outbox.settle(Doubt::Bytes(0), false);
         }
         self.reconnect(limit)
     }

@@ -39,6 +39,11 @@ impl Stream {
         self.counted
     }
 
+    /// It leads to another host, or could.
+    pub fn is_remote(&self) -> bool {
+        self.over_tcp
+    }
+
     /// See [`crate::link::Link::send`].
     pub fn send(&mut self, bytes: &[u8], until: Instant) -> (usize, Result<(), Trouble>) {
         let (taken, outcome) = match &mut self.session {
@@ -142,9 +147,9 @@ fn listen(socket: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// The other side has ended the stream.
+/// The other side has ended the stream, having read all of it.
 pub fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::BrokenPipe, "the server closed the connection")
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")
 }
 
 /// Reads from a socket without waiting.

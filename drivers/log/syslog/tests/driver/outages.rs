@@ -43,6 +43,23 @@ fn a_server_that_closes_costs_no_line() {
 }
 
 #[test]
+fn what_a_server_that_ends_has_not_read_comes_again() {
+    let (listener, address) = tcp();
+    let mut sink = open(&address);
+    let mut stream = accept(&listener);
+    sink.write(&batch(1, &lines(1..=3))).unwrap();
+    assert_eq!(read_lines(&mut stream, 3), lines(1..=3));
+    sink.write(&batch(4, &lines(4..=6))).unwrap();
+    // It is in the server's hands as far as the network knows.
+    std::thread::sleep(Duration::from_millis(150));
+    drop(stream);
+    std::thread::sleep(Duration::from_millis(50));
+    insist(&mut *sink, &batch(7, &lines(7..=7)));
+    let heard = read_lines(&mut accept(&listener), 7);
+    assert_eq!(heard, lines(1..=7));
+}
+
+#[test]
 fn an_outage_refuses_records_until_it_is_over() {
     let (listener, address) = tcp();
     let mut sink = open(&address);
