@@ -60,7 +60,7 @@ fn unixgram(count: u64, dir: &Path) -> Fallible<()> {
 fn tcp(count: u64, _: &Path) -> Fallible<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    thread::spawn(move || listener.incoming().flatten().for_each(|stream| drain(stream)));
+    thread::spawn(move || listener.incoming().flatten().for_each(drain));
     let mut bare = TcpStream::connect(address)?;
     compare("tcp", &format!("tcp://{address}"), count * 2, |message, count| stream(&mut bare, message, count))
 }
@@ -68,7 +68,7 @@ fn tcp(count: u64, _: &Path) -> Fallible<()> {
 fn unix(count: u64, dir: &Path) -> Fallible<()> {
     let path = dir.join("stream");
     let listener = UnixListener::bind(&path)?;
-    thread::spawn(move || listener.incoming().flatten().for_each(|stream| drain(stream)));
+    thread::spawn(move || listener.incoming().flatten().for_each(drain));
     let mut bare = UnixStream::connect(&path)?;
     let address = format!("unix://{}", path.display());
     compare("unix", &address, count * 2, |message, count| stream(&mut bare, message, count))

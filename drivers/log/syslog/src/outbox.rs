@@ -149,11 +149,6 @@ impl Outbox {
         last.and_then(|messages| messages.ends.last()).map(|end| end.sequence)
     }
 
-    /// True when nothing is kept.
-    pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
-    }
-
     /// Gives memory back.
     pub fn shrink(&mut self) {
         self.spare = Vec::new();

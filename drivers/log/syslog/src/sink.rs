@@ -153,23 +153,28 @@ impl Sink {
         Ok(())
     }
 
-    /// The connection is gone: goes back to what may not have arrived, and makes another, but not in quick succession.
+    /// The connection is gone: makes another, but not in quick succession.
     fn mend(&mut self, trouble: Trouble, limit: Instant) -> Result<(), Error> {
-        if let Some(link) = self.link.take() {
-            let orderly = matches!(&trouble, Trouble::Lost(error) if error.kind() == io::ErrorKind::UnexpectedEof);
-            self.outbox.rewind(link.doubt());
-            if link.is_remote() && !orderly {
-                self.outbox.rewind_recent();
-            }
-        }
+        let source = self.lose(trouble);
         if self.connected.elapsed() >= QUICK {
             return self.reconnect(limit);
         }
+        Err(self.give_up(SyslogError::Send { server: self.settings.address.to_string(), source }))
+    }
+
+    /// Goes back to what may not have arrived.
+    fn lose(&mut self, trouble: Trouble) -> io::Error {
         let source = match trouble {
             Trouble::Lost(source) => source,
             Trouble::Stalled => io::ErrorKind::TimedOut.into(),
         };
-        Err(self.give_up(SyslogError::Send { server: self.settings.address.to_string(), source }))
+        if let Some(link) = self.link.take() {
+            self.outbox.rewind(link.doubt());
+            if link.is_remote() && source.kind() != io::ErrorKind::UnexpectedEof {
+                self.outbox.rewind_recent();
+            }
+        }
+        source
     }
 
     /// Connects, unless the last try was just now.
@@ -218,12 +223,15 @@ impl Sink {
         ResumeToken([self.last.unwrap_or_default(), 0, 0, 0])
     }
 
-    /// Sends what is left, without waiting for long.
+    /// Sends what is left; makes a connection only if something is.
     fn finish(&mut self, limit: Instant) -> Result<(), Error> {
-        if self.outbox.is_empty() {
+        self.outbox.begin();
+        if let Some(Err(trouble)) = self.link.as_mut().map(Link::check) {
+            self.lose(trouble);
+        }
+        if self.link.is_none() && self.outbox.unsent().is_none() {
             return Ok(());
         }
-        self.outbox.begin();
         self.stand_by(limit)?;
         self.drive(limit)
     }

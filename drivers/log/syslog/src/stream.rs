@@ -18,7 +18,7 @@ pub struct Stream {
     socket: OwnedFd,
     over_tcp: bool,
     counted: bool,
-    session: Option<Session>,
+    session: Option<Box<Session>>,
     /// Bytes that were not read when it was looked at last.
     unread: usize,
 }
@@ -31,7 +31,7 @@ impl Stream {
 
     /// Over a socket of this kind on which a session was agreed.
     pub fn encrypted(socket: OwnedFd, session: Session, counted: bool) -> Stream {
-        Stream { counted, session: Some(session), ..Stream::new(socket, true) }
+        Stream { counted, session: Some(Box::new(session)), ..Stream::new(socket, true) }
     }
 
     /// Messages are preceded by their length.
