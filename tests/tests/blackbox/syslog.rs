@@ -207,7 +207,6 @@ fn a_server_that_is_not_there_prevents_no_start_unless_it_must() {
     };
     let run = world.line(&words("free", ""));
     assert_eq!((0, "hello\n"), (run.code, run.stdout.as_str()), "{run:#?}");
-    assert!(run.stderr.contains("cannot reach syslog server tcp://127.0.0.1:1"), "{run:#?}");
     world.line(&words("strict", "--log-opt strict=true")).fails(125, "cannot reach syslog server tcp://127.0.0.1:1");
 }
 
