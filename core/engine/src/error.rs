@@ -86,7 +86,7 @@ impl Error {
         match self {
             Error::Request { class, .. } => *class,
             Error::Store(e) => e.class(),
-            Error::Image(e) => image_class(e.class()),
+            Error::Image(e) => e.class(),
             Error::Registry(e) => crate::image::registry_class(e),
             Error::Host(e) => driver_class(e.class()),
             Error::Runtime(e) => runtime_class(e),
@@ -114,20 +114,6 @@ impl Error {
     /// Joins an error with those of its undoing.
     pub fn join(self, others: Vec<Error>) -> Error {
         if others.is_empty() { self } else { Error::Several { first: Box::new(self), others } }
-    }
-}
-
-fn image_class(class: gantry_image::Class) -> Class {
-    use gantry_image::Class as I;
-    match class {
-        I::NotFound => Class::NotFound,
-        I::Exists => Class::Exists,
-        I::Invalid => Class::Invalid,
-        I::InUse => Class::InUse,
-        I::NotPermitted => Class::NotPermitted,
-        I::Unsupported => Class::Unsupported,
-        I::Driver => Class::Driver,
-        I::Internal => Class::Internal,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use gantry_model::class::Class;
 use gantry_model::digest::{Digest, DigestError};
 use gantry_model::reference::ReferenceError;
 
@@ -97,19 +98,6 @@ pub enum Error {
     Change(#[from] ChangeError),
 }
 
-/// What kind of failure it is; exit codes and HTTP statuses follow from this.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    NotFound,
-    Exists,
-    Invalid,
-    InUse,
-    NotPermitted,
-    Unsupported,
-    Driver,
-    Internal,
-}
-
 impl Error {
     /// The kind of this failure.
     pub fn class(&self) -> Class {
@@ -154,6 +142,7 @@ pub(crate) fn io_class(error: &std::io::Error) -> Class {
     match error.kind() {
         std::io::ErrorKind::NotFound => Class::NotFound,
         std::io::ErrorKind::PermissionDenied => Class::NotPermitted,
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Class::NoSpace,
         _ => Class::Internal,
     }
 }

@@ -184,21 +184,6 @@ impl Lock {
         }
     }
 
-    /// Like `exclusive`, for a lock file that [`Lock::discard`] removes: what was locked must still be there.
-    pub(crate) fn passing(path: &Path) -> Result<Self> {
-        loop {
-            let lock = Self::exclusive(path)?;
-            if lock.is_current() {
-                return Ok(lock);
-            }
-        }
-    }
-
-    /// Removes the lock file and releases the lock.
-    pub(crate) fn discard(self) {
-        let _ = fs::remove_file(&self.path);
-    }
-
     fn is_current(&self) -> bool {
         let (Ok(held), Ok(named)) = (self.file.metadata(), fs::metadata(&self.path)) else {
             return false;
@@ -210,5 +195,27 @@ impl Lock {
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let file = opened.map_err(Error::io("open the lock", path))?;
         Ok(Self { file, path: path.to_owned() })
+    }
+}
+
+/// A lock whose file goes with it, however the work ends; the file is removed while the lock is held.
+#[derive(Debug)]
+pub(crate) struct PassingLock(Lock);
+
+impl PassingLock {
+    /// Waits until nobody else holds the lock. What was locked must still be there afterwards.
+    pub(crate) fn take(path: &Path) -> Result<Self> {
+        loop {
+            let lock = Lock::exclusive(path)?;
+            if lock.is_current() {
+                return Ok(Self(lock));
+            }
+        }
+    }
+}
+
+impl Drop for PassingLock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0.path);
     }
 }

@@ -8,7 +8,7 @@ use gantry_model::reference::Reference;
 use crate::change::apply_changes;
 use crate::config::{ContainerConfig, History, ImageConfig, RootFs, host_architecture};
 use crate::error::{Error, Result};
-use crate::files::{self, Lock};
+use crate::files::{self, PassingLock};
 use crate::hash::sha256;
 use crate::layers::{Begun, Stack, UnpackOptions, known_layer, random_id, storage, sync_all};
 use crate::load::manifest_of;
@@ -92,10 +92,10 @@ impl ImageStore {
         unpacked: Unpacked,
     ) -> Result<Stack<'a>> {
         let chain = ChainId::base(unpacked.diff);
-        let lock = Lock::passing(&self.records.layer_lock_path(options.driver, &chain)?)?;
+        let lock = PassingLock::take(&self.records.layer_lock_path(options.driver, &chain)?)?;
         let known = known_layer(self, options, &chain)?.filter(|known| self.content.exists(&known.layer.blob));
         if let Some(known) = known {
-            lock.discard();
+            drop(lock);
             drop(begun);
             let mut stack = Stack::new(options, Begun::new(options.sink));
             stack.layers.push(known.layer);

@@ -18,7 +18,7 @@ use crate::apply::{ApplyError, LayerTarget};
 use crate::archive::Region;
 use crate::content::{Ingest, Staged};
 use crate::error::{BoxError, Error, Result};
-use crate::files::Lock;
+use crate::files::PassingLock;
 use crate::hash::chain_ids;
 use crate::limits::Limits;
 use crate::pipeline::{self, Compression, Unpacked};
@@ -121,14 +121,14 @@ struct Slot {
     diff: DiffId,
     chain: ChainId,
     known: Option<LayerRecord>,
-    lock: Option<Lock>,
+    lock: Option<PassingLock>,
 }
 
 /// A stack that is unpacked but not recorded. Dropping it undoes it.
 pub(crate) struct Stack<'a> {
     options: &'a UnpackOptions<'a>,
     begun: Begun<'a>,
-    locks: Vec<Lock>,
+    locks: Vec<PassingLock>,
     blobs: Vec<Staged>,
     fresh: Vec<LayerRecord>,
     pub(crate) layers: Vec<Layer>,
@@ -203,13 +203,10 @@ fn slots(store: &ImageStore, options: &UnpackOptions<'_>, diffs: &[DiffId]) -> R
     for (diff, chain) in diffs.iter().zip(chain_ids(diffs)) {
         let parent = slots.last().map(|below| below.chain);
         let parent_id = slots.last().map(|below| below.id.clone());
-        let lock = Lock::passing(&store.records.layer_lock_path(options.driver, &chain)?)?;
+        let lock = PassingLock::take(&store.records.layer_lock_path(options.driver, &chain)?)?;
         let known = known_layer(store, options, &chain)?;
         let (id, lock) = match &known {
-            Some(record) => {
-                lock.discard();
-                (record.id.clone(), None)
-            }
+            Some(record) => (record.id.clone(), None),
             None => (random_id()?, Some(lock)),
         };
         slots.push(Slot { id, parent, parent_id, diff: *diff, chain, known, lock });
@@ -377,7 +374,7 @@ impl<'a> Stack<'a> {
     }
 
     /// A layer made elsewhere than in a stack, with its lock.
-    pub(crate) fn add(&mut self, record: LayerRecord, blob: Staged, lock: Lock) {
+    pub(crate) fn add(&mut self, record: LayerRecord, blob: Staged, lock: PassingLock) {
         self.layers.push(record.layer.clone());
         self.fresh.push(record);
         self.blobs.push(blob);
@@ -425,7 +422,6 @@ impl<'a> Stack<'a> {
         }
         self.write_records(store)?;
         self.begun.keep();
-        self.locks.into_iter().for_each(Lock::discard);
         Ok(self.layers)
     }
 

@@ -38,7 +38,7 @@ pub use change::apply_changes;
 pub use commit::{CommitRequest, Committed};
 pub use config::{ContainerConfig, ImageConfig};
 pub use content::ContentStore;
-pub use error::{BoxError, Class, Error, Result};
+pub use error::{BoxError, Error, Result};
 pub use files::Lock;
 pub use gc::Collected;
 pub use hash::{chain_ids, sha256};

@@ -286,12 +286,12 @@ impl Input for Stream {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Class;
+    use gantry_model::class::Class;
 
     #[test]
     fn a_full_disk_is_not_the_archives_fault() {
         let full = broken(Compression::Gzip, io::Error::from_raw_os_error(28));
-        assert_eq!(full.class(), Class::Internal);
+        assert_eq!(full.class(), Class::NoSpace);
         assert!(full.hint().is_some_and(|hint| hint.contains("free space")));
         let damaged = broken(Compression::Gzip, io::Error::other("corrupt deflate stream"));
         assert_eq!(damaged.class(), Class::Invalid);

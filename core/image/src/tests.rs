@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use gantry_model::class::Class;
 use gantry_model::reference::Reference;
 
 use crate::testing::{

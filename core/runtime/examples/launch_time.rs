@@ -56,6 +56,8 @@ fn one(dir: &Path, round: usize) -> Result<[Duration; 6]> {
         cache_dir: Some(&dir.join("cache")),
         seccomp: Seccomp::Default,
         terminal: false,
+        groups: &[],
+        init: false,
     })?;
     times.push(Instant::now());
     let decoded = gantry_runtime::Plan::from_bytes(&made.to_bytes()?)?;

@@ -45,6 +45,8 @@ pub fn exec_at(plan: &ExecPlan, target: BorrowedFd<'_>, stdio: Stdio) -> Result<
         console: None,
         target: Some(target),
         terminal: plan.terminal,
+        init: false,
+        title: None,
     };
     let envp = envp(&plan.program);
     let (pid, pidfd) = in_pid_namespace(target, || clone(0, &made, || init::run(&prepared, envp)))?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 
 /// Raised whenever the encoding changes.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// One container start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub struct Plan {
     pub(crate) cgroup: CgroupPlan,
     pub(crate) steps: Vec<Step>,
     pub(crate) program: Program,
+    /// Whether the program runs below a small init of ours.
+    pub(crate) init: bool,
     pub(crate) terminal: bool,
 }
 

@@ -20,6 +20,10 @@ pub struct PlanRequest<'a> {
     pub cache_dir: Option<&'a Path>,
     pub seccomp: Seccomp<'a>,
     pub terminal: bool,
+    /// Further groups of the user, by name, to be looked up in the image.
+    pub groups: &'a [String],
+    /// Whether the first process is a small one of ours that passes signals on and reaps orphans.
+    pub init: bool,
 }
 
 /// One mount of the root file system, as the storage driver says.
@@ -46,4 +50,6 @@ pub struct ExecRequest<'a> {
     pub cache_dir: Option<&'a Path>,
     pub seccomp: Seccomp<'a>,
     pub terminal: bool,
+    /// Further groups of the user, by name, to be looked up in the image.
+    pub groups: &'a [String],
 }

@@ -6,24 +6,12 @@ use std::sync::OnceLock;
 /// The first 8 digits of the boot id.
 pub fn boot() -> &'static str {
     static BOOT: OnceLock<String> = OnceLock::new();
-    BOOT.get_or_init(|| {
-        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        text.chars().take(8).collect()
-    })
+    BOOT.get_or_init(|| gantry_sys::proc::boot_id().unwrap_or_default().chars().take(8).collect())
 }
 
 /// Start time of a process in clock ticks since boot, `None` when there is no such process or it is a zombie.
 pub fn start_time(pid: i32) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The name (field 2) may hold spaces and brackets: fields are counted from its last bracket.
-    let after = &stat[stat.iter().rposition(|b| *b == b')')? + 2..];
-    let text = std::str::from_utf8(after).ok()?;
-    let mut fields = text.split(' ');
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X" | "x") {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
+    gantry_sys::proc::start_time(pid).ok()
 }
 
 /// The reference to a process that lives now.

@@ -9,17 +9,20 @@ fn errno(error: &io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
-/// When `pid` was started, in clock ticks since boot. With the boot id it names a process for ever.
+/// When `pid` was started, in clock ticks since boot. With the boot id it names a process for ever. One that has ended and
+/// waits for its parent is no process any more.
 pub fn start_time(pid: i32) -> Result<u64> {
     let stat = fs::read(format!("/proc/{pid}/stat")).map_err(|error| errno(&error))?;
-    parse_start_time(&stat).ok_or(Errno::EINVAL)
+    parse_start_time(&stat).ok_or(Errno::ESRCH)
 }
 
 /// Field 22. The command (field 2) may hold spaces and parentheses, so count from the last ')'.
 fn parse_start_time(stat: &[u8]) -> Option<u64> {
     let after = stat.iter().rposition(|&byte| byte == b')')? + 2;
     let fields = std::str::from_utf8(stat.get(after..)?).ok()?;
-    fields.split(' ').nth(19)?.trim_end().parse().ok()
+    let mut fields = fields.split(' ');
+    let state = fields.next()?;
+    (!matches!(state, "Z" | "X" | "x")).then(|| fields.nth(18)?.trim_end().parse().ok())?
 }
 
 /// The random id the kernel gave this boot.
@@ -36,6 +39,7 @@ mod tests {
     fn start_time_survives_a_hostile_command_name() {
         let stat = b"7 (a) R 1 (b)) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 100 200\n";
         assert_eq!(parse_start_time(stat), Some(4242));
+        assert_eq!(parse_start_time(&stat.map(|byte| if byte == b'S' { b'Z' } else { byte })), None);
         assert_eq!(parse_start_time(b"7 (x"), None);
     }
 

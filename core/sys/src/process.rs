@@ -71,6 +71,43 @@ pub fn clone3(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked>
     Ok(Forked::Parent { pid: pid as i32, pidfd })
 }
 
+/// `fork(2)` by the plain old call, which every filter allows; 0 in the child. What [`clone3`] says of threads holds.
+pub fn fork() -> Result<i32> {
+    let nothing = 0usize;
+    // SAFETY: no CLONE_VM and no stack: the child continues on its own copy of this stack.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD as usize, nothing, nothing, nothing, nothing) };
+    check(pid).map(|pid| pid as i32)
+}
+
+/// Where this process' arguments lie, which is what `ps` shows of it.
+#[derive(Debug)]
+pub struct Title {
+    start: usize,
+    length: usize,
+}
+
+impl Title {
+    /// Looks it up; fields 48 and 49 of /proc/self/stat. `None` when the kernel does not tell.
+    pub fn own() -> Option<Title> {
+        let stat = std::fs::read("/proc/self/stat").ok()?;
+        let after = stat.iter().rposition(|&byte| byte == b')')? + 2;
+        let mut fields = std::str::from_utf8(stat.get(after..)?).ok()?.trim_end().split(' ').skip(45);
+        let start: usize = fields.next()?.parse().ok()?;
+        let end: usize = fields.next()?.parse().ok()?;
+        (start != 0).then(|| Title { start, length: end.saturating_sub(start) })
+    }
+
+    /// Writes another title over the arguments. For a fork that never looks at them again.
+    pub fn set(&self, title: &[u8]) {
+        let place = std::ptr::with_exposed_provenance_mut::<u8>(self.start);
+        // SAFETY: the kernel put our arguments there, on a stack that stays writable; nobody reads them any more.
+        unsafe { place.write_bytes(0, self.length) };
+        let length = title.len().min(self.length.saturating_sub(1));
+        // SAFETY: as above, and no more than fits.
+        unsafe { place.copy_from_nonoverlapping(title.as_ptr(), length) };
+    }
+}
+
 /// A null-terminated array of C strings, as `execve` takes it. It borrows what it points to.
 #[derive(Debug)]
 pub struct StringArray<'a> {

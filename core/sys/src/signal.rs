@@ -40,3 +40,13 @@ pub fn restore(mask: u64) -> Result<()> {
     // SAFETY: the kernel reads the 8 bytes of `mask`.
     check_unit(unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const mask, none, 8) })
 }
+
+/// Waits for any signal; all of them are blocked ([`block_all`]).
+pub fn wait_any() -> Result<i32> {
+    let all = u64::MAX;
+    let none = ptr::null_mut::<libc::siginfo_t>();
+    let no_limit = ptr::null::<libc::timespec>();
+    // SAFETY: the kernel reads 8 bytes of `all`; null asks for no details and for no time limit.
+    let signal = unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const all, none, no_limit, 8) };
+    crate::check(signal).map(|signal| signal as i32)
+}

@@ -67,19 +67,50 @@ fn a_wrong_run_is_refused_with_125_and_makes_nothing() {
 }
 
 #[test]
-fn a_full_disk_is_an_error_and_no_damage() {
+fn the_words_and_the_hint_are_docker_s() {
     need!();
     let world = World::new();
-    let small = world.text("small");
-    std::fs::create_dir_all(&small).expect("made");
-    let flags = nix::mount::MsFlags::empty();
-    nix::mount::mount(Some("tmpfs"), small.as_str(), Some("tmpfs"), flags, Some("size=1m")).expect("root may mount");
-    let tar = gantry_tests::image::busybox_tar().to_string_lossy().into_owned();
-    let root = format!("{small}/root");
-    let mut command = std::process::Command::new(gantry_tests::binary("gantry"));
-    command.args(["--root", &root, "--state", &world.text("state2"), "import", &tar, "bb"]);
-    let run = gantry_tests::Running::start(command, &[]).end();
-    nix::mount::umount(small.as_str()).expect("nothing holds it");
-    assert_eq!(1, run.code, "{run:#?}");
-    assert!(run.stderr.contains("No space left") || run.stderr.contains("disk"), "{run:#?}");
+    let twin = world.line("create --name twin --network none bb true").ok();
+    let taken = format!(
+        "Conflict. The container name \"/twin\" is already in use by container \"{twin}\". You have to remove (or rename) \
+         that container to be able to reuse that name."
+    );
+    for (code, words, said) in [
+        (125, "nosuch true", "No such image: nosuch:latest"),
+        (125, "--log-driver nosuch bb true", "unknown log driver \"nosuch\" (known: "),
+        (125, "--log-opt nosuch=1 bb true", "unknown log opt 'nosuch' for json-file log driver (known: max-size, "),
+        (125, "--network nosuch bb true", "network nosuch not found"),
+        (125, "--name twin bb true", &*taken),
+        (125, "--name bad! bb true", "Invalid container name (bad!), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"),
+        (125, "-p 99999:80 bb true", "invalid hostPort: 99999"),
+        (125, "-m 1k bb true", "Minimum memory limit allowed is 6MB"),
+        (125, "--cpus 1000 bb true", "range of CPUs is from 0.01 to "),
+        (
+            125,
+            "--mount type=bind,src=/nosuch,dst=/x bb true",
+            "invalid mount config for type \"bind\": bind source path does not exist: /nosuch",
+        ),
+        (
+            125,
+            "-v /tmp:relative bb true",
+            "invalid volume specification: '/tmp:relative': invalid mount path: 'relative' mount path must be absolute",
+        ),
+        (126, "bb /etc", "exec: \"/etc\": permission denied"),
+        (127, "bb /nosuch", "exec: \"/nosuch\": stat /nosuch: no such file or directory"),
+        (127, "bb nosuch", "exec: \"nosuch\": executable file not found in $PATH"),
+    ] {
+        let network = if words.contains("--network") { "" } else { "--network none" };
+        let run = world.line(&format!("run --rm {network} {words}"));
+        run.code(code);
+        assert_eq!("", run.stdout, "{words}");
+        assert!(run.stderr.starts_with(&format!("gantry: {said}")), "{words}: {run:#?}");
+        assert!(run.stderr.ends_with("\n\nRun 'gantry run --help' for more information\n"), "{words}: {run:#?}");
+    }
+    let run = world.line("run --nosuchflag bb");
+    let usage = "unknown flag: --nosuchflag\n\nUsage:  gantry run [OPTIONS] IMAGE [COMMAND] [ARG...]\n\n\
+                 Run 'gantry run --help' for more information\n";
+    assert_eq!((125, usage), (run.code, run.stderr.as_str()));
+    let run = world.gantry(["--storage-driver", "nosuch", "run", "bb", "true"]);
+    run.fails(125, "gantry: unknown storage driver \"nosuch\" (known: overlay2, vfs)");
+    world.assert_no_leaks();
 }

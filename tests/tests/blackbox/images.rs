@@ -6,9 +6,8 @@ use gantry_tests::image::Layer;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::io::Write;
-use tar::EntryType;
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -38,7 +37,7 @@ pub fn saved_stack(layers: &[&[u8]], tag: &str) -> Vec<u8> {
 }
 
 /// An OCI layout whose blob of the layer may differ from its digest.
-fn oci(layer: &[u8], blob: &[u8], media: &str, digest: &str) -> Vec<u8> {
+pub fn oci(layer: &[u8], blob: &[u8], media: &str, digest: &str) -> Vec<u8> {
     let config = json!({
         "architecture": "amd64", "os": "linux", "config": { "Cmd": ["cat", "/who"] },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(layer))] },
@@ -68,14 +67,14 @@ fn oci(layer: &[u8], blob: &[u8], media: &str, digest: &str) -> Vec<u8> {
     archive.finish()
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).expect("memory takes everything");
     encoder.finish().expect("memory takes everything")
 }
 
 /// The busybox layer with one more file.
-fn greeting() -> Vec<u8> {
+pub fn greeting() -> Vec<u8> {
     let mut layer = std::fs::read(gantry_tests::image::busybox_tar()).expect("made by the harness");
     let mut more = Layer::default();
     more.file("who", 0o644, b"loaded\n");
@@ -144,8 +143,9 @@ fn layers_lie_upon_each_other_with_either_driver() {
     for driver in ["overlay2", "vfs"] {
         world.gantry(["--storage-driver", driver, "load", "-i", &file]).ok();
         let words = ["--storage-driver", driver, "run", "--rm", "--network", "none", "stack:1"];
-        let run = world.gantry(words.into_iter().chain(["sh", "-c", "cat /who; ls /etc"]));
-        assert_eq!("second\npasswd", run.ok(), "{driver}");
+        let run =
+            world.gantry(words.into_iter().chain(["sh", "-c", "cat /who; ls /etc/passwd; ls /etc/group 2>/dev/null"]));
+        assert_eq!("second\n/etc/passwd", run.stdout.trim_end(), "{driver}: {run:#?}");
     }
     world.assert_no_leaks();
 }
@@ -163,76 +163,6 @@ fn oci_layouts_are_loaded_with_every_compression() {
         world.gantry(["load", "-i", &file]).ok();
         assert_eq!("loaded", world.line("run --rm --network none oci:1").ok(), "{kind}");
     }
-}
-
-/// Nothing of a refused archive may stay: no image, no layer, no file beside the root.
-fn refused(archive: &[u8], why: &str) {
-    let world = World::empty();
-    let file = world.file("hostile.tar", archive);
-    let run = world.gantry(["load", "-i", &file]);
-    assert_eq!(1, run.code, "{why}: {run:#?}");
-    assert!(run.stderr.starts_with("Error: "), "{why}: {run:#?}");
-    assert_eq!("", world.line("images -aq").ok(), "{why}");
-    let layers = std::fs::read_dir(world.path("root/layers/overlay2")).into_iter().flatten().flatten();
-    let layers = layers.flat_map(|dir| std::fs::read_dir(dir.path()).into_iter().flatten().flatten());
-    let who = layers.filter(|entry| entry.path().join("who").exists() || entry.path().join("diff/who").exists());
-    assert_eq!(0, who.count(), "{why}: a layer is left");
-    assert!(!world.path("escaped").exists() && !std::path::Path::new("/gantry-escaped").exists(), "{why}");
-}
-
-#[test]
-fn hostile_layers_leave_nothing_behind() {
-    need!();
-    type Fill = fn(&mut Layer);
-    let cases: &[(&str, Fill)] = &[
-        ("a path with ..", |l| l.file("../../../../../../gantry-escaped", 0o644, b"x")),
-        ("a link out, then a file through it", |l| {
-            l.link("out", "/");
-            l.file("out/gantry-escaped", 0o644, b"x");
-        }),
-        ("a hard link out", |l| l.hard_link("passwd", "../../../../../../../../etc/passwd")),
-    ];
-    for (why, fill) in cases {
-        let mut layer = Layer::default();
-        layer.file("who", 0o644, b"hostile\n");
-        fill(&mut layer);
-        let world = World::empty();
-        let file = world.file("hostile.tar", saved(&layer.finish(), "hostile:1"));
-        world.gantry(["load", "-i", &file]);
-        assert!(!std::path::Path::new("/gantry-escaped").exists(), "{why}");
-        let passwd = std::fs::metadata("/etc/passwd").map(|m| std::os::unix::fs::MetadataExt::nlink(&m)).unwrap_or(1);
-        assert_eq!(1, passwd, "{why}");
-    }
-}
-
-#[test]
-fn damaged_archives_are_refused() {
-    need!();
-    let layer = greeting();
-    let zipped = gzip(&layer);
-    let media = "application/vnd.oci.image.layer.v1.tar+gzip";
-    let cut = &zipped[..zipped.len() / 2];
-    refused(&oci(&layer, cut, media, &hex(cut)), "a truncated gzip");
-    refused(&oci(&layer, &zipped, media, &"0".repeat(64)), "a wrong digest");
-    refused(&oci(b"another", &zipped, media, &hex(&zipped)), "a wrong diff id");
-    refused(b"this is no archive", "no archive");
-    refused(&saved(&layer, "x:1")[..20_000], "a truncated archive");
-}
-
-#[test]
-fn a_bomb_is_stopped_by_its_limit() {
-    need!();
-    let mut layer = Layer::default();
-    layer.file("who", 0o644, b"bomb\n");
-    for number in 0..3_000 {
-        layer.entry(&format!("l{number}"), EntryType::Symlink, 0o777, &format!("l{}", number + 1), &[]);
-    }
-    let world = World::empty();
-    let file = world.file("chain.tar", saved(&layer.finish(), "chain:1"));
-    world.gantry(["load", "-i", &file]).ok();
-    let run = world.line("run --rm --network none chain:1 /l0");
-    assert!([126, 127].contains(&run.code), "{run:#?}");
-    world.assert_no_leaks();
 }
 
 #[test]

@@ -4,10 +4,14 @@
 #[path = "../../../drivers/log/syslog/tests/driver/certificates.rs"]
 mod certificates;
 mod cli;
+mod completion;
 mod crash;
 mod debian;
 mod errors;
+mod full;
+mod hostile;
 mod images;
+mod init;
 mod journald;
 mod lifecycle;
 mod local;

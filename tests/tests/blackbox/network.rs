@@ -53,6 +53,9 @@ fn a_published_port_answers_on_the_host() {
     let again = world.gantry(["run", "--rm", "-p", &format!("{port}:80"), "bb", "true"]);
     again.fails(125, "port is already allocated");
     assert!(world.line("port pub").ok().contains(&format!("80/tcp -> 0.0.0.0:{port}")));
+    let shown = world.gantry(["ps", "--format", "{{.Ports}}"]).ok();
+    assert!(shown.contains(&format!("0.0.0.0:{port}->80/tcp")), "{shown}");
+    assert!(world.line("ps").ok().contains(&shown));
     world.line("rm -f pub").ok();
     assert!(fetch(&format!("127.0.0.1:{port}")).is_none());
     world.assert_no_leaks();

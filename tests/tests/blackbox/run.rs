@@ -52,8 +52,7 @@ fn a_program_finds_its_surroundings() {
         ("-w /made/for/it", "pwd", "/made/for/it"),
         ("-e A=b -e C=", "echo $A,$C,$PATH", "b,,/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
         ("", "echo $HOME", "/root"),
-        // Docker adds the primary group to the further ones, so that it cannot be dropped: known to be missing here.
-        ("-u web", "id; echo $HOME", "uid=1000(web) gid=1000(web) groups=2000(extra)\n/home"),
+        ("-u web", "id; echo $HOME", "uid=1000(web) gid=1000(web) groups=1000(web),2000(extra)\n/home"),
         ("-u 5:6", "id -u; id -g", "5\n6"),
         ("--group-add 2000", "id -G", "0 2000"),
         ("", "ls /proc/self/fd | head -4", "0\n1\n2\n3"),
@@ -198,7 +197,7 @@ fn the_engine_cannot_be_overwritten_from_inside() {
 fn options_not_yet_there_are_refused_by_name() {
     need!();
     let world = World::new();
-    for option in ["--isolation=hyperv", "--init", "--gpus=all"] {
+    for option in ["--isolation=hyperv", "--pull=always", "--gpus=all"] {
         let name = option.split('=').next().unwrap_or_default();
         world.gantry(["run", "--rm", option, "bb", "true"]).fails(125, name);
     }

@@ -72,8 +72,7 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
         |a, on| {
             a.process.init = on;
         },
-    )
-    .not_yet(),
+    ),
     Flag::<ContainerArgs>::switch("interactive", "Keep STDIN open even when not connected", |a, on| {
         a.process.interactive = on
     })

@@ -59,6 +59,7 @@ impl Engine {
             cache_dir: Some(&cache),
             seccomp,
             terminal: request.tty,
+            groups: host.group_add.as_deref().unwrap_or_default(),
         })?;
         Ok(Exec {
             id: crate::random_id()?,

@@ -259,6 +259,8 @@ impl Engine {
                 cache_dir: Some(&cache),
                 seccomp,
                 terminal: file.config.tty,
+                groups: file.host.group_add.as_deref().unwrap_or_default(),
+                init: file.host.init == Some(true),
             },
         )?;
         Ok((plan, owner))

@@ -2,7 +2,6 @@
 
 use super::Parts;
 use crate::error::{Error, Result};
-use gantry_model::class::Class;
 use gantry_model::container::{Config, Ulimit};
 use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, Spec};
 use std::collections::BTreeMap;
@@ -19,7 +18,7 @@ pub(super) fn apply(spec: &mut Spec, parts: &Parts<'_>) -> Result<()> {
     if parts.host.oom_score_adj != 0 {
         process.set_oom_score_adj(i32::try_from(parts.host.oom_score_adj).ok());
     }
-    user(process, config, parts.host.group_add.as_deref().unwrap_or_default())?;
+    user(process, config);
     let limits = parts.host.ulimits.iter().map(rlimit).collect::<Result<Vec<_>>>()?;
     if !limits.is_empty() {
         process.set_rlimits(Some(limits));
@@ -54,22 +53,12 @@ pub(crate) fn environment(config: &Config) -> Vec<String> {
     order.iter().filter_map(|k| values.remove(k)).collect()
 }
 
-/// Names are looked up inside the image by the runtime, so the text goes there as it is.
-fn user(process: &mut Process, config: &Config, groups: &[String]) -> Result<()> {
+/// Names are looked up inside the image by the runtime, so the text goes there as it is; none means root, whose groups
+/// are looked up as well.
+fn user(process: &mut Process, config: &Config) {
     let mut user = process.user().clone();
-    user.set_username(Some(config.user.clone()).filter(|u| !u.is_empty()));
-    let number = |g: &String| g.parse::<u32>().map_err(|_| group_name(g));
-    let gids = groups.iter().map(number).collect::<Result<Vec<_>>>()?;
-    if !gids.is_empty() {
-        user.set_additional_gids(Some(gids));
-    }
+    user.set_username(Some(config.user.clone()));
     process.set_user(user);
-    Ok(())
-}
-
-fn group_name(group: &str) -> Error {
-    let message = format!("--group-add {group}: names of groups are not supported yet");
-    Error::request(Class::Unsupported, message).with_hint("give the group's number")
 }
 
 fn rlimit(limit: &Ulimit) -> Result<PosixRlimit> {

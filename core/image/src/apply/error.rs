@@ -2,9 +2,10 @@
 
 use std::io;
 
+use gantry_model::class::Class;
 use gantry_model::digest::Digest;
 
-use crate::error::{Class, io_class, io_hint};
+use crate::error::{io_class, io_hint};
 use crate::tar::TarError;
 
 /// A layer that is refused or could not be written. Paths are those of the archive.

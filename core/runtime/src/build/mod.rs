@@ -52,6 +52,7 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
         cgroup,
         steps,
         program: process::program(process)?,
+        init: request.init,
         terminal: request.terminal,
     })
 }
@@ -95,6 +96,7 @@ fn process_request<'a>(request: &PlanRequest<'a>, process: &'a Process) -> ExecR
         cache_dir: request.cache_dir,
         seccomp: request.seccomp,
         terminal: request.terminal,
+        groups: request.groups,
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn steps(request: &ExecRequest<'_>) -> Result<Vec<Step>, Error> {
     let bounding = bounding(process);
     let no_new_privileges = process.no_new_privileges().unwrap_or(false);
     let mut steps: Vec<Step> = process.rlimits().iter().flatten().map(rlimit).collect();
-    steps.push(Step::Identity(identity(process, bounding, capabilities.effective)));
+    steps.push(Step::Identity(identity(request, bounding, capabilities.effective)));
     let cwd = process.cwd().as_os_str().as_encoded_bytes();
     steps.push(Step::Cwd(Cwd { path: c_string("cwd", cwd)? }));
     steps.push(Step::Umask(Umask { mask: process.user().umask().unwrap_or(DEFAULT_UMASK) & 0o777 }));
@@ -65,12 +65,13 @@ fn capabilities(process: &Process) -> Capabilities {
     }
 }
 
-fn identity(process: &Process, bounding: u64, effective: u64) -> Identity {
-    let user = process.user();
+fn identity(request: &ExecRequest<'_>, bounding: u64, effective: u64) -> Identity {
+    let (process, user) = (request.process, request.process.user());
     Identity {
         uid: user.uid(),
         gid: user.gid(),
         groups: user.additional_gids().clone().unwrap_or_default(),
+        named_groups: request.groups.to_vec(),
         lookup: user.username().as_deref().map(lookup),
         fill_home: needs_home(process),
         bounding,

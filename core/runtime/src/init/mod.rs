@@ -6,11 +6,12 @@
 
 pub(crate) mod fault;
 pub(crate) mod path;
+pub(crate) mod reaper;
 pub(crate) mod steps;
 
 use crate::plan::Program;
 use fault::{Act, During, Fault, Message};
-use gantry_sys::process::{self, StringArray};
+use gantry_sys::process::{self, StringArray, Title};
 use gantry_sys::{Errno, signal};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -31,6 +32,9 @@ pub(crate) struct Prepared<'a> {
     /// The process whose namespaces are entered (`exec`).
     pub target: Option<BorrowedFd<'a>>,
     pub terminal: bool,
+    /// Whether to stay behind as the program's init, and what `ps` shows of us, to be changed then.
+    pub init: bool,
+    pub title: Option<Title>,
 }
 
 /// How init and its parent speak.
@@ -120,6 +124,11 @@ pub(crate) fn go_on(prepared: &Prepared<'_>, envp: StringArray<'_>) -> ! {
     }
     send(prepared.doors.report, &Message::Ready);
     wait_at_gate(prepared);
+    if prepared.init
+        && let Err(fault) = reaper::stay_behind(prepared.title.as_ref())
+    {
+        leave(&context, fault);
+    }
     let fault = become_program(&context, envp);
     leave(&context, fault)
 }

@@ -11,6 +11,7 @@ use crate::cgroup::make::{self, Made};
 use crate::error::Error;
 use crate::init::{self, Doors, Prepared};
 use crate::plan::Plan;
+use gantry_sys::process::Title;
 use gantry_sys::{Errno, passing, process};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::ffi::CString;
@@ -159,6 +160,8 @@ fn follow(doors: &Doors<'_>, order: BorrowedFd<'_>) {
         console,
         target: None,
         terminal: plan.terminal,
+        init: plan.init,
+        title: plan.init.then(Title::own).flatten(),
     };
     init::go_on(&prepared, super::envp(&plan.program))
 }

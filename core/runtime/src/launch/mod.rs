@@ -12,7 +12,7 @@ use crate::init::fault::Message;
 use crate::init::{self, Doors, Prepared};
 use crate::plan::{Plan, Program};
 use gantry_sys::pidfd::{self, setns};
-use gantry_sys::process::{self, Forked, StringArray, namespace};
+use gantry_sys::process::{self, Forked, StringArray, Title, namespace};
 use gantry_sys::{Errno, cred};
 use nix::fcntl::{OFlag, open, readlink};
 use nix::sys::stat::Mode;
@@ -80,6 +80,8 @@ pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched<'_>, Error> {
         console: stdio.console_path()?,
         target: None,
         terminal: plan.terminal,
+        init: plan.init,
+        title: plan.init.then(Title::own).flatten(),
     };
     let envp = envp(&plan.program);
     let (pid, pidfd) = clone_in_pid_namespace(plan, &made, || init::run(&prepared, envp))?;

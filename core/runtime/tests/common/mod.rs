@@ -136,6 +136,8 @@ impl Container {
                 None => Seccomp::Default,
             },
             terminal: self.terminal,
+            groups: &[],
+            init: false,
         };
         let plan = plan(&request)?;
         let bytes = plan.to_bytes()?;
@@ -179,6 +181,7 @@ impl Container {
             cache_dir: None,
             seccomp: Seccomp::Default,
             terminal: false,
+            groups: &[],
         })?;
         let plan = gantry_runtime::ExecPlan::from_bytes(&plan.to_bytes()?)?;
         let (mut read, stdio) = output_pipe();

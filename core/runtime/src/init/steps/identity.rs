@@ -20,7 +20,10 @@ pub(crate) struct Identity {
     pub uid: u32,
     pub gid: u32,
     pub groups: Vec<u32>,
-    /// `user[:group]` by name or number, to be looked up in the image; wins over the ids above.
+    /// Further groups by name, to be looked up in the image.
+    pub named_groups: Vec<String>,
+    /// `user[:group]` by name or number, to be looked up in the image; wins over the ids above. The process then has its
+    /// first group among the further ones too, as with Docker, so that a set-group-id program cannot drop it.
     pub lookup: Option<Lookup>,
     pub fill_home: bool,
     /// The capabilities that stay in the bounding set.
@@ -90,15 +93,17 @@ struct Name {
 impl Identity {
     fn resolve(&self, context: &mut Context<'_>) -> Result<Ids, Fault> {
         let mut ids = Ids { uid: self.uid, gid: self.gid, groups: [0; MAX_GROUPS], count: 0 };
+        if self.lookup.is_some() || self.fill_home {
+            let name = self.look_up_user(context, &mut ids)?;
+            if let Some(lookup) = &self.lookup {
+                look_up_groups(context, lookup, &name, &mut ids)?;
+            }
+        }
         for gid in &self.groups {
             ids.add(*gid);
         }
-        if self.lookup.is_none() && !self.fill_home {
-            return Ok(ids);
-        }
-        let name = self.look_up_user(context, &mut ids)?;
-        if let Some(lookup) = &self.lookup {
-            look_up_groups(context, lookup, &name, &mut ids)?;
+        for name in &self.named_groups {
+            ids.add(find_group(context, name.as_bytes())?);
         }
         Ok(ids)
     }
@@ -138,29 +143,37 @@ impl Identity {
 
 /// A group that was named replaces the account's; else the account's supplementary ones are added.
 fn look_up_groups(context: &Context<'_>, lookup: &Lookup, name: &Name, ids: &mut Ids) -> Result<(), Fault> {
-    let name = &name.bytes[..name.length];
-    let Some(wanted) = lookup.group.as_deref().map(str::as_bytes) else {
-        let look = |line: &[u8]| {
-            if let Some(group) = Group::parse(line).filter(|group| group.has_member(name)) {
-                ids.add(group.gid);
-            }
-            true
-        };
-        return match name {
-            b"" => Ok(()),
-            _ => each_line(context.root(), c"/etc/group", look).about(Act::Read, b"/etc/group"),
-        };
-    };
-    let mut gid = number(wanted);
-    if gid.is_none() {
-        let look = |line: &[u8]| {
-            gid = Group::parse(line).filter(|group| group.name == wanted).map(|group| group.gid);
-            gid.is_none()
-        };
-        each_line(context.root(), c"/etc/group", look).about(Act::Read, b"/etc/group")?;
+    if let Some(wanted) = &lookup.group {
+        ids.gid = find_group(context, wanted.as_bytes())?;
+        ids.add(ids.gid);
+        return Ok(());
     }
-    ids.gid = gid.ok_or(Errno::ENOENT).about(Act::NoGroup, wanted)?;
-    Ok(())
+    ids.add(ids.gid);
+    let name = &name.bytes[..name.length];
+    let look = |line: &[u8]| {
+        if let Some(group) = Group::parse(line).filter(|group| group.has_member(name)) {
+            ids.add(group.gid);
+        }
+        true
+    };
+    match name {
+        b"" => Ok(()),
+        _ => each_line(context.root(), c"/etc/group", look).about(Act::Read, b"/etc/group"),
+    }
+}
+
+/// A group of the image by name; a number needs no entry.
+fn find_group(context: &Context<'_>, wanted: &[u8]) -> Result<u32, Fault> {
+    if let Some(gid) = number(wanted) {
+        return Ok(gid);
+    }
+    let mut gid = None;
+    let look = |line: &[u8]| {
+        gid = Group::parse(line).filter(|group| group.name == wanted).map(|group| group.gid);
+        gid.is_none()
+    };
+    each_line(context.root(), c"/etc/group", look).about(Act::Read, b"/etc/group")?;
+    gid.ok_or(Errno::ENOENT).about(Act::NoGroup, wanted)
 }
 
 /// Pipes and terminals become the user's, so that /dev/stdout can be opened again by name.
