@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::options::{Mode, Pool, Settings};
 use crate::records::{Door, Entry};
 use gantry_plugin_api::prelude::*;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
@@ -60,8 +61,9 @@ pub fn warnings(settings: &Settings, endpoint: &EndpointSpec, doors: &Doors) -> 
     if settings.internal {
         return vec!["the network is internal: no port is published".to_owned()];
     }
-    let same = |a: &PortMapping, b: &PortMapping| (a.container_port, a.protocol) == (b.container_port, b.protocol);
-    let lost = endpoint.ports.iter().filter(|port| !doors.published.iter().any(|p| same(p, port)));
+    let key = |port: &PortMapping| (port.container_port, port.protocol);
+    let published: BTreeSet<(u16, Protocol)> = doors.published.iter().map(key).collect();
+    let lost = endpoint.ports.iter().filter(|port| !published.contains(&key(port)));
     let sentence = |port: &PortMapping| {
         let family = if port.host_ip.is_ipv4() { "IPv4" } else { "IPv6" };
         format!("port {} is not published on {}: the container has no {family} address", port.host_port, port.host_ip)

@@ -29,6 +29,7 @@ pub struct Transaction {
     table: Table,
     batch: Batch,
     sets: u32,
+    changes: usize,
 }
 
 impl Transaction {
@@ -36,7 +37,7 @@ impl Transaction {
     pub fn new(table: Table) -> Transaction {
         let mut batch = Batch::default();
         batch.request("begin a firewall change", BATCH_BEGIN, 0, |b| header(b, 0, 10));
-        Transaction { table, batch, sets: 0 }
+        Transaction { table, batch, sets: 0, changes: 0 }
     }
 
     /// Adds the table unless it is there.
@@ -122,8 +123,11 @@ impl Transaction {
         });
     }
 
-    /// Sends it.
+    /// Sends it. One without any change is not sent: older kernels do not answer it.
     pub fn commit(mut self, socket: &mut Socket) -> netlink::Result<()> {
+        if self.changes == 0 {
+            return Ok(());
+        }
         self.batch.acknowledge_last();
         self.batch.request("commit a firewall change", BATCH_END, 0, |b| header(b, 0, 10));
         socket.send(self.batch)
@@ -142,6 +146,7 @@ impl Transaction {
 
     fn message(&mut self, act: String, kind: u16, flags: u16, fill: impl FnOnce(&mut Buffer)) {
         let family = self.table.family;
+        self.changes += 1;
         self.batch.request(act, kind, flags, |b| {
             header(b, family, 0);
             fill(b);
