@@ -14,10 +14,12 @@ pub mod inspect;
 pub mod lifecycle;
 pub mod logs;
 pub mod networks;
+pub mod prune;
 pub mod ps;
 pub mod registry;
 pub mod run;
 pub mod system;
+pub mod transfer;
 pub mod update;
 pub mod volumes;
 

@@ -20,12 +20,14 @@ pub mod logs;
 pub mod networks;
 pub mod plugins;
 pub mod port;
+pub mod prune;
 pub mod ps;
 pub mod registry;
 pub mod request;
 pub mod run;
 pub mod start;
 pub mod top;
+pub mod transfer;
 pub mod update;
 pub mod version;
 pub mod volumes;
@@ -161,6 +163,15 @@ static COMMANDS: &[&dyn Runnable] = &[
     &load::COMMAND,
     &import::COMMAND,
     &history::COMMAND,
+    &prune::IMAGE,
+    &prune::CONTAINER,
+    &prune::SYSTEM,
+    &prune::DF,
+    &transfer::SAVE,
+    &transfer::EXPORT,
+    &transfer::COMMIT,
+    &transfer::DIFF,
+    &transfer::COPY,
     &registry::PULL,
     &registry::PUSH,
     &registry::SEARCH,

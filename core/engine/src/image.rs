@@ -1,10 +1,12 @@
 //! Images through the engine: the image store over the storage driver in use.
 
+mod prune;
 mod pull;
 mod push;
 mod registry;
 
 pub use gantry_image::Error as StoreError;
+pub use prune::{Pruned, Space, Usage};
 pub use push::{Found, Login, Manifest, Saved};
 pub(crate) use registry::class as registry_class;
 pub use registry::{Progress, Report};
@@ -148,6 +150,11 @@ impl Engine {
         let storage = self.storage()?;
         let loaded = self.images()?.load(path, &UnpackOptions::new(&storage.driver, storage))?;
         Ok(loaded.iter().map(told).collect())
+    }
+
+    /// Writes images as one archive.
+    pub fn save(&self, names: &[String], output: impl std::io::Write) -> Result<()> {
+        Ok(self.images()?.save(names, output)?)
     }
 
     /// Makes an image of one layer from a root file system's archive; answers `sha256:…`.

@@ -202,3 +202,27 @@ pub struct PullRequest {
     /// Every tag of the repository.
     pub all_tags: bool,
 }
+
+/// An image to make of a container.
+#[derive(Clone, Debug, Default)]
+pub struct CommitRequest {
+    /// Reference of the new image.
+    pub reference: Option<String>,
+    /// Who made it.
+    pub author: String,
+    /// Note kept in the history.
+    pub message: String,
+    /// Dockerfile instructions.
+    pub changes: Vec<String>,
+    /// Freeze the container meanwhile.
+    pub pause: bool,
+}
+
+/// How files are copied.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CopyRequest {
+    /// Users and groups are kept.
+    pub archive: bool,
+    /// A source that is a link is followed.
+    pub follow: bool,
+}

@@ -72,6 +72,9 @@ pub enum Error {
     /// One layer could not be unpacked.
     #[error("cannot unpack layer {layer}")]
     Unpack { layer: String, source: ApplyError },
+    /// An archive could not be unpacked into a directory.
+    #[error("{0}")]
+    Extract(ApplyError),
     /// The storage driver failed.
     #[error("cannot {act} layer {layer} in the storage driver")]
     Storage { act: &'static str, layer: String, source: BoxError },
@@ -106,7 +109,7 @@ impl Error {
             Self::InUse(_) => Class::InUse,
             Self::Storage { .. } => Class::Driver,
             Self::Platform { .. } | Self::OldManifest(_) | Self::Artifact { .. } => Class::Unsupported,
-            Self::Unpack { source, .. } => source.class(),
+            Self::Unpack { source, .. } | Self::Extract(source) => source.class(),
             Self::Io { source, .. } => io_class(source),
             Self::Record { .. } | Self::NewerRecord { .. } | Self::MissingContent(_) => Class::Internal,
             _ => Class::Invalid,
@@ -121,7 +124,7 @@ impl Error {
             Self::AmbiguousId(_) => Some("give more digits of the id".into()),
             Self::NotAnImage(_) => Some("use `import` for the tar of a root file system".into()),
             Self::MissingContent(_) => Some("load the image again".into()),
-            Self::Unpack { source, .. } => source.hint(),
+            Self::Unpack { source, .. } | Self::Extract(source) => source.hint(),
             Self::Io { source, .. } => io_hint(source),
             _ => None,
         }

@@ -71,7 +71,7 @@ impl Endpoint {
             host: host.to_owned(),
             candidates,
             base: OnceLock::new(),
-            agent: tls::agent(own, verify, settings.timeout)?,
+            agent: tls::agent(host, own, verify, settings.timeout)?,
             granted: Granted::default(),
             login: OnceLock::new(),
             credentials: credentials.clone(),

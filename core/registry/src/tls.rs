@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ureq::Agent;
 use ureq::config::AutoHeaderValue;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Proxy};
 
 use crate::error::{Error, Result};
-use crate::settings::HostSettings;
+use crate::settings::{HostSettings, is_loopback};
 
 /// Where distributions keep the authorities they trust.
 const BUNDLES: [&str; 4] = [
@@ -21,9 +21,11 @@ const BUNDLES: [&str; 4] = [
 /// Larger buffers than usual: blobs are what matters.
 const BUFFER: usize = 256 << 10;
 
-/// How one registry is spoken to.
-pub(crate) fn agent(settings: &HostSettings, verify: bool, timeout: Duration) -> Result<Agent> {
+/// How one registry is spoken to; what is on this machine is never asked for through a proxy.
+pub(crate) fn agent(host: &str, settings: &HostSettings, verify: bool, timeout: Duration) -> Result<Agent> {
+    let proxy = if is_loopback(host) { None } else { Proxy::try_from_env() };
     let config = Agent::config_builder()
+        .proxy(proxy)
         .tls_config(tls_config(settings, verify)?)
         .http_status_as_error(false)
         .max_redirects(0)

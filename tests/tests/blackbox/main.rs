@@ -26,6 +26,7 @@ mod registry;
 mod run;
 mod sinks;
 mod syslog;
+mod transfer;
 mod volumes;
 
 /// Leaves a test that cannot be made here.

@@ -4,6 +4,8 @@ pub mod mounts;
 
 mod attach;
 mod busy;
+mod commit;
+mod copy;
 mod create;
 mod exec;
 mod file;
@@ -16,6 +18,7 @@ mod logging;
 mod logs;
 mod owner;
 mod remove;
+mod root;
 mod sink_options;
 mod sinks;
 mod start;
@@ -25,6 +28,7 @@ mod truth;
 mod update;
 
 pub(crate) use busy::Act;
+pub use commit::Change;
 pub use exec::Exec;
 pub use file::ContainerFile;
 pub use list::ContainerSummary;

@@ -2,7 +2,7 @@
 //! their own once per host; the data is the driver's.
 
 pub(crate) mod copy;
-mod mounting;
+pub(crate) mod mounting;
 mod tree;
 
 use crate::Engine;

@@ -17,7 +17,7 @@ pub(super) fn mount_private(plan: &RootMount, target: &Path) -> io::Result<()> {
 }
 
 /// Mounts.
-pub(super) fn mount_at(plan: &RootMount, target: &Path) -> io::Result<()> {
+pub(crate) fn mount_at(plan: &RootMount, target: &Path) -> io::Result<()> {
     let flags = MsFlags::from_bits_truncate(plan.flags);
     if plan.fstype == "bind" {
         let bind = MsFlags::MS_BIND | MsFlags::MS_REC | flags;

@@ -107,7 +107,8 @@ impl Dirs {
 
     /// Removes the mark that hides a lower layer's entry of this name; true if there was one.
     pub(super) fn clear_whiteout(&self, place: &Place) -> Result<bool, ApplyError> {
-        let hidden = self.whiteouts != Whiteouts::Apply && place.stat()?.is_some_and(|stat| is_whiteout(&stat));
+        let marks = !matches!(self.whiteouts, Whiteouts::Apply | Whiteouts::Plain);
+        let hidden = marks && place.stat()?.is_some_and(|stat| is_whiteout(&stat));
         if hidden {
             place.unlink()?;
         }
@@ -119,7 +120,7 @@ impl Dirs {
         let name = match self.whiteouts {
             Whiteouts::OverlayTrusted => "trusted.overlay.opaque",
             Whiteouts::OverlayUser => "user.overlay.opaque",
-            Whiteouts::Apply => return Ok(()),
+            Whiteouts::Apply | Whiteouts::Plain => return Ok(()),
         };
         let set = rustix::fs::fsetxattr(dir, name, b"y", rustix::fs::XattrFlags::empty());
         set.map_err(ApplyError::io("make opaque", path))

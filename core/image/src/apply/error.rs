@@ -29,6 +29,8 @@ pub enum ApplyError {
     Whiteout(String),
     #[error("{path:?} is a hard link to {target:?}, which is not a file of this layer")]
     LinkTarget { path: String, target: String },
+    #[error("cannot overwrite {old} {path:?} with {new}")]
+    InTheWay { path: String, new: &'static str, old: &'static str },
     #[error("{path:?} has the owner {id}, which no system knows")]
     Owner { path: String, id: u64 },
     #[error("cannot {act} {path:?}")]

@@ -36,6 +36,8 @@ pub enum Whiteouts {
     OverlayUser,
     /// The tree already holds the lower layers: delete from it.
     Apply,
+    /// Nothing is hidden: the directory is in use, every name is an ordinary one, and files do not replace directories.
+    Plain,
 }
 
 /// Where a layer is unpacked.
@@ -96,6 +98,9 @@ impl Applier {
             return Err(ApplyError::Limit { what: "the number of entries", limit: self.limits.entries });
         }
         let path = path::clean(&entry.path, &self.limits)?;
+        if self.whiteouts == Whiteouts::Plain {
+            return self.place(tar, entry, &path);
+        }
         match whiteout::meaning(&path)? {
             Meaning::Entry => self.place(tar, entry, &path),
             Meaning::Hide(target) => self.hider.hide(&mut self.dirs, &target),
@@ -147,6 +152,9 @@ impl Applier {
     fn directory(&mut self, entry: &Entry, place: &Place) -> Result<(), ApplyError> {
         let replaces_whiteout = self.dirs.clear_whiteout(place)?;
         let existing = place.stat()?.map(|stat| FileType::from_raw_mode(stat.st_mode));
+        if self.whiteouts == Whiteouts::Plain && existing.is_some_and(|kind| kind != FileType::Directory) {
+            return Err(ApplyError::InTheWay { path: lossy(&place.path), new: "directory", old: "non-directory" });
+        }
         if existing != Some(FileType::Directory) {
             self.make("create the directory", place, || rustix::fs::mkdirat(&*place.dir, &place.name[..], Mode::RWXU))?;
         }
@@ -229,10 +237,20 @@ impl Applier {
         match create() {
             Err(Errno::EXIST) => {
                 self.dirs.forget();
+                self.check_replaceable(place)?;
                 place.remove()?;
                 create().map_err(ApplyError::io(act, &place.path))
             }
             made => made.map_err(ApplyError::io(act, &place.path)),
+        }
+    }
+
+    /// A layer replaces whatever is there; files that are copied replace files only.
+    fn check_replaceable(&self, place: &Place) -> Result<(), ApplyError> {
+        let is_dir = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        match self.whiteouts == Whiteouts::Plain && place.stat()?.is_some_and(is_dir) {
+            true => Err(ApplyError::InTheWay { path: lossy(&place.path), new: "non-directory", old: "directory" }),
+            false => Ok(()),
         }
     }
 

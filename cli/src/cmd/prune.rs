@@ -1,0 +1,132 @@
+//! `image prune`, `container prune`, `system prune`, `system df`.
+
+use super::logs::point;
+use super::networks::label_fits;
+use super::{Command, Context, Outcome, failed, filters};
+use crate::args::prune::{self as args, DfArgs, PruneArgs};
+use crate::out;
+use crate::out::failure::Failure;
+use crate::out::list::{Column, Layout, Wish};
+use gantry_engine::image::{Pruned, Space};
+use gantry_engine::model::size::human_decimal;
+use gantry_engine::{Engine, NetworkRecord};
+use std::collections::BTreeMap;
+
+pub static IMAGE: Command<PruneArgs> = Command { info: args::IMAGE, flags: &[args::IMAGE_FLAGS], run: images };
+pub static CONTAINER: Command<PruneArgs> =
+    Command { info: args::CONTAINER, flags: &[args::CONTAINER_FLAGS], run: containers };
+pub static SYSTEM: Command<PruneArgs> = Command { info: args::SYSTEM, flags: &[args::SYSTEM_FLAGS], run: system };
+pub static DF: Command<DfArgs> = Command { info: args::DF, flags: &[args::DF_FLAGS], run: df };
+
+const DANGLING: &str = "WARNING! This will remove all dangling images.";
+const UNUSED: &str = "WARNING! This will remove all images without at least one container associated to them.";
+const STOPPED: &str = "WARNING! This will remove all stopped containers.";
+
+fn images(context: &Context, args: PruneArgs, _: Vec<String>) -> Outcome {
+    if !agreed(&args, if args.all { UNUSED } else { DANGLING })? {
+        return Ok(0);
+    }
+    let pruned = context.engine()?.prune_images(args.all, &filters(&args.filters)?).map_err(failed)?;
+    out::print(&(section("Deleted Images:", &pruned) + &total(pruned.reclaimed))).map(|()| 0)
+}
+
+fn containers(context: &Context, args: PruneArgs, _: Vec<String>) -> Outcome {
+    if !agreed(&args, STOPPED)? {
+        return Ok(0);
+    }
+    let pruned = context.engine()?.prune_containers(&filters(&args.filters)?).map_err(failed)?;
+    out::print(&(section("Deleted Containers:", &pruned) + &total(pruned.reclaimed))).map(|()| 0)
+}
+
+fn system(context: &Context, args: PruneArgs, _: Vec<String>) -> Outcome {
+    let sort =
+        if args.all { "all images without at least one container associated to them" } else { "all dangling images" };
+    let warning = format!(
+        "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n  - {sort}\n"
+    );
+    if !agreed(&args, &warning)? {
+        return Ok(0);
+    }
+    let (engine, wanted) = (context.engine()?, filters(&args.filters)?);
+    let containers = engine.prune_containers(&wanted).map_err(failed)?;
+    let networks = networks(&engine, &wanted)?;
+    let images = engine.prune_images(args.all, &wanted).map_err(failed)?;
+    let text = section("Deleted Containers:", &containers)
+        + &section("Deleted Networks:", &networks)
+        + &section("Deleted Images:", &images);
+    out::print(&(text + &total(containers.reclaimed + images.reclaimed))).map(|()| 0)
+}
+
+fn networks(engine: &Engine, wanted: &BTreeMap<String, Vec<String>>) -> Result<Pruned, Failure> {
+    let until = wanted.get("until").and_then(|values| values.first());
+    let until = until.map(|text| point("until", Some(text))).transpose()?;
+    let fits = |network: &NetworkRecord| {
+        let labels = |key: &str| wanted.get(key).into_iter().flatten();
+        labels("label").all(|label| label_fits(&network.labels, label))
+            && !labels("label!").any(|label| label_fits(&network.labels, label))
+            && until.is_none_or(|until| network.created_ns < until)
+    };
+    let lines = engine.network_prune(fits).map_err(failed)?;
+    Ok(Pruned { lines, reclaimed: 0 })
+}
+
+fn agreed(args: &PruneArgs, warning: &str) -> Result<bool, Failure> {
+    if args.force {
+        return Ok(true);
+    }
+    out::confirm(warning)
+}
+
+fn section(head: &str, pruned: &Pruned) -> String {
+    match pruned.lines.is_empty() {
+        true => String::new(),
+        false => format!("{head}\n{}\n\n", pruned.lines.join("\n")),
+    }
+}
+
+fn total(bytes: u64) -> String {
+    format!("Total reclaimed space: {}\n", human_decimal(bytes, 4))
+}
+
+const COLUMNS: &[Column] = &[
+    ("Type", "TYPE"),
+    ("TotalCount", "TOTAL"),
+    ("Active", "ACTIVE"),
+    ("Size", "SIZE"),
+    ("Reclaimable", "RECLAIMABLE"),
+];
+const DEFAULT: [&str; 5] = ["Type", "TotalCount", "Active", "Size", "Reclaimable"];
+
+fn df(context: &Context, args: DfArgs, _: Vec<String>) -> Outcome {
+    let usage = context.engine()?.usage().map_err(failed)?;
+    let rows = [
+        ("Images", usage.images),
+        ("Containers", usage.containers),
+        ("Local Volumes", usage.volumes),
+        ("Build Cache", Space::default()),
+        ("Logs", usage.logs),
+    ];
+    let layout = Layout {
+        columns: COLUMNS,
+        default: &DEFAULT,
+        quiet: "Type",
+        cell: &|(name, space): &(&str, Space), key| cell(name, space, key),
+        labels: None,
+    };
+    let wish = Wish { format: args.format.as_deref(), quiet: false };
+    out::print(&layout.render(&rows, &wish)?).map(|()| 0)
+}
+
+fn cell(name: &str, space: &Space, key: &str) -> String {
+    match key {
+        "Type" => name.to_owned(),
+        "TotalCount" => space.total.to_string(),
+        "Active" => space.active.to_string(),
+        "Size" => human_decimal(space.size, 4),
+        _ if space.size == 0 => human_decimal(0, 4),
+        _ => {
+            let percent = u128::from(space.reclaimable) * 100 / u128::from(space.size);
+            format!("{} ({percent}%)", human_decimal(space.reclaimable, 4))
+        }
+    }
+}

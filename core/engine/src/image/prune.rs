@@ -1,0 +1,283 @@
+//! What is not needed: `image prune`, `container prune`, `system prune`; and how much there is: `system df`.
+
+use super::Containers;
+use crate::Engine;
+use crate::error::{Error, Result};
+use crate::request::{ListRequest, RemoveRequest};
+use gantry_image::{DeadLayer, ImageSummary, Removed};
+use gantry_model::record::Record;
+use gantry_store::containers;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// What a pruning removed.
+#[derive(Clone, Debug, Default)]
+pub struct Pruned {
+    /// As Docker prints them.
+    pub lines: Vec<String>,
+    /// Bytes that are free now.
+    pub reclaimed: u64,
+}
+
+/// One sort of thing that takes space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    pub total: usize,
+    /// In use.
+    pub active: usize,
+    pub size: u64,
+    /// What pruning would free.
+    pub reclaimable: u64,
+}
+
+/// All that takes space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub images: Space,
+    pub containers: Space,
+    pub volumes: Space,
+    pub logs: Space,
+}
+
+impl Engine {
+    /// Removes images without a tag that no container uses; with `all`, tagged ones too.
+    pub fn prune_images(&self, all: bool, filters: &BTreeMap<String, Vec<String>>) -> Result<Pruned> {
+        check(filters, &["dangling", "label", "label!", "until"])?;
+        let all = all || filters.get("dangling").is_some_and(|values| values.iter().any(|v| v == "false" || v == "0"));
+        let used = self.image_users()?;
+        let mut pruned = Pruned::default();
+        for summary in self.images()?.list()? {
+            let wanted = all || summary.tags.is_empty();
+            let created = summary.created().map_or(0, |time| time.as_nanosecond());
+            if wanted
+                && !used.contains_key(&summary.image.id.to_string())
+                && fits(filters, created, &summary.image.labels)?
+            {
+                self.prune_image(&summary, &mut pruned);
+            }
+        }
+        self.collect_images()?;
+        Ok(pruned)
+    }
+
+    /// One that somebody began to use meanwhile stays.
+    fn prune_image(&self, summary: &ImageSummary, pruned: &mut Pruned) {
+        let delete = |dead: &DeadLayer| -> std::result::Result<(), gantry_image::BoxError> {
+            Ok(self.with_storage(&dead.driver, |store| Ok(store.remove(&dead.layer)?))?)
+        };
+        let id = summary.image.id.to_string();
+        let names: Vec<String> = summary.tags.iter().chain(&summary.digests).map(ToString::to_string).collect();
+        let alone = names.len() < 2;
+        let words: Vec<&str> = if alone { vec![&id] } else { names.iter().map(String::as_str).collect() };
+        for name in words {
+            let removed =
+                self.images().and_then(|images| Ok(images.remove(name, false, &Containers(self), &delete)?));
+            match removed {
+                Ok(removal) => {
+                    for removed in &removal.removed {
+                        pruned.reclaimed += freed(summary, removed);
+                        pruned.lines.push(lower(&removed.to_string()));
+                    }
+                }
+                Err(error) if error.class() == gantry_model::class::Class::NotFound => {}
+                Err(error) => tracing::warn!("image {id} stays: {error}"),
+            }
+        }
+    }
+
+    /// Removes all containers that do not run.
+    pub fn prune_containers(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Pruned> {
+        check(filters, &["label", "label!", "until"])?;
+        let mut pruned = Pruned::default();
+        for summary in self.list(&ListRequest { all: true, ..ListRequest::default() }, false)? {
+            let record = &summary.record;
+            let labels = self.container_file(&record.id).map(|file| file.config.labels).unwrap_or_default();
+            if record.state.status.is_live()
+                || record.busy.is_some()
+                || !fits(filters, record.created_ns.into(), &labels)?
+            {
+                continue;
+            }
+            let size = self.writable_size(record);
+            match self.remove(&record.id, RemoveRequest::default()) {
+                Ok(()) => {
+                    pruned.reclaimed += size;
+                    pruned.lines.push(record.id.clone());
+                }
+                Err(error) => tracing::warn!("container {} stays: {error}", record.id),
+            }
+        }
+        Ok(pruned)
+    }
+
+    fn writable_size(&self, record: &Record) -> u64 {
+        let driver = self.container_file(&record.id).map(|file| file.storage_driver).unwrap_or_default();
+        let usage = self.with_storage(&driver, |store| Ok(store.usage(&record.id)?));
+        usage.map_or(0, |usage| usage.bytes)
+    }
+
+    /// How much there is, and how much of it is needed.
+    pub fn usage(&self) -> Result<Usage> {
+        let records: Vec<Record> =
+            containers::list(&self.layout)?.into_iter().map(crate::container::corrected).collect();
+        Ok(Usage {
+            images: self.image_space(&records)?,
+            containers: self.container_space(&records),
+            volumes: self.volume_space(&records)?,
+            logs: self.log_space(&records),
+        })
+    }
+
+    /// Layers that several images share count once.
+    fn image_space(&self, records: &[Record]) -> Result<Space> {
+        let used: BTreeSet<&str> = records.iter().map(|record| record.image_id.as_str()).collect();
+        let mut layers: BTreeMap<String, (u64, bool)> = BTreeMap::new();
+        let mut space = Space::default();
+        for summary in self.images()?.list()? {
+            let active = used.contains(summary.image.id.to_string().as_str());
+            space.total += 1;
+            space.active += usize::from(active);
+            for layer in &summary.image.layers {
+                let known = layers.entry(layer.chain.to_string()).or_insert((layer.size, false));
+                known.1 |= active;
+            }
+        }
+        space.size = layers.values().map(|(size, _)| size).sum();
+        space.reclaimable = layers.values().filter(|(_, active)| !active).map(|(size, _)| size).sum();
+        Ok(space)
+    }
+
+    fn container_space(&self, records: &[Record]) -> Space {
+        let mut space = Space { total: records.len(), ..Space::default() };
+        for record in records {
+            let (size, live) = (self.writable_size(record), record.state.status.is_live());
+            space.active += usize::from(live);
+            space.size += size;
+            space.reclaimable += if live { 0 } else { size };
+        }
+        space
+    }
+
+    fn volume_space(&self, records: &[Record]) -> Result<Space> {
+        let mut used = BTreeSet::new();
+        for record in records {
+            used.extend(self.mounts(&record.id).unwrap_or_default().into_iter().map(|mount| mount.name));
+        }
+        let mut space = Space::default();
+        for volume in self.volumes()? {
+            let text = |key: &str| volume.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+            let (size, active) = (tree_size(Path::new(&text("Mountpoint"))), used.contains(&text("Name")));
+            space.total += 1;
+            space.active += usize::from(active);
+            space.size += size;
+            space.reclaimable += if active { 0 } else { size };
+        }
+        Ok(space)
+    }
+
+    /// What lies in the containers' own directories beside their records: the logs.
+    fn log_space(&self, records: &[Record]) -> Space {
+        let mut space = Space::default();
+        for record in records {
+            let size = tree_size(&self.layout.container(&record.id));
+            let live = record.state.status.is_live();
+            space.total += 1;
+            space.active += usize::from(live);
+            space.size += size;
+            space.reclaimable += if live { 0 } else { size };
+        }
+        space
+    }
+}
+
+/// Only what layers held is counted: names and configurations are next to nothing.
+fn freed(summary: &ImageSummary, removed: &Removed) -> u64 {
+    match removed {
+        Removed::Deleted(digest) => {
+            summary.image.layers.iter().filter(|layer| layer.chain.0 == *digest).map(|layer| layer.size).sum()
+        }
+        Removed::Untagged(_) => 0,
+    }
+}
+
+fn lower(line: &str) -> String {
+    let mut chars = line.chars();
+    chars.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(chars).collect()
+}
+
+fn check(filters: &BTreeMap<String, Vec<String>>, known: &[&str]) -> Result<()> {
+    match filters.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(bad) => {
+            Err(Error::invalid(format!("invalid filter '{bad}'"))
+                .with_hint(format!("known filters: {}", known.join(", "))))
+        }
+    }
+}
+
+fn fits(filters: &BTreeMap<String, Vec<String>>, created_ns: i128, labels: &BTreeMap<String, String>) -> Result<bool> {
+    for (key, values) in filters {
+        let fits = |value: &String| crate::container::label_fits(labels, value);
+        let passes = match key.as_str() {
+            "label" => values.iter().all(fits),
+            "label!" => !values.iter().any(fits),
+            "until" => {
+                let limits = values.iter().map(|value| until(value)).collect::<Result<Vec<_>>>()?;
+                limits.iter().all(|limit| created_ns < *limit)
+            }
+            _ => true,
+        };
+        if !passes {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A point in time in nanoseconds: an age, a date, or seconds since 1970.
+fn until(text: &str) -> Result<i128> {
+    let now = i64::try_from(crate::now_ns()).unwrap_or(i64::MAX);
+    gantry_model::time::parse(text, now).map(i128::from).map_err(|error| Error::invalid(error.to_string()))
+}
+
+/// Apparent bytes of all files below, hard links once; what cannot be read counts nothing.
+fn tree_size(dir: &Path) -> u64 {
+    let (mut size, mut seen, mut open) = (0_u64, BTreeSet::new(), vec![dir.to_owned()]);
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_dir() {
+                open.push(entry.path());
+            } else if meta.nlink() < 2 || seen.insert((meta.dev(), meta.ino())) {
+                size = size.saturating_add(meta.len());
+            }
+        }
+    }
+    size
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        assert_eq!(until("100").expect("seconds"), 100_000_000_000);
+        assert_eq!(until("2024-01-01T00:00:00Z").expect("date"), 1_704_067_200_000_000_000);
+        assert!(until("24h").expect("age") < i128::from(crate::now_ns()));
+        assert!(until("soon").is_err());
+        assert_eq!(lower("Untagged: A"), "untagged: A");
+    }
+
+    #[test]
+    fn trees_are_measured() {
+        let dir = tempfile::tempdir().expect("dir");
+        fs::create_dir(dir.path().join("a")).expect("dir");
+        fs::write(dir.path().join("a/x"), "12345").expect("file");
+        fs::hard_link(dir.path().join("a/x"), dir.path().join("y")).expect("link");
+        assert_eq!(tree_size(dir.path()), 5);
+        assert_eq!(tree_size(&dir.path().join("nosuch")), 0);
+    }
+}
