@@ -76,7 +76,7 @@ fn the_words_and_the_hint_are_docker_s() {
          that container to be able to reuse that name."
     );
     for (code, words, said) in [
-        (125, "nosuch true", "No such image: nosuch:latest"),
+        (125, "--pull never nosuch true", "No such image: nosuch:latest"),
         (125, "--log-driver nosuch bb true", "unknown log driver \"nosuch\" (known: "),
         (125, "--log-opt nosuch=1 bb true", "unknown log opt 'nosuch' for json-file log driver (known: max-size, "),
         (125, "--network nosuch bb true", "network nosuch not found"),

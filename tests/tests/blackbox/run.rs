@@ -197,7 +197,7 @@ fn the_engine_cannot_be_overwritten_from_inside() {
 fn options_not_yet_there_are_refused_by_name() {
     need!();
     let world = World::new();
-    for option in ["--isolation=hyperv", "--pull=always", "--gpus=all"] {
+    for option in ["--isolation=hyperv", "--gpus=all"] {
         let name = option.split('=').next().unwrap_or_default();
         world.gantry(["run", "--rm", option, "bb", "true"]).fails(125, name);
     }
