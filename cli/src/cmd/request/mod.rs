@@ -165,7 +165,6 @@ mod tests {
             ("-d -a stdout x", "conflicting options: cannot specify both --attach and --detach"),
             ("--no-healthcheck --health-cmd x x", "--no-healthcheck conflicts with --health-* options"),
             ("--health-interval -1s x", "--health-interval cannot be negative"),
-            ("--network name=a,gw-priority=1 x", "--network gw-priority is not supported yet"),
             ("--pid foo x", "--pid: invalid PID mode"),
             ("--uts foo x", "--uts: invalid UTS mode"),
             ("--userns foo x", "--userns: invalid USER mode"),
