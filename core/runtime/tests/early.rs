@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code, reason = "the container tests use the rest")]
 mod common;
 
 use common::{Container, able};
