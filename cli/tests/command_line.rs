@@ -96,7 +96,7 @@ fn refusals_of_run_are_125_with_a_pointer_to_help() {
             "container ID file found, make sure the other container isn't running or delete /etc/passwd",
         ),
         ("run -it x", "the input device is not a TTY"),
-        ("run nosuchimage", "No such image: nosuchimage:latest"),
+        ("run --pull never nosuchimage", "No such image: nosuchimage:latest"),
     ] {
         let (code, stdout, stderr) = home.run(line);
         assert_eq!((code, &*stdout), (125, ""), "{line}: {stderr}");
@@ -120,7 +120,7 @@ fn wrong_words_are_1() {
         ("run", "gantry: 'gantry run' requires at least 1 argument\n\n"),
         ("rm", "gantry: 'gantry rm' requires at least 1 argument\n\n"),
         ("ps foo", "gantry: 'gantry ps' accepts no arguments\n\n"),
-        ("logs", "gantry: 'gantry logs' requires 1 argument\n\n"),
+        ("logs", "gantry: 'gantry logs' requires at least 1 argument\n\n"),
         ("exec x", "gantry: 'gantry exec' requires at least 2 arguments\n\n"),
         ("tag a", "gantry: 'gantry tag' requires 2 arguments\n\n"),
     ] {
