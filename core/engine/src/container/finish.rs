@@ -45,7 +45,7 @@ impl Engine {
         act.record = truth::corrected(act.record.clone());
         if act.record.state.status.is_live() {
             let half_done = matches!(act.interrupted.as_deref(), Some("connect" | "disconnect"));
-            return if half_done { self.mend_network(&act).map(|()| None) } else { Ok(None) };
+            return if half_done { self.mend_network(act).map(|()| None) } else { Ok(None) };
         }
         if act.interrupted.is_some() && self.runs_unrecorded(id) {
             return Ok(None);

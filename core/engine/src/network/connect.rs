@@ -258,12 +258,18 @@ impl Engine {
     }
 
     /// Makes the endpoints of a running container those of its configuration: for what a killed process left.
-    pub(crate) fn mend_network(&self, act: &Act) -> Result<()> {
+    pub(crate) fn mend_network(&self, act: Act) -> Result<()> {
         let file = self.container_file(&act.record.id)?;
-        let Some(live) = self.live(&act.record, &file)? else { return Ok(()) };
-        let joined = self.joined(&file);
-        let stray = |e: &EndpointRecord| !joined.iter().any(|(name, _)| *name == e.network);
-        if live.before.iter().any(stray) { self.disconnect_live(&live, stray) } else { Ok(()) }
+        let joined: Vec<String> = self.joined(&file).into_iter().map(|(name, _)| name).collect();
+        if let Some(live) = self.live(&act.record, &file)? {
+            let stray = |e: &EndpointRecord| !joined.contains(&e.network);
+            if live.before.iter().any(stray) {
+                self.disconnect_live(&live, stray)?;
+            }
+        }
+        // It may have died between the configuration and the record.
+        let ports = self.shown_ports(&file)?;
+        act.finish(|r| (r.networks, r.ports) = (joined, ports)).map(drop)
     }
 
     /// The traces of a container that is gone, by name, id or prefix.
