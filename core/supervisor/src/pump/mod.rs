@@ -172,7 +172,7 @@ impl Pump {
     fn is_over(&self) -> bool {
         let told = self.clients.iter().all(|client| !client.alive || !client.wants_room());
         // A start that was given up has nothing to store.
-        self.keeper_left && told && (self.stage != Stage::Drained || self.counted)
+        self.keeper_left && told && (self.stage != Stage::Drained || self.counted || self.is_overdue())
     }
 
     /// Until when the start waits for sinks that are opening, and for the namespace that names are resolved in.
