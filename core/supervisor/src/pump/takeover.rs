@@ -93,14 +93,20 @@ impl Pump {
             exit: (life.phase == Phase::Ended).then(|| life.exit.clone()),
             keeper_left: false,
         };
-        pump.greet_first()?;
-        for at in 0..pump.sinks.len() {
-            pump.start_sink(at)?;
-        }
-        pump.replay()?;
-        pump.sinks.iter().filter(|sink| sink.spec.until > 0).for_each(Sink::close);
-        pump.start_resolver_if_wanted();
+        pump.begin()?;
         Ok(pump)
+    }
+
+    /// Starts what has a thread of its own and offers what a predecessor left.
+    fn begin(&mut self) -> io::Result<()> {
+        self.greet_first()?;
+        for at in 0..self.sinks.len() {
+            self.start_sink(at)?;
+        }
+        self.replay()?;
+        self.sinks.iter().filter(|sink| sink.spec.until > 0).for_each(Sink::close);
+        self.start_resolver_if_wanted();
+        Ok(())
     }
 
     /// The caller's session was made before the start.
