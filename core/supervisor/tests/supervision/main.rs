@@ -28,12 +28,23 @@ fn rest() -> Vec<String> {
     std::env::args().skip(2).collect()
 }
 
+/// No test takes this long unless something hangs.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
+
 fn run(filter: Option<String>) {
     let wanted = |name: &str| filter.as_deref().is_none_or(|filter| name.contains(filter));
     let mut failed = Vec::new();
     for (name, test) in tests::ALL.iter().chain(sinks::ALL).filter(|(name, _)| wanted(name)) {
         let begun = std::time::Instant::now();
+        let (ended, watch) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            if watch.recv_timeout(LIMIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                println!("test {name} ... HANGS");
+                std::process::exit(1);
+            }
+        });
         let good = std::panic::catch_unwind(test).is_ok();
+        drop(ended);
         println!("test {name} ... {} ({} ms)", if good { "ok" } else { "FAILED" }, begun.elapsed().as_millis());
         if !good {
             failed.push(*name);
