@@ -18,6 +18,7 @@ pub mod prune;
 pub mod ps;
 pub mod registry;
 pub mod run;
+pub mod stats;
 pub mod system;
 pub mod transfer;
 pub mod update;

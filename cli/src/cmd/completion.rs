@@ -139,7 +139,7 @@ fn lines(context: &Context, choices: Choices) -> Vec<String> {
 
 /// Names of things that exist now; nothing when they cannot be read.
 fn look_up(context: &Context, choices: Choices) -> Option<Vec<String>> {
-    let engine = context.engine().ok()?;
+    let engine = context.quiet_engine().ok()?;
     let name = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
     Some(match choices {
         Choices::Containers | Choices::Running => {

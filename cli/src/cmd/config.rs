@@ -17,6 +17,7 @@ fn check(context: &Context, _: NoArgs, files: Vec<String>) -> Outcome {
     globals.config = files.into_iter().next().or(globals.config);
     let settings = settings::gather(&globals)?;
     let config = settings.config.clone();
+    out::told::show_warnings();
     let engine = Engine::open(settings).map_err(failed)?;
     let judge = |kind: &str, name: &str, key: &str, value: &str| engine.check_driver_option(kind, name, key, value);
     config.check_with(&judge).map_err(|faults| Failure::error(faults.to_string()))?;

@@ -31,7 +31,6 @@ fn run(context: &Context, args: LogsArgs, names: Vec<String>) -> Outcome {
         until_ns: point("until", args.until.as_deref())?,
     };
     let format = format(args.format.as_deref())?;
-    out::told::show_warnings();
     let style = Style { timestamps: args.timestamps, details: args.details, format, container: None };
     let engine = context.engine()?;
     match (names.as_slice(), args.follow) {

@@ -26,6 +26,7 @@ pub mod registry;
 pub mod request;
 pub mod run;
 pub mod start;
+pub mod stats;
 pub mod top;
 pub mod transfer;
 pub mod update;
@@ -59,7 +60,14 @@ impl Context {
 
     /// Opens the engine. It is never dropped: the process ends with the command, and handing a dozen objects of drivers
     /// back to their threads would only delay that.
+    /// What it warns of meanwhile is told.
     pub fn engine(&self) -> Result<ManuallyDrop<Engine>, Failure> {
+        out::told::show_warnings();
+        self.quiet_engine()
+    }
+
+    /// The same for those whose stderr nobody should see, such as the completion of a shell.
+    pub fn quiet_engine(&self) -> Result<ManuallyDrop<Engine>, Failure> {
         let engine = Engine::open(settings::gather(&self.globals)?);
         engine.map(ManuallyDrop::new).map_err(|error| Failure::engine(&error))
     }
@@ -150,6 +158,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &update::COMMAND,
     &attach::COMMAND,
     &top::COMMAND,
+    &stats::COMMAND,
     &port::COMMAND,
     &inspect::ANY,
     &inspect::CONTAINER,

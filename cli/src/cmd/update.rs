@@ -2,7 +2,6 @@
 
 use super::{Command, Context, Outcome, each, failed};
 use crate::args::update::{LogArgs, PortArgs, TABLES, UPDATE, UpdateArgs};
-use crate::out;
 use crate::out::failure::Failure;
 use gantry_engine::request::{LogUpdate, PortUpdate, UpdateRequest};
 
@@ -13,7 +12,6 @@ fn run(context: &Context, args: UpdateArgs, names: Vec<String>) -> Outcome {
     if request == UpdateRequest::default() {
         return Err(Failure::error("you must provide one or more flags when using this command"));
     }
-    out::told::show_warnings();
     let engine = context.engine()?;
     each(&names, |name| engine.update(name, &request).map(|()| Some(name.to_owned())).map_err(failed))
 }

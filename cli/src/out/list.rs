@@ -15,6 +15,9 @@ pub type Column = (&'static str, &'static str);
 /// A row's labels.
 pub type LabelsOf<'a, R> = dyn Fn(&R) -> BTreeMap<String, String> + 'a;
 
+/// A row's values that are no text.
+pub type MoreOf<'a, R> = dyn Fn(&R) -> Map<String, Value> + 'a;
+
 /// How to print rows of one sort.
 pub struct Layout<'a, R> {
     /// Every column, in any order.
@@ -41,6 +44,16 @@ pub struct Wish<'a> {
 impl<R> Layout<'_, R> {
     /// Everything as text.
     pub fn render(&self, rows: &[R], wish: &Wish<'_>) -> Result<String, Failure> {
+        self.render_with(rows, wish, &|_| Map::new())
+    }
+
+    /// The same; JSON and templates also see values that are no text.
+    pub fn render_with(&self, rows: &[R], wish: &Wish<'_>, more: &MoreOf<'_, R>) -> Result<String, Failure> {
+        let object = |row: &R| {
+            let mut cells = self.object(row);
+            cells.extend(more(row));
+            Value::Object(cells)
+        };
         let format = wish.format.unwrap_or("table");
         if wish.quiet && wish.format.is_none() {
             let lines = rows.iter().map(|row| (self.cell)(row, self.quiet) + "\n");
@@ -48,9 +61,9 @@ impl<R> Layout<'_, R> {
         }
         match (format, format.strip_prefix("table ")) {
             ("" | "table", _) => Ok(self.default_table(rows)),
-            ("json", _) => Ok(rows.iter().map(|row| self.json_line(row)).collect()),
-            (_, Some(cells)) => self.custom_table(rows, &unescape(cells)),
-            _ => self.lines(rows, &unescape(format)),
+            ("json", _) => Ok(rows.iter().map(|row| super::template::json(&object(row)) + "\n").collect()),
+            (_, Some(cells)) => self.custom_table(rows, &unescape(cells), &object),
+            _ => lines(rows, &unescape(format), &object),
         }
     }
 
@@ -68,18 +81,14 @@ impl<R> Layout<'_, R> {
         self.columns.iter().find(|(known, _)| *known == key).map_or("", |(_, head)| head)
     }
 
-    fn json_line(&self, row: &R) -> String {
-        super::template::json(&self.object(row)) + "\n"
-    }
-
-    fn object(&self, row: &R) -> Value {
+    fn object(&self, row: &R) -> Map<String, Value> {
         let cells = self.columns.iter().map(|(key, _)| ((*key).to_owned(), Value::String((self.cell)(row, key))));
         let mut map: Map<String, Value> = cells.collect();
         if let Some(labels) = self.labels {
             let labels = labels(row).into_iter().map(|(key, value)| (key, Value::String(value))).collect();
             map.insert(LABELS_KEY.to_owned(), Value::Object(labels));
         }
-        Value::Object(map)
+        map
     }
 
     fn heads(&self) -> Value {
@@ -87,24 +96,24 @@ impl<R> Layout<'_, R> {
         Value::Object(heads.collect())
     }
 
-    fn lines(&self, rows: &[R], text: &str) -> Result<String, Failure> {
-        let template = parse(text)?;
-        let mut out = String::new();
-        for row in rows {
-            out.push_str(&render(&template, &self.object(row))?);
-            out.push('\n');
-        }
-        Ok(out)
-    }
-
-    fn custom_table(&self, rows: &[R], text: &str) -> Result<String, Failure> {
+    fn custom_table(&self, rows: &[R], text: &str, object: &dyn Fn(&R) -> Value) -> Result<String, Failure> {
         let template = parse(text)?;
         let mut lines = vec![template.render_heads(&self.heads()).map_err(|e| fault(&e))?];
         for row in rows {
-            lines.push(render(&template, &self.object(row))?);
+            lines.push(render(&template, &object(row))?);
         }
         Ok(table::align(&lines, NARROWEST))
     }
+}
+
+fn lines<R>(rows: &[R], text: &str, object: &dyn Fn(&R) -> Value) -> Result<String, Failure> {
+    let template = parse(text)?;
+    let mut out = String::new();
+    for row in rows {
+        out.push_str(&render(&template, &object(row))?);
+        out.push('\n');
+    }
+    Ok(out)
 }
 
 /// The shell leaves `\t` and `\n` alone.

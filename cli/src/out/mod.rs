@@ -7,6 +7,7 @@ pub mod help;
 pub mod human;
 pub mod json;
 pub mod list;
+pub mod live;
 pub mod logs;
 pub mod progress;
 pub mod table;

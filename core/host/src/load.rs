@@ -95,12 +95,12 @@ impl Traces {
         Traces { threads, handlers: (1..=64).map(handler).collect() }
     }
 
-    /// Other threads of ours may come and go meanwhile, so a difference is a warning, not a refusal.
+    /// Other threads of ours may come and go meanwhile, so a difference proves nothing.
     fn compare(&self, found: &Found) {
         let now = Traces::take();
         let path = found.path.display();
         if now.threads > self.threads {
-            tracing::warn!(%path, "the plugin started {} thread(s) while it was loaded", now.threads - self.threads);
+            tracing::info!(%path, "the plugin started {} thread(s) while it was loaded", now.threads - self.threads);
         }
         for (i, _) in self.handlers.iter().zip(&now.handlers).enumerate().filter(|(_, (a, b))| a != b) {
             tracing::warn!(%path, "the plugin changed the handler of signal {}", i + 1);

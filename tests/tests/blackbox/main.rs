@@ -25,6 +25,7 @@ mod ports;
 mod registry;
 mod run;
 mod sinks;
+mod stats;
 mod syslog;
 mod transfer;
 mod volumes;

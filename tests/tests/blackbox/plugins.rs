@@ -80,7 +80,7 @@ fn the_allow_list_is_honoured() {
 }
 
 /// The deliberately bad plugin, when it is built: `GANTRY_MISBEHAVING` names its file.
-fn misbehaving(world: &World) -> Option<String> {
+pub fn misbehaving(world: &World) -> Option<String> {
     let Some(file) = std::env::var_os("GANTRY_MISBEHAVING").filter(|file| fs::exists(file).unwrap_or(false)) else {
         eprintln!("skipped: GANTRY_MISBEHAVING names no plugin");
         return None;
@@ -139,4 +139,24 @@ fn bad_options_of_a_bad_driver_are_refused_before_anything_is_made() {
         world.gantry(words).fails(125, "misbehaving");
     }
     assert_eq!("", world.line("ps -aq").ok());
+}
+
+#[test]
+fn what_a_bad_log_driver_refuses_is_said() {
+    need!();
+    let world = World::new();
+    if misbehaving(&world).is_none() {
+        return;
+    }
+    let run = "run -d --name bad --network none --log-driver misbehaving --log-opt fault=reopen:error,remove:error";
+    world.gantry(run.split(' ').chain(["bb", "sh", "-c", "echo 1; exec sleep 300"])).ok();
+    let refused = world.line("logs rotate bad");
+    refused.fails(1, "cannot begin a new log: log driver \"misbehaving\": cannot reopen");
+    let removed = world.line("rm -f bad");
+    assert_eq!("bad", removed.ok());
+    let warnings: Vec<&str> = removed.stderr.lines().collect();
+    assert!(
+        matches!(warnings[..], [line] if line.starts_with("WARNING: ") && line.contains("cannot remove")),
+        "{removed:?}"
+    );
 }

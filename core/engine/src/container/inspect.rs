@@ -12,6 +12,7 @@ use gantry_model::record::{Record, Status};
 use gantry_store::containers;
 use gantry_supervisor::SinkCounters;
 use serde_json::{Map, Value, json};
+use std::path::Path;
 
 impl Engine {
     /// One container; with `size` also the sizes of its layers.
@@ -55,14 +56,9 @@ impl Engine {
         Ok(value)
     }
 
-    /// What the log drivers have taken and lost, now or in the last run. A pump that does not answer is not waited for.
     fn log_counters(&self, record: &Record) -> Vec<Value> {
-        let live = record.state.status.is_live();
-        let counters = match live {
-            true => gantry_supervisor::counters(&self.layout.container_state(&record.id)).unwrap_or_default(),
-            false => gantry_supervisor::last_counters(&self.layout.container(&record.id)),
-        };
-        counters.into_iter().map(shown_sink).collect()
+        let (state, dir) = (self.layout.container_state(&record.id), self.layout.container(&record.id));
+        sinks(record.state.status.is_live(), &state, &dir)
     }
 
     fn add_sizes(&self, value: &mut Value, file: &ContainerFile) -> Result<()> {
@@ -111,6 +107,15 @@ impl Engine {
             "Networks": networks,
         }))
     }
+}
+
+/// What the log drivers have taken and lost, now or in the last run. A pump that does not answer is not waited for.
+pub(super) fn sinks(live: bool, state_dir: &Path, container_dir: &Path) -> Vec<Value> {
+    let counters = match live {
+        true => gantry_supervisor::counters(state_dir).unwrap_or_default(),
+        false => gantry_supervisor::last_counters(container_dir),
+    };
+    counters.into_iter().map(shown_sink).collect()
 }
 
 fn shown_sink(sink: SinkCounters) -> Value {

@@ -137,11 +137,14 @@ impl Engine {
     pub fn rotate_logs(&self, reference: &str) -> Result<()> {
         let id = self.resolve(reference)?;
         let record = truth::corrected(containers::read(&self.layout, &id)?);
+        let file = self.container_file(&id)?;
+        if !self.can_rotate(&file)? {
+            return Err(Error::request(Class::Unsupported, "configured logging driver has no files to rotate"));
+        }
         if record.state.status.is_live() {
             return Ok(gantry_supervisor::connect(&self.layout.container_state(&id))?.rotate_logs()?);
         }
         let act = self.begin(&id, "rotate")?;
-        let file = self.container_file(&id)?;
         for sink in readable(&file) {
             let container = self.log_container(&file, &record.name, sink)?;
             let options = Options::from_pairs(sink.options.clone());
@@ -150,6 +153,12 @@ impl Engine {
             opened.close().and(begun)?;
         }
         act.finish(|_| {}).map(|_| ())
+    }
+
+    fn can_rotate(&self, file: &ContainerFile) -> Result<bool> {
+        let can = |sink: &SinkFile| Ok(self.plugins.log_capabilities(&sink.driver)?.rotate);
+        let can: Vec<bool> = file.sinks.iter().map(can).collect::<Result<_>>()?;
+        Ok(can.contains(&true))
     }
 
     /// True when the container will write no more: it ended for good, was never started, or is gone.

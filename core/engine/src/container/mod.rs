@@ -22,6 +22,7 @@ mod root;
 mod sink_options;
 mod sinks;
 mod start;
+pub mod stats;
 mod tag;
 mod top;
 mod truth;

@@ -10,6 +10,7 @@ mod layout;
 pub(crate) mod limits;
 pub(crate) mod make;
 pub(crate) mod plan;
+mod usage;
 mod v1;
 mod v2;
 
@@ -57,6 +58,11 @@ pub trait Manager: Send + Sync {
     /// Removes it and everything below it; one that is gone already is fine.
     fn remove(&self) -> Result<(), Error>;
     fn exists(&self) -> bool;
+}
+
+/// What the cgroup `path` uses, without a manager.
+pub fn usage(host: &Host, path: &str) -> Stats {
+    usage::read(host, path)
 }
 
 /// The manager of the cgroup `path` on this machine.

@@ -3,13 +3,10 @@
 
 use super::files::{self, keyed, number};
 use super::limits::Setting;
-use super::{Host, Limits, Manager, Stats, make, plan};
+use super::{Host, Limits, Manager, Stats, make, plan, usage};
 use crate::error::Error;
 use gantry_sys::Errno;
 use std::path::{Path, PathBuf};
-
-/// A limit at or above this is the kernel's "none" (the highest page-aligned signed number).
-const UNLIMITED: u64 = 1 << 62;
 
 pub(super) struct Legacy {
     host: Host,
@@ -112,22 +109,7 @@ impl Manager for Legacy {
     }
 
     fn stats(&self) -> Result<Stats, Error> {
-        let memory = |file: &str| number(&self.file("memory", file));
-        let ticks = |key| keyed(&self.file("cpuacct", "cpuacct.stat"), key).unwrap_or(0);
-        let (read_bytes, write_bytes) = io_bytes(&self.file("blkio", "blkio.throttle.io_service_bytes"));
-        Ok(Stats {
-            memory_usage: memory("memory.usage_in_bytes").unwrap_or(0),
-            memory_limit: memory("memory.limit_in_bytes").filter(|limit| *limit < UNLIMITED),
-            memory_cache: keyed(&self.file("memory", "memory.stat"), "total_inactive_file").unwrap_or(0),
-            cpu_nanoseconds: number(&self.file("cpuacct", "cpuacct.usage")).unwrap_or(0),
-            cpu_user_nanoseconds: ticks("user") * NANOSECONDS_PER_TICK,
-            cpu_system_nanoseconds: ticks("system") * NANOSECONDS_PER_TICK,
-            throttled_periods: keyed(&self.file("cpu", "cpu.stat"), "nr_throttled").unwrap_or(0),
-            pids: number(&self.file("pids", "pids.current")).unwrap_or(0),
-            pids_limit: number(&self.file("pids", "pids.max")),
-            read_bytes,
-            write_bytes,
-        })
+        Ok(usage::read(&self.host, &self.path))
     }
 
     fn oom_kills(&self) -> Result<u64, Error> {
@@ -151,25 +133,9 @@ impl Manager for Legacy {
     }
 }
 
-/// USER_HZ is 100 on every architecture we build for.
-const NANOSECONDS_PER_TICK: u64 = 10_000_000;
-
 fn raises_memory(limits: &Limits, memsw: &Path) -> bool {
     let (Some(memory), Some(_), Some(current)) = (limits.memory, limits.memory_swap, number(memsw)) else {
         return false;
     };
     memory < 0 || memory as u64 > current
-}
-
-/// Sums the `major:minor Read|Write bytes` lines.
-fn io_bytes(path: &Path) -> (u64, u64) {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let sum = |kind: &str| {
-        let values = text.lines().filter_map(|line| {
-            let mut words = line.split(' ').skip(1);
-            (words.next() == Some(kind)).then(|| words.next()?.parse::<u64>().ok()).flatten()
-        });
-        values.sum()
-    };
-    (sum("Read"), sum("Write"))
 }

@@ -1,9 +1,9 @@
 //! Version 2: one directory for everything.
 
-use super::files::{self, keyed, number};
-use super::{Host, Limits, Manager, Stats, make, plan};
+use super::files::{self, keyed};
+use super::{Host, Limits, Manager, Stats, make, plan, usage};
 use crate::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub(super) struct Unified {
     host: Host,
@@ -78,21 +78,7 @@ impl Manager for Unified {
     }
 
     fn stats(&self) -> Result<Stats, Error> {
-        let micros = |key| keyed(&self.file("cpu.stat"), key).unwrap_or(0) * 1000;
-        let (read_bytes, write_bytes) = io_bytes(&self.file("io.stat"));
-        Ok(Stats {
-            memory_usage: number(&self.file("memory.current")).unwrap_or(0),
-            memory_limit: number(&self.file("memory.max")),
-            memory_cache: keyed(&self.file("memory.stat"), "inactive_file").unwrap_or(0),
-            cpu_nanoseconds: micros("usage_usec"),
-            cpu_user_nanoseconds: micros("user_usec"),
-            cpu_system_nanoseconds: micros("system_usec"),
-            throttled_periods: keyed(&self.file("cpu.stat"), "nr_throttled").unwrap_or(0),
-            pids: number(&self.file("pids.current")).unwrap_or(0),
-            pids_limit: number(&self.file("pids.max")),
-            read_bytes,
-            write_bytes,
-        })
+        Ok(usage::read(&self.host, &self.path))
     }
 
     fn oom_kills(&self) -> Result<u64, Error> {
@@ -106,11 +92,4 @@ impl Manager for Unified {
     fn exists(&self) -> bool {
         self.directory.is_dir()
     }
-}
-
-/// Sums `rbytes=` and `wbytes=` over the devices.
-fn io_bytes(path: &Path) -> (u64, u64) {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let sum = |key: &str| text.split_whitespace().filter_map(|word| word.strip_prefix(key)?.parse::<u64>().ok()).sum();
-    (sum("rbytes="), sum("wbytes="))
 }

@@ -92,9 +92,10 @@ impl Client {
         counters(&self.state_dir)
     }
 
-    /// Starts new log files.
+    /// Starts new log files; tells which drivers did not.
     pub fn rotate_logs(&self) -> Result<()> {
-        done(self.ask_pump(&Ask::RotateLogs {})?)
+        let pump = patiently(&self.state_dir, PUMP_DOOR)?;
+        done(wire::ask(pump.as_fd(), &Ask::RotateLogs {}, &[], "the rotation")?)
     }
 
     /// Runs `argv` as a child of the keeper, with these as its streams, and answers its pid. The keeper reaps it.

@@ -216,6 +216,7 @@ impl Pump {
         let mut times: Vec<Instant> = self.clients.iter().filter_map(|client| client.deadline()).collect();
         times.extend(self.open_deadline());
         times.extend(self.change_deadline());
+        times.extend(self.rotation_deadline());
         if let Some(since) = self.pressed_since {
             let blocking = self.sinks.iter().filter(|sink| !sink.may_lag());
             times.extend(blocking.map(|sink| since + block_limit(sink.spec.block_timeout_ms)).filter(|at| *at > now));

@@ -13,6 +13,7 @@ mod input;
 mod naming;
 mod queue;
 pub mod record;
+mod rotate;
 mod serve;
 mod sink;
 pub mod split;
@@ -115,6 +116,7 @@ struct Pump {
     opening_since: Option<Instant>,
     drivers: Arc<dyn Drivers>,
     change: Option<change::Change>,
+    rotation: Option<rotate::Asked>,
     stage: Stage,
     /// The counters of the end are kept, those of all sinks …
     counted: bool,
@@ -161,6 +163,7 @@ impl Pump {
             self.release()?;
             self.tell_ready()?;
             self.answer_change();
+            self.answer_rotation();
             self.advance_end()?;
             let ready = self.wait()?;
             self.serve(&ready)?;

@@ -105,10 +105,7 @@ impl Pump {
             Ask::Attach { stdin, stdout, stderr } => return self.attach(socket, *stdin, [*stdout, *stderr]),
             Ask::Counters {} => Tell::Counters { sinks: self.sinks.iter().map(|sink| sink.counters()).collect() },
             Ask::ChangeSinks { sinks } => return self.change_sinks(sinks.clone(), socket),
-            Ask::RotateLogs {} => {
-                self.sinks.iter().for_each(|sink| sink.reopen());
-                Tell::Done {}
-            }
+            Ask::RotateLogs {} => return self.rotate_logs(socket),
             Ask::Resize { rows, columns } => {
                 self.resize(*rows, *columns);
                 Tell::Done {}

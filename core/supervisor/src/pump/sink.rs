@@ -94,6 +94,15 @@ struct Inner {
     /// The time of the last record it took, ns.
     reached_ns: u64,
     last_error: String,
+    rotation: Rotation,
+}
+
+/// What became of the last order to begin anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    Done,
+    Pending,
+    Refused(String),
 }
 
 impl Inner {
@@ -276,6 +285,7 @@ impl Sink {
             generation,
             reached_ns: 0,
             last_error: String::new(),
+            rotation: Rotation::Done,
         };
         if found.health == Health::Quarantined {
             inner.last_error = "its driver crashed the pump again and again".into();
@@ -326,7 +336,18 @@ impl Sink {
 
     /// New files.
     pub fn reopen(&self) {
+        let mut inner = self.shared.lock();
+        inner.rotation = match inner.health.is_final() {
+            true => Rotation::Refused(format!("it is {}: {}", inner.health.name(), inner.last_error)),
+            false => Rotation::Pending,
+        };
+        drop(inner);
         self.push(Item::Reopen);
+    }
+
+    /// What became of that.
+    pub fn rotation(&self) -> Rotation {
+        self.shared.lock().rotation.clone()
     }
 
     /// Flush and close after what waits.
@@ -496,6 +517,12 @@ impl Shared {
         }
         inner.spool.iter_mut().for_each(|spool| spool.done(read));
         drop(inner);
+        self.wake.wake();
+    }
+
+    /// The driver began anew, or refused.
+    pub fn reopened(&self, outcome: Result<(), String>) {
+        self.lock().rotation = outcome.map_or_else(Rotation::Refused, |()| Rotation::Done);
         self.wake.wake();
     }
 

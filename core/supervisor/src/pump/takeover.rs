@@ -85,6 +85,7 @@ impl Pump {
             opening_since: Some(now),
             drivers,
             change: None,
+            rotation: None,
             stage: Stage::Live,
             counted: false,
             late: false,

@@ -369,10 +369,12 @@ impl Writer {
 
     fn reopen(&mut self) {
         let reopened = self.inside(|w| w.sink.as_mut().map(|sink| sink.reopen()));
-        if let Some(Err(error)) = reopened {
+        if let Some(Err(error)) = &reopened {
             note(&self.launch.state_dir, &format!("log driver {} does not begin anew: {error}", self.spec.driver));
-            self.shared.set_health(Health::Open, Some(error));
+            self.shared.set_health(Health::Open, Some(error.clone()));
         }
+        let outcome = reopened.unwrap_or_else(|| Err(format!("it is down: {}", self.shared.last_error())));
+        self.shared.reopened(outcome);
     }
 
     fn close(&mut self) {

@@ -121,7 +121,7 @@ impl LogSink for Bad {
     }
 
     fn reopen(&mut self) -> Result<(), String> {
-        Ok(())
+        if self.0 == "errs" { Err("it never works".to_owned()) } else { Ok(()) }
     }
 
     fn close(&mut self) -> Result<(), String> {

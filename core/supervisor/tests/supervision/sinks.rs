@@ -18,6 +18,7 @@ pub const ALL: &[Test] = &[
     ("the_sink_that_crashed_is_named", the_sink_that_crashed_is_named),
     ("three_bad_sinks_leave_the_file_complete", three_bad_sinks_leave_the_file_complete),
     ("an_unreachable_sink_holds_up_neither_start_nor_end", an_unreachable_sink_holds_up_neither_start_nor_end),
+    ("a_refused_rotation_is_told", a_refused_rotation_is_told),
 ];
 
 const SPOOL: u64 = 100_000_000;
@@ -243,5 +244,20 @@ fn an_unreachable_sink_holds_up_neither_start_nor_end() {
         assert!(started < Duration::from_millis(1500), "{driver} holds the start up for {started:?}");
         assert!(ended < Duration::from_millis(1000), "{driver} holds the end up for {ended:?}");
         assert!(Path::new(&scene.launch.container_dir).exists());
+    }
+}
+
+fn a_refused_rotation_is_told() {
+    for (driver, refusal) in [("file", None), ("hang", None), ("absent", None), ("errs", Some("it never works"))] {
+        let scene = with(SinkSpec { policy: Policy::DropOld, ..sink(driver) }, "echo 1; exec sleep 100");
+        eventually("the line is there", || scene.stored().len() == 1);
+        let begun = Instant::now();
+        let told = scene.client().rotate_logs().err().map(|error| error.to_string());
+        match refusal {
+            Some(words) => assert!(told.as_ref().is_some_and(|t| t.contains("errs") && t.contains(words)), "{told:?}"),
+            None => assert_eq!(told, None, "{driver}"),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(4), "{driver} holds the answer up for {:?}", begun.elapsed());
+        scene.client().signal(9).expect("signal");
     }
 }

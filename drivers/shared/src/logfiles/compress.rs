@@ -1,5 +1,6 @@
-//! Compressing rotated files, in a thread that exists only meanwhile. Writing never waits for it: a file that is rotated while
-//! another is being compressed stays plain until its turn comes.
+//! Compressing rotated files, in a thread that exists only meanwhile and gets the time that nobody else wants. Writing
+//! never waits for it: a file that is rotated while another is being compressed stays plain until its turn comes. Nor does
+//! closing, unless little is left to do: what is plain then is compressed after the next `open`.
 //!
 //! The gzip header's extra field holds `{"lastTime":"…","inode":…}`: the time of the last record, as Docker stores it, lets
 //! a reader skip the whole file; the number of the plain file's inode lets a follower that was reading it find its place.
@@ -23,6 +24,10 @@ use std::time::{Duration, Instant};
 
 /// Bytes compressed between two looks at the request to stop.
 const PIECE: usize = 128 * 1024;
+/// So much is worth waiting for when the sink closes: some milliseconds of work …
+const LITTLE: u64 = 256 * 1024;
+/// … or a little longer on a machine that has no time.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The compression under way, if any.
 pub struct Compressor {
@@ -89,9 +94,9 @@ impl Compressor {
         }
     }
 
-    /// Waits for a while, then stops what is under way; the next `open` begins it anew.
-    pub fn wait_or_stop(&mut self, patience: Duration) {
-        let deadline = Instant::now() + patience;
+    /// Stops what is under way, unless it is as good as done; the next `open` begins it anew.
+    pub fn finish_or_stop(&mut self, files: &Files) {
+        let deadline = Instant::now() + if left(files) <= LITTLE { PATIENCE } else { Duration::ZERO };
         while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(2));
         }
@@ -111,8 +116,21 @@ impl Drop for Compressor {
     }
 }
 
+/// Bytes that wait to be compressed.
+fn left(files: &Files) -> u64 {
+    let indices = files.indices().unwrap_or_default().into_iter().filter(|index| *index > 0);
+    indices.filter_map(|index| fs::metadata(files.plain(index)).ok()).map(|meta| meta.len()).sum()
+}
+
+/// From now on this thread runs when nobody else wants to. Not being allowed to yield would be strange, and no harm.
+fn yield_to_others() {
+    // SAFETY: `setpriority` takes numbers only; 0 is the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+}
+
 /// Compresses rotated files, the oldest first, until none is plain.
 fn compress_all(files: &Files, shared: &Shared, last_time: LastTime) -> Result<()> {
+    yield_to_others();
     while let Some((path, file)) = next_file(files, shared)? {
         let act = || -> io::Result<()> {
             if copy(&file, &files.unfinished(), &shared.stop, last_time)? {

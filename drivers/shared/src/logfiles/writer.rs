@@ -16,15 +16,12 @@ use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// A batch is handed to the kernel when this much of it is encoded: large enough that the call costs nothing, small
 /// enough to stay in the processor's cache and not to weigh on an idle container.
 const CHUNK: usize = 64 * 1024;
 /// Room kept when the sink is flushed.
 const IDLE_ROOM: usize = 16 * 1024;
-/// How long closing waits for a compression before it puts it off to the next start.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The sink of one container.
 pub struct Writer<E> {
@@ -249,7 +246,7 @@ impl<E: Encoder> LogSink for Writer<E> {
     }
 
     fn close(&mut self) -> gantry_plugin_api::Result<()> {
-        self.compressor.wait_or_stop(PATIENCE);
+        self.compressor.finish_or_stop(&self.files);
         self.buffer = Vec::new();
         Ok(())
     }
