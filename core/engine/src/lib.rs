@@ -19,6 +19,7 @@ mod volume;
 
 pub use error::{Error, Result};
 pub use gantry_config as config;
+pub use gantry_host::tell_warnings;
 pub use gantry_image::inspect::HistoryLine;
 pub use gantry_model as model;
 pub use gantry_supervisor::{Action, End, Session, SessionIo, keys};

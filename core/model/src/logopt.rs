@@ -10,7 +10,7 @@ pub enum LogOptError {
     #[error("invalid logging opts for driver none")]
     None,
     /// A driver named twice.
-    #[error("log driver \"{0}\" is given twice")]
+    #[error("log driver \"{0}\" is given twice: to have two sinks of it, link its plugin under another name")]
     Twice(String),
     /// `none` beside another.
     #[error("log driver \"none\" cannot be combined with others")]
@@ -109,7 +109,11 @@ mod tests {
             (&["x", "y"], &["y.a=b", "x.c=d=e"], "x{\"c\": \"d=e\"} y{\"a\": \"b\"}"),
             (&["none"], &[], "none{}"),
             (&["none"], &["a=b"], "invalid logging opts for driver none"),
-            (&["x", "x"], &[], "log driver \"x\" is given twice"),
+            (
+                &["x", "x"],
+                &[],
+                "log driver \"x\" is given twice: to have two sinks of it, link its plugin under another name",
+            ),
             (&["x", "none"], &[], "log driver \"none\" cannot be combined with others"),
             (&["x", "y"], &["a=b"], "log option \"a\" must name its driver: x.a or y.a"),
             (&["x"], &["=b"], "invalid log option \"=b\": empty name"),

@@ -9,6 +9,7 @@ use gantry_sys::{Errno, passing};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -126,6 +127,8 @@ pub struct SinkCounters {
     pub state: String,
     /// The last thing that went wrong; else empty.
     pub last_error: String,
+    /// What the driver counts itself, by its own names.
+    pub metrics: BTreeMap<String, i64>,
 }
 
 /// What a client of the keeper or the pump may ask, and what the engine tells the keeper.

@@ -136,6 +136,7 @@ fn shown_sink(sink: SinkCounters) -> Value {
         "SpoolBytes": sink.spooled_bytes,
         "LagMs": sink.lag_ms,
         "LastError": sink.last_error,
+        "Metrics": sink.metrics,
     })
 }
 

@@ -16,8 +16,6 @@ const WEDGED_MS: u64 = 700;
 const BRIEF: Duration = Duration::from_millis(400);
 /// Sinks that move have so long in all.
 const CLOSING: Duration = Duration::from_secs(5);
-/// After that the pump goes whatever its sinks do.
-const OVERDUE: Duration = Duration::from_secs(1);
 
 impl Pump {
     /// Init has ended: what is in the pipes now is all that counts.
@@ -130,17 +128,6 @@ impl Pump {
         ends.chain(brief).min().map(|at| at.max(now + Duration::from_millis(1))).filter(|_| open().next().is_some())
     }
 
-    /// Every sink should have ended or been given up by now: nothing is worth staying for.
-    pub(super) fn is_overdue(&self) -> bool {
-        Instant::now() >= self.closing_until + OVERDUE
-    }
-
-    /// When to look for [that](Pump::is_overdue).
-    pub(super) fn overdue_tick(&self, now: Instant) -> Option<Instant> {
-        let waits = self.stage == Stage::Drained && self.keeper_left;
-        waits.then(|| (self.closing_until + OVERDUE).max(now + Duration::from_millis(100)))
-    }
-
     /// Leaves what the sinks have done where it is found when the pump is gone; once more when the last one is done.
     fn keep_counters(&mut self) {
         let complete = self.sinks.iter().all(|sink| sink.health().is_final());
@@ -149,7 +136,7 @@ impl Pump {
             return;
         }
         (self.counted, self.late) = (complete, true);
-        let counters: Vec<_> = self.sinks.iter().map(|sink| sink.counters()).collect();
+        let counters = self.counters();
         let path = self.launch.container_dir.join(crate::client::COUNTERS);
         if let Err(error) = gantry_store::atomic::create_json(&path, &counters)
             && self.launch.container_dir.is_dir()

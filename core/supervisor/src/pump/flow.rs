@@ -227,7 +227,6 @@ impl Pump {
         }
         if self.stage != Stage::Live {
             times.extend(self.closing_tick(now));
-            times.extend(self.overdue_tick(now));
         }
         if self.terminal_quiet && self.stage == Stage::Live {
             times.push(now + Duration::from_millis(200));

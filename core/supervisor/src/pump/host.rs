@@ -3,9 +3,12 @@
 use super::record::{LogRecord, ResumeToken};
 use super::writer::{Drivers, Fault, LogSink, Opened};
 use crate::launch::{Launch, PluginSearch, SinkSpec};
+use crate::note::note;
 use gantry_host::api::log::LogContainer;
 use gantry_host::api::options::Options;
-use gantry_host::{Class, Plugins, Search};
+use gantry_host::{Class, Metric, Plugins, Search};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -20,6 +23,16 @@ impl Drivers for HostDrivers {
         let options = Options::from_pairs(spec.options.iter().cloned());
         let opened = driver.open(&container(launch, spec), &options, resume).map_err(|error| error.to_string())?;
         Ok(Opened { sink: Box::new(HostSink(opened.sink)), beyond: opened.beyond })
+    }
+
+    fn metrics(&self, driver: &str) -> BTreeMap<String, i64> {
+        let own = |metric: &Metric| metric.driver.strip_prefix("log/") == Some(driver);
+        gantry_host::metrics().into_iter().filter(own).map(|metric| (metric.name, metric.value)).collect()
+    }
+
+    fn tell_warnings(&self, state_dir: &Path) {
+        let state_dir = state_dir.to_owned();
+        gantry_host::tell_warnings(move |line| note(&state_dir, line));
     }
 }
 

@@ -150,6 +150,7 @@ fn main(link: OwnedFd, keeper: Option<OwnedFd>, drivers: Arc<dyn Drivers>) -> io
     estate.launch.plan = Vec::new();
     gantry_sys::crash::tell_into(estate.state.file().as_raw_fd(), crate::state::StateFile::CULPRIT);
     let state_dir = estate.launch.state_dir.clone();
+    drivers.tell_warnings(&state_dir);
     let result = Pump::take_over(estate, link, keeper, children, drivers).and_then(|mut pump| pump.run());
     if let Err(error) = &result {
         note(&state_dir, &format!("the pump fails: {error}"));
@@ -159,23 +160,26 @@ fn main(link: OwnedFd, keeper: Option<OwnedFd>, drivers: Arc<dyn Drivers>) -> io
 
 impl Pump {
     fn run(&mut self) -> io::Result<()> {
-        while !self.is_over() {
+        loop {
             self.release()?;
             self.tell_ready()?;
             self.answer_change();
             self.answer_rotation();
             self.advance_end()?;
+            // Looked at right before sleeping: what we did to a sink ourselves wakes nobody.
+            if self.is_over() {
+                return Ok(());
+            }
             let ready = self.wait()?;
             self.serve(&ready)?;
             self.read_streams()?;
         }
-        Ok(())
     }
 
     fn is_over(&self) -> bool {
         let told = self.clients.iter().all(|client| !client.alive || !client.wants_room());
         // A start that was given up has nothing to store.
-        self.keeper_left && told && (self.stage != Stage::Drained || self.counted || self.is_overdue())
+        self.keeper_left && told && (self.stage != Stage::Drained || self.counted)
     }
 
     /// Until when the start waits for sinks that are opening, and for the namespace that names are resolved in.
@@ -207,6 +211,13 @@ impl Pump {
         self.tell_keeper(&Link::Ready { warnings, refusal });
         gantry_sys::memory::trim();
         Ok(())
+    }
+
+    /// What all sinks have done so far, and what their drivers count themselves.
+    fn counters(&self) -> Vec<wire::SinkCounters> {
+        let mut counters: Vec<_> = self.sinks.iter().map(Sink::counters).collect();
+        counters.iter_mut().for_each(|sink| sink.metrics = self.drivers.metrics(&sink.driver));
+        counters
     }
 
     fn state_dir(&self) -> &PathBuf {

@@ -103,7 +103,7 @@ impl Pump {
     fn answer(&mut self, question: &Ask, socket: OwnedFd) -> io::Result<()> {
         let told = match question {
             Ask::Attach { stdin, stdout, stderr } => return self.attach(socket, *stdin, [*stdout, *stderr]),
-            Ask::Counters {} => Tell::Counters { sinks: self.sinks.iter().map(|sink| sink.counters()).collect() },
+            Ask::Counters {} => Tell::Counters { sinks: self.counters() },
             Ask::ChangeSinks { sinks } => return self.change_sinks(sinks.clone(), socket),
             Ask::RotateLogs {} => return self.rotate_logs(socket),
             Ask::Resize { rows, columns } => {

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::launch::{Policy, SinkSpec};
 use crate::state::{Commit, Reason, StateFile};
 use crate::wire::SinkCounters;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -436,6 +437,7 @@ impl Sink {
             lag_ms: lag_ms(&inner),
             state: inner.health.name().to_owned(),
             last_error: inner.last_error.clone(),
+            metrics: BTreeMap::new(),
         }
     }
 }

@@ -8,7 +8,9 @@ use crate::clock;
 use crate::launch::{Launch, SinkSpec};
 use crate::note::note;
 use crate::state::{Commit, Reason, StateFile};
+use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,6 +54,14 @@ pub struct Opened {
 pub trait Drivers: Send + Sync {
     /// Opens a sink of the container. Runs on a thread of the sink's.
     fn open(&self, launch: &Launch, spec: &SinkSpec, resume: Option<&ResumeToken>) -> Result<Opened, String>;
+
+    /// What a driver counts itself.
+    fn metrics(&self, _driver: &str) -> BTreeMap<String, i64> {
+        BTreeMap::new()
+    }
+
+    /// From now on what drivers warn of goes into the supervisor's log.
+    fn tell_warnings(&self, _state_dir: &Path) {}
 }
 
 /// Starts the thread; `after`: a sink of before that must have closed what this one opens.

@@ -219,13 +219,17 @@ fn the_sink_that_crashed_is_named() {
 
 fn three_bad_sinks_leave_the_file_complete() {
     let (dir, mut launch) = order("seq 1 1000000");
+    // The end waits only for what is read back.
+    launch.sinks[0].readable = true;
     for driver in ["hang", "absent", "slow"] {
         launch.sinks.push(SinkSpec { policy: Policy::DropOld, buffer: 1_000_000, ..sink(driver) });
     }
     let mut scene = start_order(dir, launch);
+    let pump = scene.client().status().expect("status").pump;
     scene.exit();
     assert!(scene.numbers_in(0) == (1..=1_000_000).collect::<Vec<_>>());
     let counters = all_closed(&scene);
+    eventually("the pump is gone", || !Path::new("/proc").join(pump.to_string()).join("exe").exists());
     assert_eq!((counters[0].records_out, dropped(&counters[0])), (1_000_000, 0));
     counters.iter().for_each(assert_balanced);
 }

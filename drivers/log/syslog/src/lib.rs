@@ -22,6 +22,7 @@ mod link;
 mod messages;
 mod options;
 mod outbox;
+mod recent;
 mod retry;
 mod sink;
 mod stream;

@@ -100,6 +100,11 @@ impl Link {
         matches!(self, Link::Stream(link) if link.is_remote())
     }
 
+    /// True when the server's host broke the connection off, with words unread.
+    pub fn is_broken_off(&self) -> bool {
+        matches!(self, Link::Stream(link) if link.is_broken_off())
+    }
+
     /// The connection is made anew because the server refused: it must show that it is there.
     pub fn suspect(&mut self) {
         if let Link::Datagrams(link) = self {

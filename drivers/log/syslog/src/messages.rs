@@ -11,7 +11,7 @@ const ENOUGH: usize = 64 * 1024;
 const ELLIPSIS: &[u8] = "…".as_bytes();
 
 /// Some messages, framed as their link wants them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Messages {
     pub bytes: Vec<u8>,
     /// One for each message, ascending.
@@ -46,9 +46,11 @@ impl Messages {
         self.ends.truncate(index);
     }
 
-    /// True when they were queued since.
-    pub fn is_newer(&self, than: Instant) -> bool {
-        self.queued.is_some_and(|queued| queued >= than)
+    /// Adds others behind them.
+    pub fn append(&mut self, others: &Messages) {
+        let before = self.bytes.len();
+        self.bytes.extend_from_slice(&others.bytes);
+        self.ends.extend(others.ends.iter().map(|end| End { byte: before + end.byte, ..*end }));
     }
 
     /// Forgets all of them.
@@ -98,9 +100,19 @@ impl Encoder {
     /// Adds a message of our own: records are missing here.
     pub fn note_missing(&mut self, messages: &mut Messages, count: u64, before: &LogRecord<'_>) {
         let text = format!("gantry: {count} messages dropped");
-        let head = self.heads.of_warning(before.timestamp_ns);
+        self.note(messages, &text, before.timestamp_ns, before.sequence.saturating_sub(1));
+    }
+
+    /// Adds a message of our own: what comes next was sent before, and not even that of what came before it.
+    pub fn note_doubt(&mut self, messages: &mut Messages, count: u64, timestamp_ns: u64) {
+        let text = format!("gantry: connection lost, up to {count} messages may be missing");
+        self.note(messages, &text, timestamp_ns, 0);
+    }
+
+    fn note(&mut self, messages: &mut Messages, text: &str, timestamp_ns: u64, sequence: u64) {
+        let head = self.heads.of_warning(timestamp_ns);
         self.framing.push(&mut messages.bytes, head, text.as_bytes());
-        messages.ends.push(End { byte: messages.bytes.len(), sequence: before.sequence.saturating_sub(1) });
+        messages.ends.push(End { byte: messages.bytes.len(), sequence });
     }
 }
 

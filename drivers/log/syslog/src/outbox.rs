@@ -1,17 +1,15 @@
 //! What is to be sent, and what was sent but may not have arrived.
 //!
 //! A queue of messages with a place in it: everything before the place was handed to the link. What the link cannot
-//! vouch for stays in front of the place, so that the place can go back when the link breaks.
+//! vouch for stays in front of the place, so that the place can go back when the link breaks. What has arrived goes, or is
+//! remembered for a while.
 
 use crate::link::Doubt;
 use crate::messages::Messages;
+use crate::recent::Recent;
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// A server that ends may have taken from the network what it never reads: as long as a service needs to stop.
-const RECENT: Duration = Duration::from_secs(5);
-/// The most that is kept for that.
-const MOST_RECENT: usize = 64 * 1024;
 /// Memory kept for the next messages.
 const MOST_SPARE: usize = 2;
 
@@ -26,6 +24,7 @@ pub struct Outbox {
     byte: usize,
     /// How many of the last chunks belong to the batch in work.
     current: usize,
+    recent: Recent,
 }
 
 impl Outbox {
@@ -70,36 +69,30 @@ impl Outbox {
             chunk -= 1;
             have += doubt.measure(&self.chunks[chunk]);
         }
-        if remember {
-            chunk -= self.count_recent(chunk);
-        }
+        let now = Instant::now();
         for _ in 0..chunk {
-            if let Some(messages) = self.chunks.pop_front() {
-                self.recycle(messages);
-            }
+            let Some(messages) = self.chunks.pop_front() else { break };
+            let spare = if remember { self.recent.remember(messages, now) } else { Some(messages) };
+            spare.into_iter().for_each(|messages| self.recycle(messages));
         }
         self.chunk -= chunk;
         self.current = self.current.min(self.chunks.len());
     }
 
-    /// How many chunks right before one are recent.
-    fn count_recent(&self, chunk: usize) -> usize {
-        let Some(since) = Instant::now().checked_sub(RECENT) else { return 0 };
-        let mut bytes = 0;
-        let recent = self.chunks.range(..chunk).rev().take_while(|messages| {
-            bytes += messages.bytes.len();
-            bytes <= MOST_RECENT && messages.is_newer(since)
-        });
-        recent.count()
-    }
-
-    /// The link broke with words unread: goes back to the first recent message.
-    pub fn rewind_recent(&mut self) {
-        let Some(since) = Instant::now().checked_sub(RECENT) else { return };
-        let first = self.chunks.iter().take(self.chunk).position(|messages| messages.is_newer(since));
-        if let Some(first) = first {
-            (self.chunk, self.byte) = (first, 0);
+    /// The link broke with words unread: goes back to the first message that is remembered. Answers how many will be sent
+    /// again, and how many before them may be lost; `note` adds what is to be said of the latter.
+    pub fn rewind_recent(&mut self, note: impl FnOnce(&mut Messages, u64)) -> (u64, u64) {
+        let (mut window, beyond) = self.recent.take(Instant::now());
+        let again = window.iter().map(|messages| messages.ends.len() as u64).sum();
+        if beyond > 0 {
+            let mut messages = self.blank();
+            note(&mut messages, beyond);
+            messages.queued = Some(Instant::now());
+            window.push_front(messages);
         }
+        window.into_iter().rev().for_each(|messages| self.chunks.push_front(messages));
+        (self.chunk, self.byte) = (0, 0);
+        (again, beyond)
     }
 
     /// The link broke: goes back to the first message that may not have arrived, at least to the beginning of the one
@@ -249,14 +242,31 @@ mod tests {
     #[test]
     fn what_is_recent_can_be_remembered() {
         let mut outbox = outbox(&[2, 2, 1]);
-        outbox.chunks[0].queued = Instant::now().checked_sub(RECENT * 2);
-        [8, 8, 4].into_iter().for_each(|bytes| outbox.advance(bytes));
+        outbox.begin();
+        [8, 8, 2].into_iter().for_each(|bytes| outbox.advance(bytes));
         outbox.settle(Doubt::Bytes(0), true);
-        assert_eq!((outbox.chunks.len(), place(&outbox)), (2, (0, 0)));
-        outbox.rewind_recent();
-        assert_eq!(place(&outbox), (3, 0));
+        assert_eq!((outbox.chunks.len(), place(&outbox)), (1, (5, 2)));
+        assert_eq!(outbox.rewind_recent(|_, _| panic!("nothing is beyond it")), (4, 0));
+        assert_eq!(place(&outbox), (1, 0));
+        let bytes: usize = outbox.chunks.iter().map(|messages| messages.bytes.len()).sum();
+        outbox.advance(16);
+        assert_eq!((bytes, place(&outbox)), (20, (5, 0)));
         outbox.settle(Doubt::Bytes(0), false);
-        assert_eq!(outbox.chunks.len(), 2);
+        assert_eq!(outbox.chunks.len(), 1);
+        assert_eq!(outbox.rewind_recent(|_, _| {}), (0, 0));
+    }
+
+    #[test]
+    fn what_was_too_much_to_remember_is_noted() {
+        let mut outbox = outbox(&[400_000]);
+        outbox.advance(1_600_000);
+        outbox.settle(Doubt::Bytes(0), true);
+        let note = |messages: &mut Messages, count| {
+            messages.bytes.extend_from_slice(format!("{count}").as_bytes());
+            messages.ends.push(End { byte: messages.bytes.len(), sequence: 0 });
+        };
+        assert_eq!(outbox.rewind_recent(note), (0, 400_000));
+        assert_eq!(outbox.unsent().map(|(messages, _)| messages.bytes.as_slice()), Some(&b"400000"[..]));
     }
 
     #[test]

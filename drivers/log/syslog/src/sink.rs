@@ -1,7 +1,8 @@
 //! The sink: batches become messages, messages go out, a broken connection is made anew.
 //!
 //! A batch is taken when the kernel has all of it. What a lost connection had not brought over, as far as the kernel can
-//! tell, is sent again on the next: at least once. When no connection can be had, the batch is refused with an error
+//! tell, is sent again on the next: at least once. So are the last messages before a server broke its connection off,
+//! which means that it had not read some; if it may be more than we remember, server and engine are told. When no connection can be had, the batch is refused with an error
 //! that says so, and the engine does what its policy says; when the server is slow, so is the batch, and what was taken
 //! of it is left out when the engine offers it again.
 
@@ -11,6 +12,7 @@ use crate::error::{Result, SyslogError};
 use crate::head::Heads;
 use crate::link::{Doubt, Link, Trouble};
 use crate::messages::Encoder;
+use crate::messages::Messages;
 use crate::options::{CALL_LIMIT, Settings};
 use crate::outbox::Outbox;
 use crate::retry::Retry;
@@ -19,7 +21,7 @@ use gantry_plugin_api::error::Error;
 use gantry_plugin_api::host::Host;
 use gantry_plugin_api::log::{LogContainer, LogRecord, LogSink, OpenedSink, ResumeToken};
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long closing may take: the engine gives up a driver that keeps the end of a container waiting.
 const FAREWELL: Duration = Duration::from_millis(600);
@@ -170,11 +172,28 @@ impl Sink {
         };
         if let Some(link) = self.link.take() {
             self.outbox.rewind(link.doubt());
-            if link.is_remote() && source.kind() != io::ErrorKind::UnexpectedEof {
-                self.outbox.rewind_recent();
+            let in_order = source.kind() == io::ErrorKind::UnexpectedEof && !link.is_broken_off();
+            if link.is_remote() && !in_order {
+                self.send_again();
             }
         }
         source
+    }
+
+    /// The server left words unread: what is remembered goes out again, what is not is told.
+    fn send_again(&mut self) {
+        let encoder = &mut self.encoder;
+        let note = |messages: &mut Messages, count| encoder.note_doubt(messages, count, now_ns());
+        let (again, beyond) = self.outbox.rewind_recent(note);
+        self.host.count("sent-again", again);
+        if beyond > 0 {
+            self.host.count("perhaps-lost", beyond);
+            let server = &self.settings.address;
+            self.host.warn(&format!(
+                "syslog server {server} broke the connection off with messages unread: \
+                 {again} are sent again, up to {beyond} before them may be lost"
+            ));
+        }
     }
 
     /// Connects, unless the last try was just now.
@@ -235,6 +254,11 @@ impl Sink {
         self.stand_by(limit)?;
         self.drive(limit)
     }
+}
+
+fn now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// A record's number; 0 is none.

@@ -44,6 +44,11 @@ impl Stream {
         self.over_tcp
     }
 
+    /// See [`crate::link::Link::is_broken_off`].
+    pub fn is_broken_off(&self) -> bool {
+        self.over_tcp && sys::is_broken_off(&self.socket)
+    }
+
     /// See [`crate::link::Link::send`].
     pub fn send(&mut self, bytes: &[u8], until: Instant) -> (usize, Result<(), Trouble>) {
         let (taken, outcome) = match &mut self.session {

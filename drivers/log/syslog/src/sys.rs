@@ -17,6 +17,20 @@ const UNANSWERED: u8 = 6;
 
 /// True when a peer no longer acknowledges anything, as opposed to one that answers but takes no more.
 pub fn is_silent(socket: impl AsFd) -> io::Result<bool> {
+    let info = tcp_info(socket)?;
+    Ok(info.tcpi_retransmits >= UNANSWERED || info.tcpi_probes >= UNANSWERED)
+}
+
+/// `TCP_CLOSE` of the kernel's `net/tcp_states.h`.
+const CLOSED: u8 = 7;
+
+/// True when the connection is no more, though this side has not ended it: the peer broke it off, which its kernel does
+/// when a program leaves words unread. A peer that ends it in order leaves it half open.
+pub fn is_broken_off(socket: impl AsFd) -> bool {
+    tcp_info(socket).is_ok_and(|info| info.tcpi_state == CLOSED)
+}
+
+fn tcp_info(socket: impl AsFd) -> io::Result<libc::tcp_info> {
     // SAFETY: all zeros is a valid `tcp_info`, which has numbers only.
     let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
     let mut size = size_of::<libc::tcp_info>() as libc::socklen_t;
@@ -27,5 +41,5 @@ pub fn is_silent(socket: impl AsFd) -> io::Result<bool> {
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(info.tcpi_retransmits >= UNANSWERED || info.tcpi_probes >= UNANSWERED)
+    Ok(info)
 }

@@ -144,6 +144,11 @@ fn an_outage_costs_nothing_with_spill() {
     let all = within(Duration::from_secs(40), || server.lines.load(Ordering::SeqCst) >= 800);
     assert!(all, "{} lines of 800: {:?}", server.lines.load(Ordering::SeqCst), counters(&world, "m3"));
     counters(&world, "m3").iter().for_each(assert_balanced);
+    assert!(
+        sink_of(&world, "m3", "syslog")["Metrics"]["reconnects"].as_i64() > Some(0),
+        "{:?}",
+        counters(&world, "m3")
+    );
     assert_eq!(800, world.line("logs m3").ok().lines().count());
 }
 
@@ -244,4 +249,25 @@ fn no_command_waits_for_a_sink() {
         quick("rm -f", || world.line(&format!("rm -f {name}")).ok());
     }
     world.assert_no_leaks();
+}
+
+#[test]
+fn one_driver_has_two_sinks_under_two_names() {
+    need!();
+    let world = World::new();
+    let (first, second) = (server(), server());
+    std::fs::create_dir_all(world.path("plugins/log")).expect("our own directory");
+    let plugin = gantry_tests::target_dir().join("libgantry_log_syslog.so");
+    std::os::unix::fs::symlink(plugin, world.path("plugins/log/central.so")).expect("our own directory");
+    let plugins = world.text("plugins");
+    let addresses = [format!("syslog.{}", first.address), format!("central.{}", second.address)];
+    let mut words = vec!["--plugin-dir", &plugins, "run", "-d", "--network", "none", "--name", "both"];
+    words.extend(["--log-driver", "syslog", "--log-driver", "central"]);
+    addresses.iter().for_each(|address| words.extend(["--log-opt", address]));
+    words.extend(["bb", "sh", "-c", "seq 1 1000; exec sleep 300"]);
+    world.gantry(words).ok();
+    let have = || [&first, &second].iter().all(|server| server.lines.load(Ordering::SeqCst) == 1000);
+    assert!(within(Duration::from_secs(20), have), "{:?}", counters(&world, "both"));
+    assert_eq!(sink_of(&world, "both", "central")["Out"], 1000);
+    world.gantry(["--plugin-dir", &plugins, "rm", "-f", "both"]).ok();
 }

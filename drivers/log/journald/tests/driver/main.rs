@@ -8,3 +8,5 @@ mod fields;
 mod journald;
 mod private;
 mod read;
+#[path = "../../../../shared/testing/warnings.rs"]
+mod warnings;

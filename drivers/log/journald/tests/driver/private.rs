@@ -1,27 +1,15 @@
 //! A container whose records go to a journald of our own, and short ways to write and read them.
 
 pub use crate::journald::{Private, eventually};
+use crate::warnings::Warnings;
 use gantry_driver_log_journald::Journald;
-use gantry_plugin_api::host::{Host, HostCalls, Level};
+use gantry_plugin_api::host::Host;
 use gantry_plugin_api::log::*;
 use gantry_plugin_api::options::Options;
-use std::sync::{Arc, Mutex};
 
 /// The driver for that journald.
 pub fn driver(private: &Private) -> Journald {
     Journald::below(&private.root())
-}
-
-/// Remembers warnings.
-#[derive(Clone, Default)]
-pub struct Warnings(pub Arc<Mutex<Vec<String>>>);
-
-impl HostCalls for Warnings {
-    fn log(&self, _: Level, message: &str) {
-        self.0.lock().unwrap().push(message.to_string());
-    }
-    fn count(&self, _: &str, _: u64) {}
-    fn gauge(&self, _: &str, _: i64) {}
 }
 
 /// A container that logs to a journald.

@@ -3,44 +3,14 @@
 use crate::common::*;
 use gantry_plugin_api::log::*;
 use std::fs;
-use std::io::Write as _;
-
-fn append(log: &Log, bytes: &[u8]) {
-    fs::File::options().append(true).create(true).open(log.path("")).unwrap().write_all(bytes).unwrap();
-}
-
-#[test]
-fn a_torn_last_record_is_cut_off_at_every_length() {
-    let whole = {
-        let log = Log::new(&[]);
-        write(&mut *log.sink(), &[Line::new(3)], 1, 1);
-        fs::read(log.path("")).unwrap()
-    };
-    for cut in 1..whole.len() {
-        for with_token in [false, true] {
-            let log = Log::new(&[]);
-            let token = write(&mut *log.sink(), &lines(0..3), 10, 1);
-            append(&log, &whole[..cut]);
-            let opened = log.open(with_token.then_some(&token));
-            assert_eq!(opened.beyond, 0, "cut at {cut}");
-            let mut sink = opened.sink;
-            write(&mut *sink, &lines(4..6), 10, 5);
-            // Whole but for its newline: kept, unless the engine will write it again.
-            let kept = cut == whole.len() - 1 && !with_token;
-            let want: &[u64] = if kept { &[0, 1, 2, 3, 4, 5] } else { &[0, 1, 2, 4, 5] };
-            assert_eq!(numbers(&log.all()), want, "cut at {cut}");
-            assert!(log.warnings.0.lock().unwrap().is_empty());
-        }
-    }
-}
 
 #[test]
 fn damaged_records_are_skipped_and_told() {
     let log = Log::new(&[]);
     let mut sink = log.sink();
     write(&mut *sink, &lines(0..2), 10, 1);
-    append(&log, &[0; 100_000]);
-    append(&log, b"\n{\"log\":\"half\n[]\n\"text\"\n\n");
+    log.append(&[0; 100_000]);
+    log.append(b"\n{\"log\":\"half\n[]\n\"text\"\n\n");
     write(&mut *sink, &lines(2..4), 10, 3);
     assert_eq!(numbers(&log.all()), [0, 1, 2, 3]);
     assert_eq!(log.warnings.0.lock().unwrap().len(), 5);
@@ -57,33 +27,16 @@ fn a_record_too_long_for_memory_is_skipped() {
     write(&mut *log.sink(), &lines(0..2), 10, 1);
     let file = fs::File::options().write(true).open(log.path("")).unwrap();
     file.set_len(file.metadata().unwrap().len() + (80 << 20)).unwrap();
-    append(&log, b"\n");
+    log.append(b"\n");
     write(&mut *log.sink(), &lines(2..4), 10, 3);
     assert_eq!(numbers(&log.all()), [0, 1, 2, 3]);
     assert_eq!(numbers(&log.read(ReadQuery { tail: Some(2), ..ReadQuery::default() })), [2, 3]);
 }
 
 #[test]
-fn a_damaged_compressed_file_costs_only_itself() {
-    let log = Log::new(&[("max-size", "2k"), ("max-file", "4"), ("compress", "true")]);
-    let mut sink = log.sink();
-    write(&mut *sink, &lines(0..75), 50, 1);
-    sink.close().unwrap();
-    let all = numbers(&log.all());
-    let gzip = fs::read(log.path(".2.gz")).unwrap();
-    fs::write(log.path(".2.gz"), &gzip[..gzip.len() / 2]).unwrap();
-    let read = numbers(&log.all());
-    assert!(read.len() < all.len() && read.first() == all.first() && read.last() == all.last());
-    assert!(!log.warnings.0.lock().unwrap().is_empty());
-    fs::write(log.path(".2.gz"), b"no gzip at all").unwrap();
-    assert_eq!(numbers(&log.all()).last(), all.last());
-}
-
-#[test]
 fn files_of_docker_are_read() {
     let log = Log::new(&[]);
-    append(
-        &log,
+    log.append(
         br#"{"log":"line 0\u003cb\u003e\n","stream":"stdout","time":"2023-11-14T22:13:20.5Z"}
 {"log":"line 1\n","stream":"stderr","attrs":{"tag":"x"},"time":"2023-11-14T22:13:21.123456789Z"}
 {"time":"2023-11-14T22:13:22+00:00","stream":"stdout","log":"line 2\n"}

@@ -12,6 +12,9 @@ pub fn driver() -> JsonFile {
 /// No record of the tests is longer.
 pub const RECORD: u64 = 140;
 
+/// Bytes at the end of a record without which it is whole: its newline.
+pub const END: usize = 1;
+
 /// The current file.
 pub fn path(container: &LogContainer) -> PathBuf {
     container.dir.join(format!("{}-json.log", container.id))

@@ -3,36 +3,6 @@
 use crate::common::*;
 use gantry_plugin_api::log::*;
 use std::fs;
-use std::io::Write as _;
-
-fn append(log: &Log, bytes: &[u8]) {
-    fs::File::options().append(true).create(true).open(log.path("")).unwrap().write_all(bytes).unwrap();
-}
-
-#[test]
-fn a_torn_last_record_is_cut_off_at_every_length() {
-    let whole = {
-        let log = Log::new(&[]);
-        write(&mut *log.sink(), &[Line::new(3)], 1, 1);
-        fs::read(log.path("")).unwrap()
-    };
-    for cut in 1..whole.len() {
-        for with_token in [false, true] {
-            let log = Log::new(&[]);
-            let token = write(&mut *log.sink(), &lines(0..3), 10, 1);
-            append(&log, &whole[..cut]);
-            let opened = log.open(with_token.then_some(&token));
-            assert_eq!(opened.beyond, 0, "cut at {cut}");
-            let mut sink = opened.sink;
-            write(&mut *sink, &lines(4..6), 10, 5);
-            // Whole but for the second length: kept, unless the engine will write it again.
-            let kept = cut >= whole.len() - 4 && !with_token;
-            let want: &[u64] = if kept { &[0, 1, 2, 3, 4, 5] } else { &[0, 1, 2, 4, 5] };
-            assert_eq!(numbers(&log.all()), want, "cut at {cut}");
-            assert!(log.warnings.0.lock().unwrap().is_empty());
-        }
-    }
-}
 
 #[test]
 fn damaged_records_are_skipped_and_told() {
@@ -41,7 +11,7 @@ fn damaged_records_are_skipped_and_told() {
     let token = write(&mut *sink, &lines(0..2), 10, 1);
     let size = fs::metadata(log.path("")).unwrap().len();
     write(&mut *sink, &lines(2..4), 10, 3);
-    append(&log, &[0; 300_000]);
+    log.append(&[0; 300_000]);
     write(&mut *sink, &lines(4..6), 10, 5);
     // The length of record 2 becomes wrong.
     let file = fs::File::options().write(true).open(log.path("")).unwrap();
@@ -100,7 +70,7 @@ fn files_of_docker_are_read() {
     piece.extend_from_slice(b"\x18\x01");
     for message in [&b"\n\x06stdout\x10\xac\x02\x1a\x02hi"[..], &piece, b"\n\x06stdout\x10\xad\x02\x1a\x00\x78\x07"] {
         let length = (message.len() as u32).to_be_bytes();
-        append(&log, &[&length[..], message, &length].concat());
+        log.append(&[&length[..], message, &length].concat());
     }
     let read = log.all();
     let seen: Vec<_> = read.iter().map(|l| (l.time, l.stream, l.bytes.as_slice(), l.flags, l.ordinal)).collect();

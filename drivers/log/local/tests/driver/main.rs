@@ -17,4 +17,8 @@ mod resume;
 #[path = "../../../../shared/testing/logfiles/rotation.rs"]
 mod rotation;
 mod subject;
+#[path = "../../../../shared/testing/logfiles/torn.rs"]
+mod torn;
+#[path = "../../../../shared/testing/warnings.rs"]
+mod warnings;
 mod write;

@@ -12,6 +12,9 @@ pub fn driver() -> Local {
 /// No record of the tests is longer.
 pub const RECORD: u64 = 100;
 
+/// Bytes at the end of a record without which it is whole: the second length.
+pub const END: usize = 4;
+
 /// The current file.
 pub fn path(container: &LogContainer) -> PathBuf {
     container.dir.join("local-logs/container.log")

@@ -59,6 +59,50 @@ fn what_a_server_that_ends_has_not_read_comes_again() {
     assert_eq!(heard, lines(1..=7));
 }
 
+/// A server with room for much that it never reads; answers what its successor hears of so many lines and one more.
+fn heard_after_a_crash(count: u64, padding: usize) -> (Vec<String>, u64) {
+    let (listener, address) = tcp();
+    rustix::net::sockopt::set_socket_recv_buffer_size_force(&listener, 32 << 20).unwrap();
+    let mut sink = open(&address);
+    let stream = accept(&listener);
+    let padding = "x".repeat(padding);
+    let texts: Vec<String> = (1..=count).map(|number| format!("{number} {padding}")).collect();
+    for (n, part) in texts.chunks(500).enumerate() {
+        insist(&mut *sink, &batch(500 * n as u64 + 1, part));
+    }
+    // All of it is in the hands of the server's host.
+    std::thread::sleep(Duration::from_millis(200));
+    drop(stream);
+    std::thread::sleep(Duration::from_millis(100));
+    let rest = std::thread::spawn(move || {
+        insist(&mut *sink, &batch(count + 1, &["end".to_owned()]));
+        sink.close().unwrap();
+    });
+    let heard: Vec<String> = split(listener.accept().unwrap().0).map(|line| said(&line)).collect();
+    rest.join().unwrap();
+    let number = |line: &String| line.split(' ').next().and_then(|word| word.parse().ok());
+    let first = heard.iter().find_map(number).unwrap_or(count + 1);
+    let numbers: Vec<u64> = heard.iter().filter_map(number).collect();
+    assert!(numbers.iter().copied().eq(first..=count), "from {first}: {} of {count}", numbers.len());
+    assert_eq!(heard.last().map(String::as_str), Some("end"));
+    (heard, first - 1)
+}
+
+#[test]
+fn much_that_a_dead_server_has_not_read_comes_again() {
+    let (_, missing) = heard_after_a_crash(6000, 100);
+    assert_eq!(missing, 0);
+}
+
+#[test]
+fn more_than_is_remembered_is_told() {
+    let (heard, missing) = heard_after_a_crash(20_000, 100);
+    assert!(missing > 5000, "{missing}");
+    let told = heard[0].strip_prefix("gantry: connection lost, up to ");
+    let told = told.and_then(|rest| rest.strip_suffix(" messages may be missing")?.parse().ok());
+    assert_eq!(told, Some(missing), "{}", heard[0]);
+}
+
 #[test]
 fn an_outage_refuses_records_until_it_is_over() {
     let (listener, address) = tcp();

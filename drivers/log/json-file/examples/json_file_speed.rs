@@ -1,4 +1,4 @@
-//! How fast records are written and read: `cargo run --release --example speed [DIR] [RECORDS] [PART OF A NAME]`.
+//! How fast records are written and read: `cargo run --release --example json_file_speed [DIR] [RECORDS] [PART OF A NAME]`.
 
 use gantry_driver_log_json_file::JsonFile;
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! How fast messages are sent, beside a bare loop of the kernel's call in the same run:
-//! `cargo run --release --example speed [LINES] [PART OF A NAME]`.
+//! `cargo run --release --example syslog_speed [LINES] [PART OF A NAME]`.
 //!
 //! Each transport has a reader of its own that only counts. Datagram transports are compared with `sendmmsg` of messages
 //! made beforehand, of the same size; streams with `write` of 64 KiB of them.
