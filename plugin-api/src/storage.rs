@@ -131,6 +131,12 @@ pub trait Store: Send + Sync {
     /// Deletes trash and half-made leftovers that are older than this process; called off the hot path.
     fn collect(&self) -> Result<()>;
 
+    /// The directory of a committed layer of an image, for looking at its files: nothing is written there. `None`: the
+    /// layer has no directory of its own, so the engine cannot compare it with what it recorded.
+    fn layer_dir(&self, _id: &str) -> Result<Option<PathBuf>> {
+        Ok(None)
+    }
+
     /// A copy of a container's writable layer; optional.
     fn clone_container(&self, _id: &str, _from: &str) -> Result<()> {
         Err(Error::unsupported("this storage driver cannot clone"))

@@ -44,3 +44,29 @@ pub const COLLECT: Info = Info::new(&["internal collect"], "", "Delete what remo
 /// `gantry internal restart`.
 pub const RESTART: Info =
     Info::new(&["internal restart"], "CONTAINER", "Start a container again by its policy").arguments(1, 1);
+
+/// `gantry internal settle`.
+pub const SETTLE: Info =
+    Info::new(&["internal settle"], "", "Bring everything to the disk before the host shuts down").arguments(0, 0);
+
+/// `system check`; see the table.
+#[derive(Debug, Default)]
+pub struct CheckArgs {
+    pub quick: bool,
+    pub repair: bool,
+    pub format: Option<String>,
+}
+
+/// The flags of `system check`.
+pub const CHECK_FLAGS: &[Flag<CheckArgs>] = &[
+    Flag::<CheckArgs>::value("format", "string", super::images::FORMAT_HELP, |a, v| put(&mut a.format, v)),
+    Flag::<CheckArgs>::switch("quick", "Do not read contents", |a, on| a.quick = on).short('q'),
+    Flag::<CheckArgs>::switch("repair", "Put right what is wrong", |a, on| a.repair = on).short('r'),
+];
+
+/// `gantry system check`.
+pub const CHECK: Info = Info::new(
+    &["system check"],
+    "[OPTIONS]",
+    "Look for damaged, missing and left-over images, layers, names and volumes",
+);

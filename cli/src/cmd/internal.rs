@@ -1,12 +1,20 @@
 //! `internal finish`, `restart` and `collect`: what a container's keeper, or the engine itself, executes when nobody waits.
 
 use super::{Command, Context, Outcome, failed};
-use crate::args::system::{COLLECT as COLLECT_INFO, FINISH as FINISH_INFO, RESTART as RESTART_INFO};
+use crate::args::system::{
+    COLLECT as COLLECT_INFO, FINISH as FINISH_INFO, RESTART as RESTART_INFO, SETTLE as SETTLE_INFO,
+};
 use crate::args::{NO_FLAGS, NoArgs};
 
 pub static COLLECT: Command<NoArgs> = Command { info: COLLECT_INFO, flags: &[NO_FLAGS], run: collect };
 pub static FINISH: Command<NoArgs> = Command { info: FINISH_INFO, flags: &[NO_FLAGS], run: finish };
 pub static RESTART: Command<NoArgs> = Command { info: RESTART_INFO, flags: &[NO_FLAGS], run: restart };
+
+pub static SETTLE: Command<NoArgs> = Command { info: SETTLE_INFO, flags: &[NO_FLAGS], run: settle };
+
+fn settle(context: &Context, _: NoArgs, _: Vec<String>) -> Outcome {
+    context.engine()?.settle().map(|()| 0).map_err(failed)
+}
 
 fn collect(context: &Context, _: NoArgs, _: Vec<String>) -> Outcome {
     context.engine()?.internal_collect().map(|()| 0).map_err(failed)

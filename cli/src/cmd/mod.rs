@@ -2,6 +2,7 @@
 //! alike; here the list of all and what they share.
 
 pub mod attach;
+pub mod check;
 pub mod completion;
 pub mod config;
 pub mod create;
@@ -176,6 +177,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &prune::CONTAINER,
     &prune::SYSTEM,
     &prune::DF,
+    &check::COMMAND,
     &transfer::SAVE,
     &transfer::EXPORT,
     &transfer::COMMIT,
@@ -209,6 +211,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &internal::COLLECT,
     &internal::FINISH,
     &internal::RESTART,
+    &internal::SETTLE,
 ];
 
 /// Every command.

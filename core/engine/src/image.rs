@@ -31,6 +31,7 @@ impl Engine {
 
     /// The storage driver's ids of an image's layers, nearest first; layers the driver lacks are unpacked.
     pub(crate) fn image_layers(&self, image: &Image) -> Result<Vec<String>> {
+        self.settle_doubts()?;
         let images = self.images()?;
         let mut layers = match images.driver_layers(image, self.storage_driver()) {
             Err(gantry_image::Error::NotUnpacked { .. }) => {
@@ -123,13 +124,17 @@ impl Engine {
         if !self.images()?.needs_collection() {
             return Ok(());
         }
-        let storage = self.storage()?;
-        let layers = storage.store.list()?.into_iter().filter(|(_, writable)| !writable).map(|(id, _)| id);
-        let layers: Vec<String> = layers.filter(|id| *id != crate::mount_points::id()).collect();
+        self.collect_layers(self.storage_driver())
+    }
+
+    /// Collects what no image needs, among content and in one storage driver.
+    pub(crate) fn collect_layers(&self, driver: &str) -> Result<()> {
+        let storage = self.open_storage(driver)?;
+        let layers = gantry_image::LayerSink::list(&storage);
         let delete = |dead: &DeadLayer| -> std::result::Result<(), gantry_image::BoxError> {
             Ok(self.with_storage(&dead.driver, |store| Ok(store.remove(&dead.layer)?))?)
         };
-        let collected = self.images()?.collect_garbage(&storage.driver, &layers, &Containers(self), &delete)?;
+        let collected = self.images()?.collect_garbage(driver, &layers, &Containers(self), &delete)?;
         for failure in &collected.failures {
             tracing::warn!("a layer is left for the next collection: {failure}");
         }
@@ -195,7 +200,7 @@ fn told(loaded: &gantry_image::Loaded) -> String {
 }
 
 /// Containers as users of images.
-struct Containers<'a>(&'a Engine);
+pub(crate) struct Containers<'a>(pub(crate) &'a Engine);
 
 impl Users for Containers<'_> {
     fn of_image(&self, id: &Digest) -> Vec<User> {
@@ -210,6 +215,12 @@ impl Users for Containers<'_> {
         let ids = containers::ids(&self.0.layout).unwrap_or_default();
         let files = ids.iter().filter_map(|id| self.0.container_file(id).ok());
         files.filter(|f| f.storage_driver == driver).any(|f| f.chains.contains(&chain))
+    }
+
+    fn holds_id(&self, driver: &str, layer: &str) -> bool {
+        let ids = containers::ids(&self.0.layout).unwrap_or_default();
+        let files = ids.iter().filter_map(|id| self.0.container_file(id).ok());
+        files.filter(|f| f.storage_driver == driver).any(|f| f.layers.iter().any(|own| own == layer))
     }
 }
 

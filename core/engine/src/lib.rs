@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod cgroups;
+pub mod check;
 pub mod container;
 mod error;
 pub mod image;

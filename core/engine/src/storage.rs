@@ -7,6 +7,7 @@ use gantry_host::api::storage::Whiteouts as DriverWhiteouts;
 use gantry_host::{Kind, Store};
 use gantry_image::{BoxError, LayerSink, LayerTarget, Whiteouts};
 use gantry_runtime::RootMount;
+use std::path::PathBuf;
 
 /// An open store and its driver's name.
 pub struct Storage {
@@ -95,5 +96,15 @@ impl LayerSink for Storage {
 
     fn exists(&self, chain: &str) -> bool {
         self.store.has_layer(chain).unwrap_or(false)
+    }
+
+    fn dir(&self, layer: &str) -> Option<PathBuf> {
+        self.store.layer_dir(layer).ok().flatten()
+    }
+
+    fn list(&self) -> Vec<String> {
+        let layers = self.store.list().unwrap_or_default().into_iter();
+        let images = layers.filter(|(_, writable)| !writable).map(|(id, _)| id);
+        images.filter(|id| *id != crate::mount_points::id()).collect()
     }
 }

@@ -7,11 +7,10 @@ use gantry_model::reference::Reference;
 
 use crate::config::{ContainerConfig, History, ImageConfig, RootFs, host_architecture};
 use crate::error::{Error, Result};
-use crate::files::{self, PassingLock};
+use crate::files;
 use crate::hash::sha256;
-use crate::layers::{Begun, Stack, UnpackOptions, known_layer, random_id, storage, sync_all};
+use crate::layers::{UnpackOptions, one_more};
 use crate::load::manifest_of;
-use crate::pipeline;
 use crate::records::{Image, Layer, LayerRecord};
 use crate::store::ImageStore;
 
@@ -50,7 +49,8 @@ impl ImageStore {
         }
         let _writing = self.begin_writing()?;
         let below = self.layers_below(request, options.driver)?;
-        let (stack, warnings) = self.one_more(input, below, options)?;
+        let mut stack = one_more(self, input, below, options, "the container")?;
+        let warnings = std::mem::take(&mut stack.warnings);
         let config = self.committed_config(request, &stack.layers);
         let bytes = serde_json::to_vec(&config).map_err(|source| Error::Json { name: "the image".into(), source })?;
         let manifest = self.content().stage(&manifest_of(&bytes, &stack.layers))?;
@@ -74,55 +74,6 @@ impl ImageStore {
             records.push(record);
         }
         Ok(records)
-    }
-
-    fn one_more<'a>(
-        &self,
-        input: impl Read + Send,
-        below: Vec<LayerRecord>,
-        options: &'a UnpackOptions<'a>,
-    ) -> Result<(Stack<'a>, Vec<String>)> {
-        self.records.prepare_driver(options.driver)?;
-        let begun = Begun::new(options.sink);
-        let id = random_id()?;
-        let target = begun.begin(&id, below.last().map(|record| record.id.as_str()))?;
-        let unpacked = pipeline::unpack(input, Some(self.content().ingest()?), &target, &options.limits);
-        let mut unpacked = unpacked.map_err(|source| Error::Unpack { layer: "of the container".into(), source })?;
-        sync_all([&*target.path].into_iter())?;
-        if options.sink.depends_on_parent() {
-            options.sink.commit(&id).map_err(storage("commit", &id))?;
-        }
-        let warnings = std::mem::take(&mut unpacked.applied.warnings);
-        let parent = below.last().map(|record| record.layer.chain);
-        let chain = match &parent {
-            None => ChainId::base(unpacked.diff),
-            Some(parent) => ChainId(sha256(parent.input(&unpacked.diff).as_bytes())),
-        };
-        let mut layers: Vec<Layer> = below.into_iter().map(|record| record.layer).collect();
-        let lock = PassingLock::take(&self.records.layer_lock_path(options.driver, &chain)?)?;
-        let known = known_layer(self, options, &chain)?.filter(|known| self.content().exists(&known.layer.blob));
-        if let Some(known) = known {
-            drop(lock);
-            drop(begun);
-            let mut stack = Stack::new(options, Begun::new(options.sink));
-            layers.push(known.layer);
-            stack.layers = layers;
-            return Ok((stack, warnings));
-        }
-        let Some(ingest) = unpacked.blob else { return Err(Error::MissingContent(chain.0)) };
-        let blob = ingest.finish("the container's layer", None)?;
-        let layer = Layer {
-            diff: unpacked.diff,
-            chain,
-            blob: blob.digest,
-            media_type: unpacked.compression.media_type().to_owned(),
-            compressed: blob.size,
-            size: unpacked.applied.size,
-        };
-        let mut stack = Stack::new(options, begun);
-        stack.layers = layers;
-        stack.add(LayerRecord::new(&id, parent, layer), blob, lock);
-        Ok((stack, warnings))
     }
 
     /// The configuration of the image below, changed; one that is gone is made up from its layers.

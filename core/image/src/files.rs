@@ -70,6 +70,11 @@ pub(crate) fn now() -> String {
     format!("{:.9}", jiff::Timestamp::now())
 }
 
+/// The host's present boot.
+pub(crate) fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
 /// Replaces `path` by the JSON of `value`.
 pub(crate) fn write_record<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let text = serde_json::to_vec(value).map_err(|source| Error::Record { path: path.to_owned(), source })?;

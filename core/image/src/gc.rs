@@ -92,7 +92,9 @@ impl ImageStore {
             named.insert(record.id.clone());
             dying.push(record);
         }
-        let strangers = driver_layers.iter().filter(|layer| !named.contains(*layer)).cloned().collect();
+        self.records.sweep_sums(driver, &named)?;
+        let stranger = |layer: &&String| !named.contains(*layer) && !users.holds_id(driver, layer);
+        let strangers = driver_layers.iter().filter(stranger).cloned().collect();
         Ok((dying.into_iter().map(|record| (driver.to_owned(), record)).collect(), strangers))
     }
 }

@@ -18,11 +18,11 @@ use crate::apply::{ApplyError, LayerTarget};
 use crate::archive::Region;
 use crate::content::{Ingest, Staged};
 use crate::error::{BoxError, Error, Result};
-use crate::files::PassingLock;
-use crate::hash::chain_ids;
+use crate::files::{self, PassingLock};
+use crate::hash::{chain_ids, sha256};
 use crate::limits::Limits;
 use crate::pipeline::{self, Compression, Unpacked};
-use crate::records::{Layer, LayerRecord};
+use crate::records::{Layer, LayerRecord, Records};
 use crate::store::ImageStore;
 
 /// A storage driver as this crate sees it. Layers are named by ids that we choose and that never come again.
@@ -40,6 +40,15 @@ pub trait LayerSink: Sync {
     fn abort(&self, layer: &str);
     /// Whether the layer was committed and is still there.
     fn exists(&self, layer: &str) -> bool;
+    /// The directory of a committed layer, to be looked at.
+    fn dir(&self, layer: &str) -> Option<PathBuf> {
+        let _ = layer;
+        None
+    }
+    /// All layers of images, half-made ones included.
+    fn list(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Whoever wants to know how far the layers are; called by the threads that unpack. Layers are counted from the bottom.
@@ -137,18 +146,30 @@ pub(crate) struct Stack<'a> {
 
 /// Layers that were begun and are removed again unless all goes well.
 pub(crate) struct Begun<'a> {
-    sink: &'a dyn LayerSink,
+    options: &'a UnpackOptions<'a>,
+    records: Records,
     ids: Mutex<Vec<String>>,
 }
 
 impl<'a> Begun<'a> {
-    pub(crate) fn new(sink: &'a dyn LayerSink) -> Self {
-        Self { sink, ids: Mutex::default() }
+    fn new(store: &ImageStore, options: &'a UnpackOptions<'a>) -> Self {
+        Self { options, records: store.records.clone(), ids: Mutex::default() }
     }
 
     pub(crate) fn begin(&self, id: &str, parent: Option<&str>) -> Result<LayerTarget> {
         self.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(id.to_owned());
-        self.sink.begin(id, parent).map_err(storage("begin", id))
+        self.options.sink.begin(id, parent).map_err(storage("begin", id))
+    }
+
+    /// Keeps what was recorded of the layer's entries; it reaches the disk with them.
+    fn keep_sums(&self, id: &str, sums: &[u8]) -> Result<()> {
+        let path = self.records.sums_path(self.options.driver, id)?;
+        std::fs::write(&path, sums).map_err(Error::io("write", path))
+    }
+
+    /// Where the lists lie.
+    fn sums_dir(&self) -> Result<PathBuf> {
+        self.records.driver_dir(self.options.driver)
     }
 
     pub(crate) fn keep(self) {
@@ -159,7 +180,10 @@ impl<'a> Begun<'a> {
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
         let ids = self.ids.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-        ids.iter().rev().for_each(|id| self.sink.abort(id));
+        for id in ids.iter().rev() {
+            self.options.sink.abort(id);
+            let _ = self.records.sums_path(self.options.driver, id).and_then(|path| files::remove(&path));
+        }
     }
 }
 
@@ -180,11 +204,11 @@ pub(crate) fn unpack_stack<'a, 's>(
 ) -> Result<Stack<'a>> {
     store.records.prepare_driver(options.driver)?;
     let mut slots = slots(store, options, diffs)?;
-    let begun = Begun::new(options.sink);
+    let begun = Begun::new(store, options);
     let worker = Worker { store, options, begun: &begun, slots: &slots, source };
     let done = worker.run()?;
     if !options.sink.depends_on_parent() {
-        sync_all(done.iter().flatten().map(|done| &*done.path))?;
+        sync_all(begun.sums_dir()?, done.iter().flatten().map(|done| &*done.path))?;
     }
     let mut stack = Stack::new(options, begun);
     for (index, (slot, done)) in slots.iter_mut().zip(done).enumerate() {
@@ -215,11 +239,7 @@ fn slots(store: &ImageStore, options: &UnpackOptions<'_>, diffs: &[DiffId]) -> R
 }
 
 /// A layer's record, if the driver still has the layer.
-pub(crate) fn known_layer(
-    store: &ImageStore,
-    options: &UnpackOptions<'_>,
-    chain: &ChainId,
-) -> Result<Option<LayerRecord>> {
+fn known_layer(store: &ImageStore, options: &UnpackOptions<'_>, chain: &ChainId) -> Result<Option<LayerRecord>> {
     let record = store.records.layer(options.driver, chain)?;
     match record {
         Some(record) if options.sink.exists(&record.id) => Ok(Some(record)),
@@ -229,7 +249,7 @@ pub(crate) fn known_layer(
 }
 
 /// An id nobody had before and nobody will have again.
-pub(crate) fn random_id() -> Result<String> {
+fn random_id() -> Result<String> {
     let mut bytes = [0; 32];
     let path = Path::new("/dev/urandom");
     let mut file = File::open(path).map_err(Error::io("open", path))?;
@@ -282,10 +302,11 @@ impl Worker<'_, '_, '_> {
         let (keep, stored) = source.blob.split(self.store)?;
         let unpacked = pipeline::unpack(input, keep, &target, &self.options.limits);
         let unpacked = unpacked.map_err(|source| refused(slot, source))?;
+        self.begun.keep_sums(&slot.id, &unpacked.applied.sums)?;
         let done = done(slot, unpacked, stored, len, target.path)?;
         // The next layer grows on this one, so it is committed at once; its directory is then no longer where it was.
         if self.options.sink.depends_on_parent() {
-            sync_all([&*done.path].into_iter())?;
+            sync_all(self.begun.sums_dir()?, [&*done.path].into_iter())?;
             self.options.sink.commit(&slot.id).map_err(storage("commit", &slot.id))?;
         }
         if let Some(watch) = self.options.watch {
@@ -346,10 +367,12 @@ pub(crate) fn storage(act: &'static str, layer: &str) -> impl FnOnce(BoxError) -
     move |source| Error::Storage { act, layer, source }
 }
 
-/// One `syncfs` for each file system that holds one of the directories.
-pub(crate) fn sync_all<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<()> {
+/// One `syncfs` for each file system that holds one of the directories, or the lists of their entries.
+fn sync_all<'a>(sums: PathBuf, paths: impl Iterator<Item = &'a Path>) -> Result<()> {
     let mut synced = Vec::new();
-    for path in paths {
+    let paths: Vec<&Path> = paths.collect();
+    let with_sums = if paths.is_empty() { None } else { Some(&*sums) };
+    for path in paths.into_iter().chain(with_sums) {
         let dir = File::open(path).map_err(Error::io("open the layer", path))?;
         let device = dir.metadata().map_err(Error::io("look at", path))?.dev();
         if !synced.contains(&device) {
@@ -360,8 +383,70 @@ pub(crate) fn sync_all<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<()> 
     Ok(())
 }
 
+/// One more layer on those below, taken from a stream: unpacked first, its name learnt from its content. The stack has
+/// all layers, and only the new one is fresh, unless the driver had it.
+pub(crate) fn one_more<'a>(
+    store: &ImageStore,
+    input: impl Read + Send,
+    below: Vec<LayerRecord>,
+    options: &'a UnpackOptions<'a>,
+    what: &str,
+) -> Result<Stack<'a>> {
+    store.records.prepare_driver(options.driver)?;
+    let begun = Begun::new(store, options);
+    let id = random_id()?;
+    let target = begun.begin(&id, below.last().map(|record| record.id.as_str()))?;
+    let unpacked = pipeline::unpack(input, Some(store.content.ingest()?), &target, &options.limits);
+    let mut unpacked = unpacked.map_err(|source| Error::Unpack { layer: format!("of {what}"), source })?;
+    begun.keep_sums(&id, &unpacked.applied.sums)?;
+    sync_all(begun.sums_dir()?, [&*target.path].into_iter())?;
+    if options.sink.depends_on_parent() {
+        options.sink.commit(&id).map_err(storage("commit", &id))?;
+    }
+    let warnings = std::mem::take(&mut unpacked.applied.warnings);
+    let parent = below.last().map(|record| record.layer.chain);
+    let below = below.into_iter().map(|record| record.layer).collect();
+    let stack = named_by_content(store, begun, &id, parent, unpacked, what)?;
+    Ok(Stack { layers: [below, stack.layers].concat(), warnings, ..stack })
+}
+
+/// A stack of the new layer, or of the same one if the driver has it.
+fn named_by_content<'a>(
+    store: &ImageStore,
+    begun: Begun<'a>,
+    id: &str,
+    parent: Option<ChainId>,
+    unpacked: Unpacked,
+    what: &str,
+) -> Result<Stack<'a>> {
+    let options = begun.options;
+    let chain = match &parent {
+        None => ChainId::base(unpacked.diff),
+        Some(parent) => ChainId(sha256(parent.input(&unpacked.diff).as_bytes())),
+    };
+    let lock = PassingLock::take(&store.records.layer_lock_path(options.driver, &chain)?)?;
+    let known = known_layer(store, options, &chain)?.filter(|known| store.content.exists(&known.layer.blob));
+    if let Some(known) = known {
+        let mut stack = Stack::new(options, Begun::new(store, options));
+        stack.layers.push(known.layer);
+        return Ok(stack);
+    }
+    let blob = unpacked.blob.ok_or(Error::MissingContent(chain.0))?.finish(what, None)?;
+    let layer = Layer {
+        diff: unpacked.diff,
+        chain,
+        blob: blob.digest,
+        media_type: unpacked.compression.media_type().to_owned(),
+        compressed: blob.size,
+        size: unpacked.applied.size,
+    };
+    let mut stack = Stack::new(options, begun);
+    stack.add(LayerRecord::new(id, parent, layer), blob, lock);
+    Ok(stack)
+}
+
 impl<'a> Stack<'a> {
-    pub(crate) fn new(options: &'a UnpackOptions<'a>, begun: Begun<'a>) -> Self {
+    fn new(options: &'a UnpackOptions<'a>, begun: Begun<'a>) -> Self {
         let (locks, blobs, fresh, layers, warnings) = Default::default();
         Self { options, begun, locks, blobs, fresh, layers, warnings }
     }
@@ -373,8 +458,8 @@ impl<'a> Stack<'a> {
         self.layers.push(done.layer);
     }
 
-    /// A layer made elsewhere than in a stack, with its lock.
-    pub(crate) fn add(&mut self, record: LayerRecord, blob: Staged, lock: PassingLock) {
+    /// A layer of its own, with its lock.
+    fn add(&mut self, record: LayerRecord, blob: Staged, lock: PassingLock) {
         self.layers.push(record.layer.clone());
         self.fresh.push(record);
         self.blobs.push(blob);

@@ -8,6 +8,7 @@
 pub mod apply;
 mod archive;
 pub mod change;
+pub mod check;
 mod commit;
 pub mod config;
 pub mod content;
@@ -29,10 +30,12 @@ pub mod records;
 mod remove;
 mod save;
 mod store;
+mod sums;
 pub mod tar;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tree;
+mod verify;
 
 pub use apply::{LayerTarget, Whiteouts};
 pub use change::apply_changes;

@@ -17,6 +17,27 @@ use crate::hash::sha256;
 /// The end of the name of a layer record whose layer is being removed.
 const REMOVING: &str = ".removing";
 
+/// The end of the name of a list of sums.
+const SUMS: &str = ".sums";
+
+/// Says which layers need no look after a boot.
+const TRUST: &str = ".trust";
+
+/// See [`Records::trust`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Trust {
+    schema: u32,
+    pub(crate) boot: String,
+    /// Layers made up to this moment were looked at, or reached the disk before an orderly shutdown.
+    pub(crate) until: String,
+}
+
+impl Trust {
+    pub(crate) fn new(until: String) -> Self {
+        Self { schema: files::SCHEMA, boot: files::boot(), until }
+    }
+}
+
 /// What is known of an image without reading its blobs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
@@ -61,6 +82,9 @@ pub struct LayerRecord {
     pub id: String,
     pub parent: Option<ChainId>,
     pub created: String,
+    /// The boot of the host in which it was unpacked: what was written shortly before a boot ended is not trusted.
+    #[serde(default)]
+    pub boot: String,
     #[serde(flatten)]
     pub layer: Layer,
 }
@@ -98,7 +122,7 @@ impl Image {
 
 impl LayerRecord {
     pub(crate) fn new(id: &str, parent: Option<ChainId>, layer: Layer) -> Self {
-        Self { schema: files::SCHEMA, id: id.to_owned(), parent, created: files::now(), layer }
+        Self { schema: files::SCHEMA, id: id.to_owned(), parent, created: files::now(), boot: files::boot(), layer }
     }
 }
 
@@ -194,7 +218,7 @@ impl Records {
         files::create_dir(&self.driver_dir(driver)?)
     }
 
-    fn driver_dir(&self, driver: &str) -> Result<PathBuf> {
+    pub(crate) fn driver_dir(&self, driver: &str) -> Result<PathBuf> {
         let plain = !driver.is_empty() && !driver.starts_with('.') && !driver.contains(['/', '\0']);
         match plain {
             true => Ok(self.layers.join(driver)),
@@ -208,6 +232,32 @@ impl Records {
 
     pub(crate) fn layer_lock_path(&self, driver: &str, chain: &ChainId) -> Result<PathBuf> {
         Ok(self.driver_dir(driver)?.join(format!(".lock-{}", chain.0.hex())))
+    }
+
+    /// What was recorded of a layer's entries when it was unpacked.
+    pub(crate) fn sums_path(&self, driver: &str, id: &str) -> Result<PathBuf> {
+        Ok(self.driver_dir(driver)?.join(format!("{id}{SUMS}")))
+    }
+
+    /// Removes lists of layers that are not among these ids.
+    pub(crate) fn sweep_sums(&self, driver: &str, ids: &std::collections::HashSet<String>) -> Result<usize> {
+        let dir = self.driver_dir(driver)?;
+        let mut removed = 0;
+        for name in files::names(&dir)? {
+            if name.strip_suffix(SUMS).is_some_and(|id| !ids.contains(id)) {
+                removed += usize::from(files::remove(&dir.join(name))?);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Which boot's layers were looked at, and up to which moment.
+    pub(crate) fn trust(&self) -> Result<Trust> {
+        Ok(files::read_record(&self.layers.join(TRUST))?.unwrap_or_default())
+    }
+
+    pub(crate) fn write_trust(&self, trust: &Trust) -> Result<()> {
+        files::write_record(&self.layers.join(TRUST), trust)
     }
 
     pub(crate) fn layer(&self, driver: &str, chain: &ChainId) -> Result<Option<LayerRecord>> {
@@ -254,6 +304,7 @@ impl Records {
 
     /// Last phase: the driver has removed it.
     pub(crate) fn finish_removal(&self, driver: &str, record: &LayerRecord) -> Result<()> {
+        files::remove(&self.sums_path(driver, &record.id)?)?;
         files::remove(&self.removing_path(driver, record)?).map(drop)
     }
 

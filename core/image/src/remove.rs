@@ -32,6 +32,11 @@ pub trait Users {
         let _ = (driver, chain);
         false
     }
+    /// Whether a container stands on the layer that the driver knows by this id.
+    fn holds_id(&self, driver: &str, layer: &str) -> bool {
+        let _ = (driver, layer);
+        false
+    }
 }
 
 /// Nobody uses anything.
@@ -84,6 +89,9 @@ impl ImageStore {
     pub fn remove(&self, name: &str, force: bool, users: &dyn Users, delete: DeleteLayer<'_>) -> Result<Removal> {
         let image = self.resolve(name)?;
         let mut removal = Removal { image: Some(image.id), ..Removal::default() };
+        // Should this process be killed, the mark tells the next one that there is garbage.
+        self.content.prepare()?;
+        let _marker = self.content.mark()?;
         let gone = {
             let _lock = Lock::exclusive(&self.records.lock_path())?;
             let image = self.resolve(name)?;

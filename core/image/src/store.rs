@@ -187,6 +187,26 @@ impl ImageStore {
         image.layers.iter().map(|layer| record(layer).map(|record| record.id)).collect()
     }
 
+    /// The same for a stack that is only known by its chain ids, bottom first; nearest first, and `None` if one lacks.
+    pub fn layers_of(&self, driver: &str, chains: &[String]) -> Result<Option<Vec<String>>> {
+        let mut layers = Vec::with_capacity(chains.len());
+        for chain in chains.iter().rev() {
+            let Ok(digest) = Digest::parse(chain) else { return Ok(None) };
+            let Some(record) = self.records.layer(driver, &gantry_model::digest::ChainId(digest))? else {
+                return Ok(None);
+            };
+            layers.push(record.id);
+        }
+        Ok(Some(layers))
+    }
+
+    /// The storage drivers that have held layers of images.
+    pub fn layer_drivers(&self) -> Result<Vec<String>> {
+        let mut drivers = self.records.drivers()?;
+        drivers.retain(|driver| self.records.layers(driver).is_ok_and(|layers| !layers.is_empty()));
+        Ok(drivers)
+    }
+
     /// Unpacks from the blobs what a storage driver lacks of an image.
     pub fn unpack_image(&self, image: &Image, options: &UnpackOptions<'_>) -> Result<()> {
         let _writing = self.begin_writing()?;

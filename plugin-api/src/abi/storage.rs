@@ -59,8 +59,9 @@ pub trait StoreAbi: Send + Sync {
     fn remove(&self, id: RStr<'_>) -> AbiResult<()>;
     fn list(&self) -> AbiResult<RVec<Tuple2<RString, bool>>>;
     fn collect(&self) -> AbiResult<()>;
-    #[sabi(last_prefix_field)]
     fn clone_container(&self, id: RStr<'_>, from: RStr<'_>) -> AbiResult<()>;
+    #[sabi(last_prefix_field)]
+    fn layer_dir(&self, id: RStr<'_>) -> AbiResult<ROption<RVec<u8>>>;
 }
 
 pub type DriverBox = StorageDriverAbi_TO<'static, RBox<()>>;
@@ -132,6 +133,9 @@ impl StoreAbi for StoreGuard {
     }
     fn clone_container(&self, id: RStr<'_>, from: RStr<'_>) -> AbiResult<()> {
         guarded("clone_container", || self.0.clone_container(id.as_str(), from.as_str()))
+    }
+    fn layer_dir(&self, id: RStr<'_>) -> AbiResult<ROption<RVec<u8>>> {
+        guarded("layer_dir", || self.0.layer_dir(id.as_str()))
     }
 }
 

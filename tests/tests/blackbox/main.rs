@@ -3,6 +3,7 @@
 
 #[path = "../../../drivers/log/syslog/tests/driver/certificates.rs"]
 mod certificates;
+mod check;
 mod cli;
 mod completion;
 mod crash;

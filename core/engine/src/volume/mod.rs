@@ -201,6 +201,34 @@ impl Engine {
         unmounted.map_err(|e| Error::io(format!("unmount volume {}", base.display()))(e.into()))
     }
 
+    /// All records that can be read, by name.
+    pub(crate) fn volume_records(&self) -> Vec<VolumeRecord> {
+        let names = fs::read_dir(self.layout.volumes()).into_iter().flatten().flatten();
+        let names = names.filter_map(|e| Some(e.file_name().to_str()?.strip_suffix(".json")?.to_owned()));
+        let mut records: Vec<_> = names.filter_map(|name| self.volume_record_of(&name).ok().flatten()).collect();
+        records.sort_by(|a, b| a.name.cmp(&b.name));
+        records
+    }
+
+    /// The names of the volumes that a driver has.
+    pub(crate) fn volumes_held(&self, driver: &str) -> Result<Vec<String>> {
+        let dirs = self.driver_dirs("volume", driver);
+        Ok(self.plugins.volume(driver)?.list(&dirs)?.into_iter().map(|info| info.name).collect())
+    }
+
+    /// Makes a record for a volume that a driver has.
+    pub(crate) fn adopt_volume(&self, driver: &str, name: &str) -> Result<()> {
+        check_volume_name(name)?;
+        let record = VolumeRecord {
+            name: name.to_owned(),
+            driver: driver.to_owned(),
+            created_ns: crate::now_ns(),
+            ..VolumeRecord::default()
+        };
+        atomic::make_dir(&self.layout.volumes())?;
+        Ok(atomic::write_json(&self.volume_path(name), &record, Durability::Rename)?)
+    }
+
     /// All volumes in Docker's words.
     pub fn volumes(&self) -> Result<Vec<Value>> {
         let names = fs::read_dir(self.layout.volumes()).into_iter().flatten().flatten();

@@ -116,6 +116,12 @@ impl Store {
         self.handle.call(Limit::Quick, "writable_dir", move |s| s.writable_dir(id.as_str().into()))
     }
 
+    /// The directory of a committed layer, for looking.
+    pub fn layer_dir(&self, id: &str) -> Result<Option<PathBuf>> {
+        let id = id.to_owned();
+        self.handle.call(Limit::Quick, "layer_dir", move |s| s.layer_dir(id.as_str().into()))
+    }
+
     /// What the container changed against its image.
     pub fn changes(&self, id: &str, layers: &[String]) -> Result<Vec<Change>> {
         let (id, layers) = (id.to_owned(), layers.to_vec().to_abi());

@@ -66,6 +66,6 @@ impl ApplyError {
 }
 
 /// A path for messages.
-pub(super) fn lossy(path: &[u8]) -> String {
+pub(crate) fn lossy(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
 }

@@ -18,10 +18,11 @@ use rustix::io::Errno;
 
 use crate::files::open_scoped;
 use crate::limits::Limits;
+use crate::sums::{Content, Recorder, Sum, sparse_digest};
 use crate::tar::{Entry, Input, Kind, TarReader};
 use dirs::{Dirs, Place};
 pub use error::ApplyError;
-use error::lossy;
+pub(crate) use error::lossy;
 use whiteout::{Hider, Meaning};
 
 /// The most warnings one layer may give.
@@ -58,6 +59,8 @@ pub struct Applied {
     pub entries: u64,
     /// What could not be carried over, in words.
     pub warnings: Vec<String>,
+    /// What every entry is, for later comparisons (see [`crate::sums`]); empty for files that become no layer.
+    pub sums: Vec<u8>,
 }
 
 /// Unpacks all entries of a stream, then reads it to its end.
@@ -77,6 +80,7 @@ struct Applier {
     limits: Limits,
     dir_times: HashMap<Vec<u8>, Timestamps>,
     applied: Applied,
+    sums: Recorder,
 }
 
 impl Applier {
@@ -89,6 +93,7 @@ impl Applier {
             limits,
             dir_times: HashMap::new(),
             applied: Applied::default(),
+            sums: Recorder::new(target.whiteouts != Whiteouts::Plain),
         })
     }
 
@@ -103,8 +108,14 @@ impl Applier {
         }
         match whiteout::meaning(&path)? {
             Meaning::Entry => self.place(tar, entry, &path),
-            Meaning::Hide(target) => self.hider.hide(&mut self.dirs, &target),
-            Meaning::Opaque(dir) => self.hider.make_opaque(&mut self.dirs, &dir),
+            Meaning::Hide(target) => {
+                self.sums.hidden(&target);
+                self.hider.hide(&mut self.dirs, &target)
+            }
+            Meaning::Opaque(dir) => {
+                self.sums.opaque(&dir);
+                self.hider.make_opaque(&mut self.dirs, &dir)
+            }
             Meaning::Ignored => Ok(()),
         }
     }
@@ -131,20 +142,25 @@ impl Applier {
             return Err(ApplyError::Escape(lossy(&entry.path)));
         }
         self.dir_times.insert(Vec::new(), meta::times(entry));
+        self.note(b"", entry, 0);
         meta::set_open(&self.dirs.root(), entry, b"/")
     }
 
     fn file<R: Input>(&mut self, tar: &mut TarReader<R>, entry: &Entry, place: &Place) -> Result<(), ApplyError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let create = || rustix::fs::openat(&*place.dir, &place.name[..], flags, Mode::RUSR | Mode::WUSR);
         let file = self.make("create", place, create)?;
-        match &entry.chunks {
+        let digest = match &entry.chunks {
             None => write_all(tar, &file, &place.path)?,
-            Some(_) => write_sparse(tar, &file, entry, &place.path)?,
-        }
+            Some(_) => {
+                write_sparse(tar, &file, entry, &place.path)?;
+                sparse_digest(&file).map_err(ApplyError::io("read back", &place.path))?
+            }
+        };
         meta::set_open(&file, entry, &place.path)?;
         let timed = rustix::fs::futimens(&file, &meta::times(entry));
         timed.map_err(ApplyError::io("set the times of", &place.path))?;
+        self.note(&place.path, entry, digest);
         self.applied.size = self.applied.size.saturating_add(entry.size);
         Ok(())
     }
@@ -167,6 +183,7 @@ impl Applier {
             self.dirs.set_opaque(&dir, &place.path)?;
         }
         self.dir_times.insert(place.path.clone(), meta::times(entry));
+        self.note(&place.path, entry, 0);
         Ok(())
     }
 
@@ -174,7 +191,9 @@ impl Applier {
         self.make("create the symlink", place, || {
             rustix::fs::symlinkat(&entry.link[..], &*place.dir, &place.name[..])
         })?;
-        self.set_named(entry, place)
+        self.set_named(entry, place)?;
+        self.note(&place.path, entry, Content::of(&entry.link));
+        Ok(())
     }
 
     fn hard_link(&mut self, entry: &Entry, place: &Place) -> Result<(), ApplyError> {
@@ -191,7 +210,9 @@ impl Applier {
         }
         self.make("create the hard link", place, || {
             rustix::fs::linkat(&*target.dir, &target.name[..], &*place.dir, &place.name[..], AtFlags::empty())
-        })
+        })?;
+        self.sums.link(&place.path, &target_path);
+        Ok(())
     }
 
     fn device(&mut self, entry: &Entry, place: &Place, kind: FileType) -> Result<(), ApplyError> {
@@ -217,7 +238,15 @@ impl Applier {
         self.make(act, place, || {
             rustix::fs::mknodat(&*place.dir, &place.name[..], kind, Mode::RUSR | Mode::WUSR, device)
         })?;
-        self.set_named(entry, place)
+        self.set_named(entry, place)?;
+        self.note(&place.path, entry, 0);
+        Ok(())
+    }
+
+    fn note(&mut self, path: &[u8], entry: &Entry, digest: u128) {
+        if self.sums.is_wanted() {
+            self.sums.entry(path, &Sum::of(entry, &meta::times(entry), digest));
+        }
     }
 
     fn set_named(&mut self, entry: &Entry, place: &Place) -> Result<(), ApplyError> {
@@ -268,6 +297,7 @@ impl Applier {
         for (path, times) in times {
             set_dir_times(&root, &path, &times)?;
         }
+        self.applied.sums = self.sums.finish().map_err(ApplyError::Stream)?;
         Ok(self.applied)
     }
 }
@@ -289,14 +319,18 @@ fn set_dir_times(root: &OwnedFd, path: &[u8], times: &Timestamps) -> Result<(), 
     }
 }
 
-fn write_all<R: Input>(tar: &mut TarReader<R>, file: &OwnedFd, path: &[u8]) -> Result<(), ApplyError> {
+/// Writes a file's content; answers its digest.
+fn write_all<R: Input>(tar: &mut TarReader<R>, file: &OwnedFd, path: &[u8]) -> Result<u128, ApplyError> {
+    let mut digest = Content::new();
     tar.read_data(|mut piece| {
+        digest.update(piece);
         while !piece.is_empty() {
             let count = rustix::io::write(file, piece).map_err(ApplyError::io("write", path))?;
             piece = &piece[count..];
         }
-        Ok(())
-    })
+        Ok::<(), ApplyError>(())
+    })?;
+    Ok(digest.finish())
 }
 
 /// Writes the stored runs where they belong and leaves the holes.

@@ -82,4 +82,12 @@ impl LayerSink for DirSink {
     fn exists(&self, layer: &str) -> bool {
         self.path(layer).is_dir()
     }
+
+    fn dir(&self, layer: &str) -> Option<PathBuf> {
+        self.exists(layer).then(|| self.path(layer))
+    }
+
+    fn list(&self) -> Vec<String> {
+        self.layers()
+    }
 }

@@ -99,6 +99,11 @@ impl Store for OverlayStore {
         Ok(self.sweep()?)
     }
 
+    fn layer_dir(&self, id: &str) -> Result<Option<PathBuf>> {
+        let there = self.layers.has(Sort::Image, id).map_err(Error::from)?;
+        Ok(there.then(|| self.layers.path(Sort::Image, id)))
+    }
+
     fn clone_container(&self, id: &str, from: &str) -> Result<()> {
         Ok(self.copy_container(id, from)?)
     }

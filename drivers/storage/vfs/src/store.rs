@@ -86,6 +86,11 @@ impl Store for VfsStore {
         Ok(self.layers.collect().map_err(Error::from)?)
     }
 
+    fn layer_dir(&self, id: &str) -> Result<Option<PathBuf>> {
+        let there = self.layers.has(Sort::Image, id).map_err(Error::from)?;
+        Ok(there.then(|| self.layers.path(Sort::Image, id)))
+    }
+
     fn clone_container(&self, id: &str, from: &str) -> Result<()> {
         let source = self.container(from)?;
         self.grow(Sort::Container, id, Some(&source), CopyMode::Copy)?;
