@@ -113,7 +113,7 @@ fn lost_content_is_told_and_what_can_be_is_mended() {
     assert!(found.code == 1 && found.stdout.contains("8 bytes instead of"), "{found:#?}");
     // Its bytes came from an archive: only the user can bring them back.
     let mended = world.line("system check --repair");
-    assert!(mended.code == 1 && mended.stderr.contains("load or pull the image again"), "{mended:#?}");
+    assert!(mended.code == 1 && mended.stderr.contains("is lost"), "{mended:#?}");
     assert_eq!("loaded", world.line("run --rm --network none one:1").ok());
     world.gantry(["load", "-i", &archive]).ok();
     assert_eq!(CLEAN, world.line("system check").ok());
