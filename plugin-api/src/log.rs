@@ -125,6 +125,8 @@ pub struct LogCapabilities {
     pub rotate: bool,
     /// Records leave this host: default policy is drop-old, not block.
     pub remote: bool,
+    /// `remove` has something to do; else the driver is not loaded for it.
+    pub removes: bool,
     /// Bytes after which the pump should cut a line; 0: the engine's default of 16,384.
     pub max_line: u32,
 }
@@ -177,7 +179,8 @@ pub trait LogDriver: Default + Send + Sync + 'static {
         Err(Error::unsupported("configured logging driver does not support reading"))
     }
 
-    /// Removes what is outside the container's log directory (which the engine removes). Idempotent.
+    /// Removes what is outside the container's log directory (which the engine removes). Idempotent. Called when the
+    /// capabilities say so.
     fn remove(&self, _container: &LogContainer, _options: &Options) -> Result<()> {
         Ok(())
     }

@@ -9,6 +9,7 @@ use gantry_engine::container::Running;
 use gantry_engine::request::AttachRequest;
 use gantry_engine::{Action, End, Engine, Error, Session, SessionIo};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 
 pub static COMMAND: Command<AttachArgs> = Command { info: ATTACH, flags: &[FLAGS], run };
@@ -79,7 +80,8 @@ pub fn follow(engine: &Engine, mut running: Running, following: &Following, raw:
             engine.leave(running);
             Ok(0)
         }
-        _ => engine.wait_running(running),
+        // We end next; the kernel closes what this holds.
+        _ => engine.wait_running(&mut ManuallyDrop::new(running)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! `containers/<id>/record.json` is what `ps` reads, `config.json` what `inspect` adds; `names/<name>` is a symbolic
 //! link whose target is the id, so that creating it decides who has the name.
 
-use crate::{Error, Layout, Result, inplace, lock};
+use crate::{Error, Layout, Result, inplace, lock, owner};
 use gantry_model::record::{Record, SCHEMA};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,8 +71,8 @@ pub fn resolve(layout: &Layout, reference: &str) -> Result<String> {
     if name.len() == 64 && layout.container(name).is_dir() {
         return Ok(name.to_owned());
     }
-    if let Ok(target) = fs::read_link(layout.name(name)) {
-        return target.into_os_string().into_string().map_err(|_| no_such());
+    if let Some(id) = owner::read(&layout.name(name)) {
+        return Ok(id);
     }
     let mut fitting = ids(layout)?.into_iter().filter(|id| id.starts_with(name));
     let first = fitting.next().ok_or_else(no_such)?;
@@ -82,7 +82,7 @@ pub fn resolve(layout: &Layout, reference: &str) -> Result<String> {
 /// Takes a name for a container. A name whose owner has no directory any more is taken over.
 pub fn claim_name(layout: &Layout, name: &str, id: &str) -> Result<()> {
     let path = layout.name(name);
-    match std::os::unix::fs::symlink(id, &path) {
+    match owner::create(&path, id) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => take_over_name(layout, name, id, &path),
         Err(error) => Err(Error::io("create name", &path)(error)),
@@ -91,7 +91,7 @@ pub fn claim_name(layout: &Layout, name: &str, id: &str) -> Result<()> {
 
 fn take_over_name(layout: &Layout, name: &str, id: &str, path: &Path) -> Result<()> {
     let _lock = lock::exclusive(&layout.root().join("names.lock"))?;
-    let owner = fs::read_link(path).ok().and_then(|t| t.into_os_string().into_string().ok()).unwrap_or_default();
+    let owner = owner::read(path).unwrap_or_default();
     if owner == id {
         return Ok(());
     }
@@ -99,17 +99,17 @@ fn take_over_name(layout: &Layout, name: &str, id: &str, path: &Path) -> Result<
         return Err(Error::NameInUse { name: name.to_owned(), owner });
     }
     let temp = PathBuf::from(format!("{}.{id}.tmp", path.display()));
-    std::os::unix::fs::symlink(id, &temp).map_err(Error::io("create name", &temp))?;
+    owner::create(&temp, id).map_err(Error::io("create name", &temp))?;
     fs::rename(&temp, path).map_err(Error::io("replace name", path))
 }
 
 /// Gives a name back if it is this container's.
 pub fn release_name(layout: &Layout, name: &str, id: &str) -> Result<()> {
     let path = layout.name(name);
-    match fs::read_link(&path) {
-        Ok(target) if target.as_os_str() == id => fs::remove_file(&path).map_err(Error::io("remove name", &path)),
-        _ => Ok(()),
+    if owner::read(&path).is_none_or(|owner| owner != id) {
+        return Ok(());
     }
+    fs::remove_file(&path).map_err(Error::io("remove name", &path))
 }
 
 fn missing_as_no_such(error: Error, id: &str) -> Error {

@@ -9,6 +9,7 @@ pub mod error;
 pub mod inplace;
 pub mod layout;
 pub mod lock;
+pub mod owner;
 pub mod proc;
 
 pub use error::Error;

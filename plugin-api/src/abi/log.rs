@@ -32,7 +32,7 @@ pub struct LogCapabilitiesAbi {
     pub max_line: u32,
 }
 
-bits!(LogCapabilities, read, rotate, remote);
+bits!(LogCapabilities, read, rotate, remote, removes);
 
 impl Mirror for LogCapabilities {
     type Abi = LogCapabilitiesAbi;

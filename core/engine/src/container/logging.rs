@@ -103,14 +103,19 @@ impl Engine {
     pub(crate) fn remove_log_data(&self, id: &str) {
         let Ok(file) = self.container_file(id) else { return };
         for sink in file.sinks.iter().chain(&file.past_sinks) {
-            let removed = self.log_container(&file, "", sink).and_then(|container| {
-                let options = Options::from_pairs(sink.options.clone());
-                Ok(self.plugins.log(&sink.driver)?.remove(&container, &options)?)
-            });
-            if let Err(error) = removed {
+            if let Err(error) = self.remove_sink_data(&file, sink) {
                 tracing::warn!(container = %id, driver = %sink.driver, "cannot remove log data: {error}");
             }
         }
+    }
+
+    fn remove_sink_data(&self, file: &ContainerFile, sink: &SinkFile) -> Result<()> {
+        if !self.plugins.log_capabilities(&sink.driver)?.removes {
+            return Ok(());
+        }
+        let container = self.log_container(file, "", sink)?;
+        let options = Options::from_pairs(sink.options.clone());
+        Ok(self.plugins.log(&sink.driver)?.remove(&container, &options)?)
     }
 
     /// What a log driver is told about a container. A template that was sound when the container was made is left out

@@ -276,12 +276,12 @@ impl Engine {
         Err(Error::request(Class::InUse, format!("cannot join network of a non running container: {id}")))
     }
 
-    /// Follows a foreground container to its end and cleans up after it; answers its exit code.
-    pub fn wait_running(&self, running: Running) -> Result<i32> {
-        let Running { id, mut supervisor, .. } = running;
-        let exit = supervisor.wait_exit()?;
-        let finished = self.finish(&id);
-        supervisor.finished()?;
+    /// Follows a foreground container to its end and cleans up after it; answers its exit code. What supervised it goes
+    /// when `running` is dropped.
+    pub fn wait_running(&self, running: &mut Running) -> Result<i32> {
+        let exit = running.supervisor.wait_exit()?;
+        let finished = self.finish(&running.id);
+        running.supervisor.finished()?;
         finished?;
         Ok(exit.code)
     }

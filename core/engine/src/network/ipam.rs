@@ -7,7 +7,7 @@ use super::record::Pool;
 use crate::error::{Error, Result};
 use gantry_model::class::Class;
 use gantry_model::record::Record;
-use gantry_store::{Layout, containers, lock, proc};
+use gantry_store::{Layout, containers, lock, owner, proc};
 use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
@@ -98,7 +98,7 @@ impl<'a> Leases<'a> {
                 continue;
             }
             used.insert(address);
-            if mine.is_none() && but != Some(address) && owner(&entry.path()) == container {
+            if mine.is_none() && but != Some(address) && owner_of(&entry.path()) == container {
                 mine = Some(address);
             }
         }
@@ -123,7 +123,7 @@ impl<'a> Leases<'a> {
     }
 
     fn owner_is_gone_or(&self, address: IpAddr, container: &str) -> bool {
-        let owner = owner(&self.path(address));
+        let owner = owner_of(&self.path(address));
         owner == container || owner.len() != 64 || !self.layout.container(&owner).is_dir()
     }
 
@@ -131,7 +131,7 @@ impl<'a> Leases<'a> {
         let temp = self.dir.join(format!(".{address}.{container}"));
         let act = || format!("lease address {address}");
         let _ = fs::remove_file(&temp);
-        std::os::unix::fs::symlink(container, &temp).map_err(Error::io(act()))?;
+        owner::create(&temp, container).map_err(Error::io(act()))?;
         fs::rename(&temp, self.path(address)).map_err(Error::io(act()))?;
         Ok(address)
     }
@@ -154,7 +154,7 @@ impl<'a> Leases<'a> {
 
     /// Since when nobody uses a leased address; `None` when somebody may.
     fn stopped_since(&self, address: IpAddr) -> Option<u64> {
-        let record: Record = containers::read(self.layout, &owner(&self.path(address))).ok()?;
+        let record: Record = containers::read(self.layout, &owner_of(&self.path(address))).ok()?;
         let state = &record.state;
         let idle = !state.status.is_live() && !proc::supervised(state) && record.busy.is_none();
         let restarts = state.status == gantry_model::record::Status::Restarting;
@@ -176,7 +176,7 @@ fn wants(layout: &Layout, container: &str, address: IpAddr) -> bool {
 /// Every lease below a directory that a container holds, whatever the pool.
 pub fn held(dir: &Path, container: &str) -> Result<Vec<PathBuf>> {
     let paths = entries(dir)?.into_iter().map(|entry| entry.path());
-    Ok(paths.filter(|path| owner(path) == container).collect())
+    Ok(paths.filter(|path| owner_of(path) == container).collect())
 }
 
 /// How many addresses are leased.
@@ -186,8 +186,8 @@ pub fn count(dir: &Path, pool: &Pool) -> usize {
     addresses.filter(|address| pool.subnet.contains(*address)).count()
 }
 
-fn owner(path: &Path) -> String {
-    fs::read_link(path).map(|target| target.to_string_lossy().into_owned()).unwrap_or_default()
+fn owner_of(path: &Path) -> String {
+    owner::read(path).unwrap_or_default()
 }
 
 fn entries(dir: &Path) -> Result<Vec<fs::DirEntry>> {
@@ -199,10 +199,10 @@ fn entries(dir: &Path) -> Result<Vec<fs::DirEntry>> {
 }
 
 fn link(path: &Path, container: &str) -> std::io::Result<()> {
-    match std::os::unix::fs::symlink(container, path) {
+    match owner::create(path, container) {
         Err(e) if e.kind() == ErrorKind::NotFound => {
             path.parent().map(fs::create_dir_all).transpose()?;
-            std::os::unix::fs::symlink(container, path)
+            owner::create(path, container)
         }
         other => other,
     }

@@ -107,8 +107,9 @@ impl Supervisor {
         self.tell(&Ask::TakeFinish {}, &[])
     }
 
-    /// The caller has cleaned up.
-    pub fn finished(mut self) -> Result<()> {
+    /// The caller has cleaned up. Keeper and pump go when this is dropped: until then they are not in the way of what
+    /// the caller still has to do.
+    pub fn finished(&mut self) -> Result<()> {
         self.tell(&Ask::Finished {}, &[])
     }
 

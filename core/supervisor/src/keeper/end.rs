@@ -25,6 +25,8 @@ const FINISH_LIMIT: Duration = Duration::from_secs(60);
 /// Pauses between tries; after the last one the next command that writes does it.
 const PAUSES: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25)];
+/// How long a caller that has cleaned up is waited for, in milliseconds.
+const PARTING_LIMIT: u16 = 1000;
 const STATUS_LOST: &str = "exit status lost";
 
 impl Keeper {
@@ -157,7 +159,15 @@ impl Keeper {
                 None => return Ok(false),
             }
         }
+        self.await_parting();
         Ok(true)
+    }
+
+    /// Our own end costs the processor something: a caller in a hurry comes first.
+    fn await_parting(&self) {
+        let Some(control) = &self.estate.control else { return };
+        let mut fds = [PollFd::new(control.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut fds, PollTimeout::from(PARTING_LIMIT));
     }
 
     fn finish(&self) {

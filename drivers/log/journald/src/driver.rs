@@ -27,7 +27,7 @@ impl LogDriver for Journald {
     const OPTIONS: &'static [OptionSpec] = OPTIONS;
 
     fn capabilities(&self) -> LogCapabilities {
-        LogCapabilities { read: true, rotate: false, remote: false, max_line: 0 }
+        LogCapabilities { read: true, ..LogCapabilities::default() }
     }
 
     fn open(

@@ -21,7 +21,7 @@ impl LogDriver for Local {
     const OPTIONS: &'static [OptionSpec] = OPTIONS;
 
     fn capabilities(&self) -> LogCapabilities {
-        LogCapabilities { read: true, rotate: true, remote: false, max_line: 0 }
+        LogCapabilities { read: true, rotate: true, ..LogCapabilities::default() }
     }
 
     fn validate(&self, options: &Options) -> Result<()> {

@@ -15,7 +15,7 @@ impl LogDriver for Syslog {
     const OPTIONS: &'static [OptionSpec] = OPTIONS;
 
     fn capabilities(&self) -> LogCapabilities {
-        LogCapabilities { read: false, rotate: false, remote: true, max_line: 0 }
+        LogCapabilities { remote: true, ..LogCapabilities::default() }
     }
 
     fn validate(&self, options: &Options) -> Result<()> {

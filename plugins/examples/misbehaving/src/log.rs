@@ -16,7 +16,7 @@ impl LogDriver for Driver {
     const OPTIONS: &'static [OptionSpec] = OPTIONS;
 
     fn capabilities(&self) -> LogCapabilities {
-        LogCapabilities { read: true, rotate: true, max_line: 1234, ..LogCapabilities::default() }
+        LogCapabilities { read: true, rotate: true, removes: true, max_line: 1234, ..LogCapabilities::default() }
     }
 
     fn validate(&self, options: &Options) -> Result<()> {
