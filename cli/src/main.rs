@@ -1,5 +1,7 @@
 //! The gantry command: what was typed (`args`), what it means for the engine (`cmd`), what is said (`out`).
 
+#![cfg_attr(all(not(test), target_env = "gnu"), no_main)]
+
 mod app;
 mod args;
 mod cmd;
@@ -8,8 +10,10 @@ mod settings;
 mod signals;
 mod terminal;
 
-fn main() {
-    leave(app::run());
+gantry_engine::program!(run);
+
+fn run() -> i32 {
+    leave(app::run())
 }
 
 /// Ends the process at once: threads of drivers that were given up on must not keep it, nor run its exit handlers.

@@ -24,6 +24,8 @@ pub use gantry_host::tell_warnings;
 pub use gantry_image::inspect::HistoryLine;
 pub use gantry_model as model;
 pub use gantry_supervisor::{Action, End, Session, SessionIo, keys};
+/// What makes a function a program's `main`.
+pub use gantry_sys::program;
 pub use network::{NetworkRecord, NetworkRequest};
 pub use volume::VolumeRecord;
 

@@ -22,6 +22,7 @@ pub mod process;
 pub mod protect;
 pub mod seccomp;
 pub mod signal;
+pub mod start;
 pub mod tty;
 
 pub use nix::errno::Errno;

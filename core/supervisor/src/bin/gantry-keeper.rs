@@ -1,18 +1,21 @@
 //! The container's parent; see `gantry_supervisor::keeper`.
 
-use gantry_supervisor::keeper::{self, RuntimeLauncher};
-use std::process::ExitCode;
+#![cfg_attr(all(not(test), target_env = "gnu"), no_main)]
 
-fn main() -> ExitCode {
+use gantry_supervisor::keeper::{self, RuntimeLauncher};
+
+gantry_sys::program!(run);
+
+fn run() -> i32 {
     let arguments: Vec<_> = std::env::args_os().collect();
     if let Some(code) = gantry_supervisor::exec::helper::main(&arguments) {
-        return ExitCode::from(u8::try_from(code).unwrap_or(255));
+        return code;
     }
     match keeper::main(arguments.into_iter(), &RuntimeLauncher::default()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("gantry-keeper: {error}");
-            ExitCode::FAILURE
+            1
         }
     }
 }

@@ -1,15 +1,18 @@
 //! Moves a container's output and input; see `gantry_supervisor::pump`.
 
+#![cfg_attr(all(not(test), target_env = "gnu"), no_main)]
+
 use gantry_supervisor::pump::{self, HostDrivers};
-use std::process::ExitCode;
 use std::sync::Arc;
 
-fn main() -> ExitCode {
+gantry_sys::program!(run);
+
+fn run() -> i32 {
     match pump::program(std::env::args_os(), Arc::new(HostDrivers::default())) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("gantry-pump: {error}");
-            ExitCode::FAILURE
+            1
         }
     }
 }
