@@ -41,7 +41,7 @@ pub fn order(script: &str) -> (TempDir, Launch) {
         container_dir: path("container"),
         state_dir: path("state"),
         plan: format!("/bin/sh\0-c\0{script}").into_bytes(),
-        sinks: vec![sink("file")],
+        sinks: vec![SinkSpec { readable: true, ..sink("file") }],
         log: LogData { dir: path("log"), ..LogData::default() },
         finish: vec!["/bin/touch".into(), path("finished").display().to_string()],
         ..Launch::default()
