@@ -137,6 +137,13 @@ pub trait Store: Send + Sync {
         Ok(None)
     }
 
+    /// The mounts that show `layers` of an image (nearest first, at least one) without any container and read-only,
+    /// first the root itself. One layer alone is a bind of the directory with its own entries, whiteouts in the form that
+    /// [`Store::begin_layer`] answers. Optional: without it images cannot be mounted into containers.
+    fn image_plan(&self, _layers: &[String]) -> Result<Vec<Mount>> {
+        Err(Error::unsupported("this storage driver cannot show an image without a container"))
+    }
+
     /// A copy of a container's writable layer; optional.
     fn clone_container(&self, _id: &str, _from: &str) -> Result<()> {
         Err(Error::unsupported("this storage driver cannot clone"))

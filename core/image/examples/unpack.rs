@@ -30,6 +30,10 @@ impl LayerSink for Plain {
     fn exists(&self, layer: &str) -> bool {
         self.0.join(layer).exists()
     }
+
+    fn dir(&self, layer: &str) -> Option<PathBuf> {
+        Some(self.0.join(layer))
+    }
 }
 
 fn main() -> Result<(), BoxError> {

@@ -15,7 +15,7 @@ pub fn extract(input: impl Read + Send, dir: &Path, limits: &Limits) -> Result<V
     let target = LayerTarget { path: dir.to_owned(), whiteouts: Whiteouts::Plain };
     let unpacked = pipeline::through(input, None, limits, limits.layer_bytes, |stream| {
         let mut tar = TarReader::new(stream, limits.header_bytes);
-        apply(&mut tar, &target, limits)
+        apply(&mut tar, &target, limits, None)
     });
     let (applied, _) = unpacked.map_err(Error::Extract)?;
     Ok(applied.warnings)

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gantry_model::digest::{ChainId, DiffId, Digest};
 
-use crate::apply::{ApplyError, LayerTarget};
+use crate::apply::{ApplyError, LayerTarget, Lower};
 use crate::archive::Region;
+use crate::board::Board;
 use crate::content::{Ingest, Staged};
 use crate::error::{BoxError, Error, Result};
 use crate::files::{self, PassingLock};
@@ -205,7 +206,8 @@ pub(crate) fn unpack_stack<'a, 's>(
     store.records.prepare_driver(options.driver)?;
     let mut slots = slots(store, options, diffs)?;
     let begun = Begun::new(store, options);
-    let worker = Worker { store, options, begun: &begun, slots: &slots, source };
+    let board = Board::new(slots.iter().map(|slot| slot.known.is_some()));
+    let worker = Worker { store, options, begun: &begun, slots: &slots, board: &board, source };
     let done = worker.run()?;
     if !options.sink.depends_on_parent() {
         sync_all(begun.sums_dir()?, done.iter().flatten().map(|done| &*done.path))?;
@@ -263,6 +265,7 @@ struct Worker<'a, 'b, 's> {
     options: &'b UnpackOptions<'b>,
     begun: &'b Begun<'a>,
     slots: &'b [Slot],
+    board: &'b Board,
     source: &'b (dyn Fn(usize) -> Result<BlobSource<'s>> + Sync),
 }
 
@@ -285,7 +288,9 @@ impl Worker<'_, '_, '_> {
 
     fn work(&self, missing: &[usize], next: &AtomicUsize, results: &Mutex<Vec<Option<Result<Done>>>>) {
         while let Some(index) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let turn = self.board.turn(*index);
             let result = self.unpack(*index);
+            turn.end(result.as_ref().ok().map(|done| &*done.path));
             if result.is_err() {
                 next.store(missing.len(), Ordering::Relaxed);
             }
@@ -300,7 +305,9 @@ impl Worker<'_, '_, '_> {
         let input = source.data.open()?;
         let target = self.begun.begin(&slot.id, slot.parent_id.as_deref())?;
         let (keep, stored) = source.blob.split(self.store)?;
-        let unpacked = pipeline::unpack(input, keep, &target, &self.options.limits);
+        let below = LayersBelow { worker: self, index };
+        let lower = (!self.options.sink.depends_on_parent()).then_some(&below as &dyn Lower);
+        let unpacked = pipeline::unpack_over(input, keep, &target, &self.options.limits, lower);
         let unpacked = unpacked.map_err(|source| refused(slot, source))?;
         self.begun.keep_sums(&slot.id, &unpacked.applied.sums)?;
         let done = done(slot, unpacked, stored, len, target.path)?;
@@ -313,6 +320,27 @@ impl Worker<'_, '_, '_> {
             watch.unpacked(index);
         }
         Ok(done)
+    }
+}
+
+/// The layers below one of the stack.
+struct LayersBelow<'w, 'a, 'b, 's> {
+    worker: &'w Worker<'a, 'b, 's>,
+    index: usize,
+}
+
+impl Lower for LayersBelow<'_, '_, '_, '_> {
+    fn directories(&self) -> std::result::Result<Vec<PathBuf>, ApplyError> {
+        let unpacked = self.worker.board.wait_below(self.index).ok_or(ApplyError::Below)?;
+        let slots = &self.worker.slots[..self.index];
+        let found = slots.iter().zip(unpacked).rev().map(|(slot, fresh)| match fresh {
+            Some(path) => Ok(path),
+            None => {
+                let dir = self.worker.options.sink.dir(&slot.id);
+                dir.ok_or_else(|| ApplyError::LowerLayer(slot.diff.to_string()))
+            }
+        });
+        found.collect()
     }
 }
 

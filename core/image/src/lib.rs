@@ -7,6 +7,7 @@
 
 pub mod apply;
 mod archive;
+mod board;
 pub mod change;
 pub mod check;
 mod commit;

@@ -11,7 +11,7 @@ use std::thread;
 
 use gantry_model::digest::{DiffId, Digest};
 
-use crate::apply::{Applied, ApplyError, LayerTarget, apply};
+use crate::apply::{Applied, ApplyError, LayerTarget, Lower, apply};
 use crate::content::Ingest;
 use crate::hash::Hasher;
 use crate::limits::Limits;
@@ -74,9 +74,20 @@ pub(crate) fn unpack(
     target: &LayerTarget,
     limits: &Limits,
 ) -> Result<Unpacked, ApplyError> {
+    unpack_over(input, keep, target, limits, None)
+}
+
+/// [`unpack`] for a layer whose hard links may lead to files of the layers below.
+pub(crate) fn unpack_over(
+    input: impl Read + Send,
+    keep: Option<Ingest>,
+    target: &LayerTarget,
+    limits: &Limits,
+    lower: Option<&dyn Lower>,
+) -> Result<Unpacked, ApplyError> {
     let ((applied, diff), source) = through(input, keep, limits, limits.layer_bytes, |stream| {
         let mut tar = TarReader::new(stream, limits.header_bytes);
-        let applied = apply(&mut tar, target, limits)?;
+        let applied = apply(&mut tar, target, limits, lower)?;
         Ok((applied, DiffId(tar.into_input().digest())))
     })?;
     Ok(Unpacked { diff, applied, compression: source.compression, blob: source.blob })

@@ -60,8 +60,9 @@ pub trait StoreAbi: Send + Sync {
     fn list(&self) -> AbiResult<RVec<Tuple2<RString, bool>>>;
     fn collect(&self) -> AbiResult<()>;
     fn clone_container(&self, id: RStr<'_>, from: RStr<'_>) -> AbiResult<()>;
-    #[sabi(last_prefix_field)]
     fn layer_dir(&self, id: RStr<'_>) -> AbiResult<ROption<RVec<u8>>>;
+    #[sabi(last_prefix_field)]
+    fn image_plan(&self, layers: RSlice<'_, RString>) -> AbiResult<RVec<MountAbi>>;
 }
 
 pub type DriverBox = StorageDriverAbi_TO<'static, RBox<()>>;
@@ -136,6 +137,9 @@ impl StoreAbi for StoreGuard {
     }
     fn layer_dir(&self, id: RStr<'_>) -> AbiResult<ROption<RVec<u8>>> {
         guarded("layer_dir", || self.0.layer_dir(id.as_str()))
+    }
+    fn image_plan(&self, layers: RSlice<'_, RString>) -> AbiResult<RVec<MountAbi>> {
+        guarded("image_plan", || self.0.image_plan(&strings(layers)))
     }
 }
 

@@ -90,6 +90,7 @@ const MOUNTING: &[(&str, Check)] = &[
     ("changes tells added, changed and deleted", changes),
     ("a deleted and remade directory", remade_directory),
     ("a plan without an image mounts", scratch_mounts),
+    ("an image is shown without a container", shown_alone),
 ];
 
 struct Bench {
@@ -399,6 +400,24 @@ fn whiteouts(bench: &Bench) -> Outcome {
         equal("y", text(root, "dir/y")?, "top y".to_owned())?;
         equal("entries of dir", fs::read_dir(root.join("dir"))?.count(), 1)
     })
+}
+
+fn shown_alone(bench: &Bench) -> Outcome {
+    let image = bench.image()?;
+    let plan = match bench.store.image_plan(&image) {
+        Err(error) => return equal("class", error.class, Class::UNSUPPORTED),
+        Ok(plan) => plan,
+    };
+    ensure(plan.iter().all(|m| m.flags & libc::MS_RDONLY != 0), || "it is not read-only".into())?;
+    mounted(&plan, |root| {
+        equal("a", text(root, "etc/a")?, "lower a".to_owned())?;
+        equal("c", text(root, "etc/c")?, "upper c".to_owned())
+    })?;
+    let alone = bench.store.image_plan(&image[1..])?;
+    ensure(alone.len() == 1 && alone[0].fstype == "bind", || "one layer alone is not one bind".into())?;
+    equal("a below", text(Path::new(&alone[0].source), "etc/a")?, "lower a".to_owned())?;
+    ensure(bench.store.image_plan(&[name(99)]).is_err(), || "plan of a layer that is not there".into())?;
+    ensure(bench.store.image_plan(&[]).is_err(), || "plan of no layer".into())
 }
 
 fn isolation(bench: &Bench) -> Outcome {

@@ -110,6 +110,12 @@ impl Store {
         self.handle.call(Limit::Quick, "mount_plan", act)
     }
 
+    /// The mounts that show an image without a container.
+    pub fn image_plan(&self, layers: &[String]) -> Result<Vec<Mount>> {
+        let layers = layers.to_vec().to_abi();
+        self.handle.call(Limit::Quick, "image_plan", move |s: &StoreBox| s.image_plan(layers.as_slice().into()))
+    }
+
     /// Where files can be put without a mount.
     pub fn writable_dir(&self, id: &str) -> Result<Option<PathBuf>> {
         let id = id.to_owned();

@@ -27,8 +27,12 @@ pub enum ApplyError {
     Escape(String),
     #[error("{0:?} is not a valid whiteout")]
     Whiteout(String),
-    #[error("{path:?} is a hard link to {target:?}, which is not a file of this layer")]
+    #[error("{path:?} is a hard link to {target:?}, which is not a file of this layer or one below")]
     LinkTarget { path: String, target: String },
+    #[error("a layer below could not be unpacked")]
+    Below,
+    #[error("the storage driver shows no directory of the layer {0} below")]
+    LowerLayer(String),
     #[error("cannot overwrite {old} {path:?} with {new}")]
     InTheWay { path: String, new: &'static str, old: &'static str },
     #[error("{path:?} has the owner {id}, which no system knows")]
@@ -45,6 +49,7 @@ impl ApplyError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Class::Invalid,
             Self::Io { source, .. } | Self::Stream(source) | Self::Tar(TarError::Read(source)) => io_class(source),
             Self::Compression(_) => Class::Unsupported,
+            Self::LowerLayer(_) => Class::Unsupported,
             _ => Class::Invalid,
         }
     }

@@ -5,6 +5,7 @@
 
 mod dirs;
 mod error;
+mod lower;
 mod meta;
 mod path;
 mod whiteout;
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Timestamps};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, Timestamps};
 use rustix::io::Errno;
 
 use crate::files::open_scoped;
@@ -23,6 +24,8 @@ use crate::tar::{Entry, Input, Kind, TarReader};
 use dirs::{Dirs, Place};
 pub use error::ApplyError;
 pub(crate) use error::lossy;
+pub(crate) use lower::Lower;
+use lower::{Found, Layers};
 use whiteout::{Hider, Meaning};
 
 /// The most warnings one layer may give.
@@ -63,9 +66,14 @@ pub struct Applied {
     pub sums: Vec<u8>,
 }
 
-/// Unpacks all entries of a stream, then reads it to its end.
-pub fn apply<R: Input>(tar: &mut TarReader<R>, target: &LayerTarget, limits: &Limits) -> Result<Applied, ApplyError> {
-    let mut applier = Applier::new(target, *limits)?;
+/// Unpacks all entries of a stream, then reads it to its end. Hard links may lead to files of the layers below.
+pub(crate) fn apply<R: Input>(
+    tar: &mut TarReader<R>,
+    target: &LayerTarget,
+    limits: &Limits,
+    lower: Option<&dyn Lower>,
+) -> Result<Applied, ApplyError> {
+    let mut applier = Applier::new(target, *limits, lower)?;
     while let Some(entry) = tar.next_entry()? {
         applier.apply(tar, &entry)?;
     }
@@ -73,8 +81,13 @@ pub fn apply<R: Input>(tar: &mut TarReader<R>, target: &LayerTarget, limits: &Li
     applier.finish()
 }
 
-struct Applier {
+struct Applier<'l> {
     dirs: Dirs,
+    lower: Option<&'l dyn Lower>,
+    /// Opened for the first link that needs them.
+    below: Option<Layers>,
+    /// Files of lower layers that are in this one now: where, and as which inode.
+    copied: HashMap<(u64, u64), (Vec<u8>, u64)>,
     hider: Hider,
     whiteouts: Whiteouts,
     limits: Limits,
@@ -83,11 +96,14 @@ struct Applier {
     sums: Recorder,
 }
 
-impl Applier {
-    fn new(target: &LayerTarget, limits: Limits) -> Result<Self, ApplyError> {
+impl<'l> Applier<'l> {
+    fn new(target: &LayerTarget, limits: Limits, lower: Option<&'l dyn Lower>) -> Result<Self, ApplyError> {
         let root = open_root(&target.path)?;
         Ok(Self {
             dirs: Dirs::new(root, target.whiteouts, limits.depth),
+            lower,
+            below: None,
+            copied: HashMap::new(),
             hider: Hider::new(target.whiteouts),
             whiteouts: target.whiteouts,
             limits,
@@ -147,16 +163,26 @@ impl Applier {
     }
 
     fn file<R: Input>(&mut self, tar: &mut TarReader<R>, entry: &Entry, place: &Place) -> Result<(), ApplyError> {
+        self.new_file(entry, place, |file| match &entry.chunks {
+            None => write_all(tar, file, &place.path),
+            Some(_) => {
+                write_sparse(tar, file, entry, &place.path)?;
+                sparse_digest(file).map_err(ApplyError::io("read back", &place.path))
+            }
+        })
+    }
+
+    /// Makes a file; `fill` writes it and answers the digest of its content.
+    fn new_file(
+        &mut self,
+        entry: &Entry,
+        place: &Place,
+        fill: impl FnOnce(&OwnedFd) -> Result<u128, ApplyError>,
+    ) -> Result<(), ApplyError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let create = || rustix::fs::openat(&*place.dir, &place.name[..], flags, Mode::RUSR | Mode::WUSR);
         let file = self.make("create", place, create)?;
-        let digest = match &entry.chunks {
-            None => write_all(tar, &file, &place.path)?,
-            Some(_) => {
-                write_sparse(tar, &file, entry, &place.path)?;
-                sparse_digest(&file).map_err(ApplyError::io("read back", &place.path))?
-            }
-        };
+        let digest = fill(&file)?;
         meta::set_open(&file, entry, &place.path)?;
         let timed = rustix::fs::futimens(&file, &meta::times(entry));
         timed.map_err(ApplyError::io("set the times of", &place.path))?;
@@ -202,17 +228,75 @@ impl Applier {
         if target_path == place.path || target_path.is_empty() {
             return Err(wrong());
         }
-        let target = self.dirs.find(&target_path)?.ok_or_else(wrong)?;
-        let stat = target.stat()?.ok_or_else(wrong)?;
-        let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        if is_dir || dirs::is_whiteout(&stat) {
-            return Err(wrong());
+        if let Some((target, stat)) = self.own_file(&target_path)? {
+            let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            return if is_dir { Err(wrong()) } else { self.link(&target, place) };
         }
+        let found = self.find_below(&target_path)?.ok_or_else(wrong)?;
+        if let Some(target) = self.copy_of(&found)? {
+            return self.link(&target, place);
+        }
+        let copy = found.entry(place)?.ok_or_else(wrong)?;
+        self.copy(&found, &copy, place)?;
+        let made = place.stat()?.ok_or_else(wrong)?;
+        self.copied.insert(found.identity(), (place.path.clone(), made.st_ino));
+        Ok(())
+    }
+
+    fn link(&mut self, target: &Place, place: &Place) -> Result<(), ApplyError> {
         self.make("create the hard link", place, || {
             rustix::fs::linkat(&*target.dir, &target.name[..], &*place.dir, &place.name[..], AtFlags::empty())
         })?;
-        self.sums.link(&place.path, &target_path);
+        self.sums.link(&place.path, &target.path);
         Ok(())
+    }
+
+    /// What this layer has at a path; a mark that hides something is nothing.
+    fn own_file(&mut self, path: &[u8]) -> Result<Option<(Place, Stat)>, ApplyError> {
+        let Some(place) = self.dirs.find(path)? else { return Ok(None) };
+        let stat = place.stat()?.filter(|stat| !dirs::is_whiteout(stat));
+        Ok(stat.map(|stat| (place, stat)))
+    }
+
+    fn find_below(&mut self, path: &[u8]) -> Result<Option<Found>, ApplyError> {
+        let Some(lower) = self.lower else { return Ok(None) };
+        if self.below.is_none() {
+            self.below = Some(Layers::open(&lower.directories()?, self.whiteouts)?);
+        }
+        self.below.as_mut().map_or(Ok(None), |below| below.find(path))
+    }
+
+    /// Where this layer has a file of a lower one already, unless something else took its place.
+    fn copy_of(&mut self, found: &Found) -> Result<Option<Place>, ApplyError> {
+        let Some((path, inode)) = self.copied.get(&found.identity()).cloned() else { return Ok(None) };
+        let own = self.own_file(&path)?;
+        Ok(own.filter(|(_, stat)| stat.st_ino == inode).map(|(place, _)| place))
+    }
+
+    /// The kernel cannot link across layers; a copy is what a container gets too that writes to the file.
+    fn copy(&mut self, found: &Found, entry: &Entry, place: &Place) -> Result<(), ApplyError> {
+        match entry.kind {
+            Kind::Symlink => self.symlink(entry, place),
+            Kind::Fifo => self.node(entry, place, FileType::Fifo),
+            Kind::CharDevice => self.device(entry, place, FileType::CharacterDevice),
+            Kind::BlockDevice => self.device(entry, place, FileType::BlockDevice),
+            _ => {
+                self.limit_size(entry.size)?;
+                self.new_file(entry, place, |file| {
+                    found.copy_to(file, &place.path)?;
+                    sparse_digest(file).map_err(ApplyError::io("read back", &place.path))
+                })
+            }
+        }
+    }
+
+    /// What is copied was not counted while the stream was read.
+    fn limit_size(&self, more: u64) -> Result<(), ApplyError> {
+        let limit = self.limits.layer_bytes;
+        match self.applied.size.saturating_add(more) > limit {
+            true => Err(ApplyError::Limit { what: "the size of a layer with its hard links", limit }),
+            false => Ok(()),
+        }
     }
 
     fn device(&mut self, entry: &Entry, place: &Place, kind: FileType) -> Result<(), ApplyError> {

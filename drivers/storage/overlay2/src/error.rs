@@ -36,6 +36,9 @@ pub enum Error {
     /// A character that mount options give a meaning.
     #[error("overlay2 cannot use {}: the path holds ':', ',' or '\\'", .0.display())]
     Path(PathBuf),
+    /// A look at nothing.
+    #[error("an image without layers has nothing to show")]
+    NoLayer,
     /// The kernel has no overlay.
     #[error("this kernel has no overlay file system")]
     Kernel,
@@ -48,10 +51,10 @@ pub enum Error {
         limit: usize,
     },
     /// A layer of a container's image is gone.
-    #[error("layer {layer} of container {container} is missing")]
+    #[error("layer {layer} of {of} is missing")]
     MissingLayer {
-        /// The container.
-        container: String,
+        /// The container that needs it.
+        of: String,
         /// The layer.
         layer: String,
     },
@@ -67,7 +70,7 @@ impl Error {
     fn class(&self) -> Class {
         match self {
             Error::Layers(LayersError::Tree(e)) | Error::Tree(e) => ApiError::io("", &e.source).class,
-            Error::Layers(LayersError::Id(_)) => Class::INVALID,
+            Error::Layers(LayersError::Id(_)) | Error::NoLayer => Class::INVALID,
             Error::Layers(LayersError::Missing(_)) | Error::MissingLayer { .. } => Class::NOT_FOUND,
             Error::Layers(LayersError::Busy(_)) => Class::IN_USE,
             Error::Option(e) => e.class,

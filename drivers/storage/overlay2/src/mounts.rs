@@ -45,7 +45,7 @@ impl Plan<'_> {
             mount = mount.option("lowerdir+", &upper);
         }
         for layer in image {
-            mount = mount.option("lowerdir+", self.lower(id, layer)?);
+            mount = mount.option("lowerdir+", self.lower(&format!("container {id}"), layer)?);
         }
         if !inspect {
             let work = self.layers.root().join(WORK).join(id).display().to_string();
@@ -54,10 +54,28 @@ impl Plan<'_> {
         Ok(self.features(mount, !read_only))
     }
 
-    fn lower(&self, container: &str, layer: &str) -> Result<String, Error> {
+    /// The mount of an image without a container; overlay wants two layers at least.
+    pub fn image(&self, layers: &[String]) -> Result<Mount, Error> {
+        check_depth(layers.len())?;
+        let flags = libc::MS_RDONLY;
+        if let [only] = layers {
+            if !self.layers.has(Sort::Image, only)? {
+                return Err(Error::MissingLayer { of: "the image".to_owned(), layer: only.clone() });
+            }
+            let path = self.layers.path(Sort::Image, only).display().to_string();
+            return Ok(Mount { flags, ..Mount::bind(path) });
+        }
+        let mut mount = Mount { fstype: "overlay".into(), source: "overlay".into(), flags, ..Mount::default() };
+        for layer in layers {
+            mount = mount.option("lowerdir+", self.lower("the image", layer)?);
+        }
+        if layers.is_empty() { Err(Error::NoLayer) } else { Ok(self.features(mount, false)) }
+    }
+
+    fn lower(&self, of: &str, layer: &str) -> Result<String, Error> {
         match links::find(self.layers, layer)? {
             Some(link) => Ok(self.layers.root().join(link).display().to_string()),
-            None => Err(Error::MissingLayer { container: container.to_owned(), layer: layer.to_owned() }),
+            None => Err(Error::MissingLayer { of: of.to_owned(), layer: layer.to_owned() }),
         }
     }
 

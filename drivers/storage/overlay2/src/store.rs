@@ -70,6 +70,10 @@ impl Store for OverlayStore {
         Ok(vec![self.plan(id, layers, read_only)?])
     }
 
+    fn image_plan(&self, layers: &[String]) -> Result<Vec<Mount>> {
+        Ok(vec![Plan { layers: &self.layers, kernel: self.kernel, volatile: false }.image(layers)?])
+    }
+
     fn writable_dir(&self, id: &str) -> Result<Option<PathBuf>> {
         self.must_have(id)?;
         Ok(Some(self.layers.path(Sort::Container, id)))

@@ -16,6 +16,9 @@ pub enum Error {
     /// An option's value.
     #[error(transparent)]
     Option(ApiError),
+    /// A look at nothing.
+    #[error("an image without layers has nothing to show")]
+    NoLayer,
     /// The layer below is gone.
     #[error("layer {layer} of {of} is missing")]
     MissingLayer {
@@ -33,7 +36,7 @@ impl Error {
     fn class(&self) -> Class {
         match self {
             Error::Layers(LayersError::Tree(e)) | Error::Tree(e) => ApiError::io("", &e.source).class,
-            Error::Layers(LayersError::Id(_)) => Class::INVALID,
+            Error::Layers(LayersError::Id(_)) | Error::NoLayer => Class::INVALID,
             Error::Layers(LayersError::Missing(_)) | Error::MissingLayer { .. } => Class::NOT_FOUND,
             Error::Layers(LayersError::Busy(_)) => Class::IN_USE,
             Error::Option(e) => e.class,

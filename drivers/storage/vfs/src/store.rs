@@ -59,6 +59,12 @@ impl Store for VfsStore {
         Ok(vec![Mount { flags, ..Mount::bind(tree.display().to_string()) }])
     }
 
+    fn image_plan(&self, layers: &[String]) -> Result<Vec<Mount>> {
+        let nearest = layers.first().ok_or(Error::NoLayer)?;
+        let tree = self.layer("the image", nearest)?;
+        Ok(vec![Mount { flags: libc::MS_RDONLY, ..Mount::bind(tree.display().to_string()) }])
+    }
+
     fn writable_dir(&self, id: &str) -> Result<Option<PathBuf>> {
         Ok(Some(self.container(id)?))
     }
