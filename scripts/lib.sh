@@ -15,11 +15,20 @@ need() {
         command -v "$1" >/dev/null 2>&1 || missing+=("$2")
         shift 2
     done
-    [ ${#missing[@]} -gt 0 ] || return 0
-    command -v apt-get >/dev/null || fail "Please install: ${missing[*]}"
-    say "Installing ${missing[*]}"
+    [ ${#missing[@]} -eq 0 ] || install "${missing[@]}"
+}
+
+# Installs a Debian package when a file that is no program is missing: need_file FILE PACKAGE
+need_file() {
+    [ -e "$1" ] || install "$2"
+}
+
+install() {
+    command -v apt-get >/dev/null || fail "Please install: $*"
+    say "Installing $*"
     as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes \
+        apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 # Debian's static busybox, with its web server.
@@ -36,12 +45,13 @@ need_rsyslog() {
     local tls
     tls=/usr/lib/$(uname -m)-linux-gnu/rsyslog/lmnsd_gtls.so
     RUNLEVEL=1 need rsyslogd rsyslog openssl openssl
-    [ -e "$tls" ] || RUNLEVEL=1 need "$tls" rsyslog-gnutls
+    RUNLEVEL=1 need_file "$tls" rsyslog-gnutls
 }
 
-# The compiler and its linker.
+# The compiler, its linker and the C library to link with.
 need_rust() {
     need cc gcc
+    need_file /usr/include/stdio.h libc6-dev
     [ -r "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
     command -v cargo >/dev/null || fail "Please install Rust 1.85 or newer: https://rustup.rs"
 }

@@ -71,10 +71,13 @@ impl Engine {
         }
     }
 
-    /// How many containers were made from each image, by image id.
+    /// How many containers use each image, as their own or mounted, by image id.
     pub fn image_users(&self) -> Result<BTreeMap<String, usize>> {
         let mut users = BTreeMap::new();
         for record in containers::list(&self.layout)? {
+            for image in self.mounted_images(&record.id) {
+                *users.entry(image.id).or_insert(0) += 1;
+            }
             *users.entry(record.image_id).or_insert(0) += 1;
         }
         Ok(users)
@@ -206,7 +209,8 @@ impl Users for Containers<'_> {
     fn of_image(&self, id: &Digest) -> Vec<User> {
         let id = id.to_string();
         let records = containers::list(&self.0.layout).unwrap_or_default();
-        let own = records.into_iter().filter(|r| r.image_id == id);
+        let mounts = |r: &str| self.0.mounted_images(r).iter().any(|image| image.id == id);
+        let own = records.into_iter().filter(|r| r.image_id == id || mounts(&r.id));
         own.map(|r| User { running: gantry_store::proc::init_alive(&r.state), container: r.id }).collect()
     }
 
@@ -214,7 +218,9 @@ impl Users for Containers<'_> {
         let chain = chain.to_string();
         let ids = containers::ids(&self.0.layout).unwrap_or_default();
         let files = ids.iter().filter_map(|id| self.0.container_file(id).ok());
-        files.filter(|f| f.storage_driver == driver).any(|f| f.chains.contains(&chain))
+        let mut users = files.filter(|f| f.storage_driver == driver);
+        let mounts = |id: &str| self.0.mounted_images(id).iter().any(|image| image.chains.contains(&chain));
+        users.any(|f| f.chains.contains(&chain) || mounts(&f.id))
     }
 
     fn holds_id(&self, driver: &str, layer: &str) -> bool {

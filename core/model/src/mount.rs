@@ -1,6 +1,6 @@
-//! `--mount KEY=VALUE,…`: volumes, binds and tmpfs in one grammar.
+//! `--mount KEY=VALUE,…`: volumes, binds, tmpfs and images in one grammar.
 
-use crate::container::{BindOptions, Mount, TmpfsOptions, VolumeOptions};
+use crate::container::{BindOptions, ImageOptions, Mount, TmpfsOptions, VolumeOptions};
 use crate::csv::{self, CsvError};
 use crate::size::{self, SizeError};
 use crate::volume::{PROPAGATIONS, is_root};
@@ -47,9 +47,6 @@ pub enum MountError {
     /// Not one of bind, volume, tmpfs, image.
     #[error("mount type unknown: \"{0}\"")]
     Type(String),
-    /// Planned.
-    #[error("mount type \"{0}\" is not supported yet")]
-    Unsupported(String),
     /// A key of another type.
     #[error("cannot mix '{family}-*' options with mount type '{kind}'")]
     Mixed {
@@ -84,6 +81,8 @@ struct Draft {
     bind: BindOptions,
     volume: VolumeOptions,
     tmpfs: TmpfsOptions,
+    image: ImageOptions,
+    subpath: String,
     recursive: String,
     families: Vec<&'static str>,
 }
@@ -133,7 +132,12 @@ impl Draft {
             _ if key.starts_with("bind-") => self.set_bind(key, value, field)?,
             _ if key.starts_with("volume-") => self.set_volume(key, value, field)?,
             _ if key.starts_with("tmpfs-") => self.set_tmpfs(key, value, field)?,
-            "image-subpath" => self.families.push("image"),
+            "image-subpath" => {
+                self.image.subpath = value.to_owned();
+                self.families.push("image");
+            }
+            // Podman's word, for volumes too.
+            "subpath" => self.subpath = value.to_owned(),
             _ => return Err(unexpected(key, field)),
         }
         Ok(())
@@ -192,14 +196,29 @@ impl Draft {
         if let Some(family) = self.families.iter().find(|family| **family != kind) {
             return Err(MountError::Mixed { family, kind });
         }
-        if kind == "image" {
-            return Err(MountError::Unsupported(kind));
-        }
+        self.place_subpath(&kind)?;
         check_target(&kind, &self.mount.target)?;
         self.apply_recursive(&kind)?;
         self.check_source(&kind)?;
         self.check_subpath(&kind)?;
         Ok(self.assemble())
+    }
+
+    fn place_subpath(&mut self, kind: &str) -> Result<(), MountError> {
+        let subpath = std::mem::take(&mut self.subpath);
+        match kind {
+            _ if subpath.is_empty() => {}
+            "image" => {
+                self.image.subpath = subpath;
+                self.families.push("image");
+            }
+            "volume" => {
+                self.volume.subpath = subpath;
+                self.families.push("volume");
+            }
+            _ => return Err(config(kind, "it has no subpath".to_owned())),
+        }
+        Ok(())
     }
 
     fn apply_recursive(&mut self, kind: &str) -> Result<(), MountError> {
@@ -224,7 +243,7 @@ impl Draft {
         let source = &self.mount.source;
         match kind {
             "tmpfs" if !source.is_empty() => Err(config(kind, "field Source must not be specified".to_owned())),
-            "bind" if source.is_empty() => Err(config(kind, "field Source must not be empty".to_owned())),
+            "bind" | "image" if source.is_empty() => Err(config(kind, "field Source must not be empty".to_owned())),
             "bind" if !source.starts_with(['/', '.', '~']) => {
                 Err(config(kind, format!("invalid mount path: '{source}' mount path must be absolute")))
             }
@@ -236,7 +255,7 @@ impl Draft {
     }
 
     fn check_subpath(&self, kind: &str) -> Result<(), MountError> {
-        let subpath = &self.volume.subpath;
+        let subpath = if kind == "image" { &self.image.subpath } else { &self.volume.subpath };
         if subpath.is_empty() {
             return Ok(());
         }
@@ -244,7 +263,7 @@ impl Draft {
             return Err(config(kind, "must not set Subpath when using anonymous volumes".to_owned()));
         }
         let outside = subpath.starts_with('/') || subpath.split('/').any(|part| part == "..");
-        let reason = format!("subpath \"{subpath}\" must be a relative path within the volume");
+        let reason = format!("subpath \"{subpath}\" must be a relative path within the {kind}");
         if outside { Err(config(kind, reason)) } else { Ok(()) }
     }
 
@@ -254,6 +273,7 @@ impl Draft {
             "bind" if given => self.mount.bind_options = Some(self.bind),
             "volume" if given => self.mount.volume_options = Some(self.volume),
             "tmpfs" if given => self.mount.tmpfs_options = Some(self.tmpfs),
+            "image" if given => self.mount.image_options = Some(self.image),
             _ => {}
         }
         self.mount
@@ -329,6 +349,16 @@ mod tests {
     }
 
     #[test]
+    fn images() {
+        let mount = parse("type=image,source=bb:1,target=/i,image-subpath=etc").unwrap();
+        assert_eq!((&*mount.r#type, &*mount.source), ("image", "bb:1"));
+        assert_eq!(mount.image_options.unwrap().subpath, "etc");
+        assert_eq!(parse("type=image,src=b,dst=/i,subpath=a/b").unwrap().image_options.unwrap().subpath, "a/b");
+        assert_eq!(parse("src=v1,dst=/i,subpath=a").unwrap().volume_options.unwrap().subpath, "a");
+        assert!(parse("type=image,src=b,dst=/i").unwrap().image_options.is_none());
+    }
+
+    #[test]
     fn tmpfs() {
         let options = parse("type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=1770").unwrap().tmpfs_options.unwrap();
         assert_eq!((options.size_bytes, options.mode), (1 << 20, 0o1770));
@@ -338,7 +368,10 @@ mod tests {
     fn refused() {
         for (text, token) in [
             ("type=foo,target=/x", "mount type unknown: \"foo\""),
-            ("type=image,source=x,target=/x", "mount type \"image\" is not supported yet"),
+            ("type=image,target=/x", "field Source must not be empty"),
+            ("type=image,source=x,target=/x,subpath=../y", "must be a relative path within the image"),
+            ("type=image,source=x,target=/x,volume-nocopy", "cannot mix 'volume-*' options with mount type 'image'"),
+            ("type=bind,source=/x,target=/x,subpath=y", "it has no subpath"),
             ("source=vol", "target is required"),
             ("dst=/x,foo=bar", "unexpected key 'foo' in 'foo=bar'"),
             ("dst=/x,volume-foo=bar", "unexpected key 'volume-foo'"),

@@ -17,6 +17,7 @@ mod journald;
 mod lifecycle;
 mod local;
 mod logs;
+mod mounted_images;
 mod names;
 mod netmatrix;
 mod network;

@@ -40,6 +40,7 @@ impl Engine {
         }
         let image = self.images()?.resolve(&request.config.image)?;
         let layers = self.image_layers(&image)?;
+        self.unpack_mounted(&request.host)?;
         let hold = self.images()?.hold()?;
         let image = self.images()?.resolve(&image.id.to_string())?;
         let image_config = self.images()?.config(&image.id)?;

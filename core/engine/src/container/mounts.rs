@@ -1,6 +1,7 @@
 //! What a container mounts beside its root: `-v`, `--mount`, `--tmpfs`, `--volumes-from` and the image's volumes,
 //! resolved when the container is created and kept in `<container>/mounts.json`.
 
+use super::image_mounts::MountedImage;
 use crate::Engine;
 use crate::error::{Error, Result};
 use gantry_model::class::Class;
@@ -14,9 +15,9 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct MountRecord {
-    /// `bind`, `volume`, `tmpfs`.
+    /// `bind`, `volume`, `tmpfs`, `image`.
     pub r#type: String,
-    /// A volume's name.
+    /// A volume's name, or an image as it was called.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Where the data lies on the host; for a volume filled in at start when its driver says so then.
@@ -51,6 +52,9 @@ pub struct MountRecord {
     /// From `--tmpfs`: not shown in `inspect`'s `Mounts`.
     #[serde(rename = "GantryHidden", skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
+    /// Which image is mounted.
+    #[serde(rename = "GantryImage", skip_serializing_if = "Option::is_none")]
+    pub image: Option<MountedImage>,
     /// Options for a volume made here.
     #[serde(rename = "GantryDriverOptions", skip_serializing_if = "BTreeMap::is_empty")]
     pub driver_options: BTreeMap<String, String>,
@@ -131,6 +135,7 @@ impl Engine {
             "bind" => self.bind_mount_record(mount, &target)?,
             "volume" | "" => self.volume_mount_record(mount, &target, host)?,
             "tmpfs" => from_tmpfs_mount(mount, &target)?,
+            "image" => return self.image_mount_record(mount, &target),
             other => return Err(Error::invalid(format!("mount type unknown: \"{other}\""))),
         };
         record.rw = !mount.read_only;

@@ -196,8 +196,10 @@ impl Engine {
         let mut mounts = self.mounts(&file.id)?;
         for mount in &mut mounts {
             ensure_bind_source(mount, self.settings.config.bind_autocreate)?;
-            if mount.r#type == "volume" {
-                mount.source = self.open_volume(&file.id, mount)?;
+            match mount.r#type.as_str() {
+                "volume" => mount.source = self.open_volume(&file.id, mount)?,
+                "image" => mount.source = self.open_image(file, mount)?,
+                _ => {}
             }
         }
         if !mounts.is_empty() {

@@ -4,7 +4,7 @@ use super::Parts;
 use crate::container::mounts::MountRecord;
 use crate::error::Result;
 use oci_spec::runtime::{Mount, Spec};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 const DEFAULT_SHM: i64 = 64 << 20;
 
@@ -36,8 +36,6 @@ fn from_record(record: &MountRecord) -> Mount {
     if record.r#type == "tmpfs" {
         return tmpfs(record);
     }
-    let mut source = PathBuf::from(&record.source);
-    source.extend(Path::new(&record.subpath).components().filter(|c| matches!(c, Component::Normal(_))));
     let recursive = !record.options.iter().any(|o| o == "bind");
     let mut options = vec![if recursive { "rbind" } else { "bind" }.to_owned()];
     let propagation = if record.propagation.is_empty() { "rprivate" } else { &record.propagation };
@@ -46,7 +44,10 @@ fn from_record(record: &MountRecord) -> Mount {
         let top_only = record.options.iter().any(|o| o == "ro-top") || !recursive;
         options.push(if top_only { "ro" } else { "rro" }.to_owned());
     }
-    bind(&source, &record.destination, options)
+    if !record.subpath.is_empty() {
+        options.push(format!("gantry-subpath={}", record.subpath));
+    }
+    bind(Path::new(&record.source), &record.destination, options)
 }
 
 fn tmpfs(record: &MountRecord) -> Mount {

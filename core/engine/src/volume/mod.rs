@@ -134,7 +134,8 @@ impl Engine {
 
     fn volume_users(&self, name: &str) -> Result<Vec<String>> {
         let ids = gantry_store::containers::ids(&self.layout)?;
-        let uses = |id: &String| self.mounts(id).is_ok_and(|m| m.iter().any(|m| m.name == name));
+        let mounted = |m: &MountRecord| m.r#type == "volume" && m.name == name;
+        let uses = |id: &String| self.mounts(id).is_ok_and(|mounts| mounts.iter().any(mounted));
         Ok(ids.into_iter().filter(uses).collect())
     }
 
@@ -160,7 +161,8 @@ impl Engine {
         }
     }
 
-    fn mount_volume(&self, container: &str, name: &str, plan: &Mount) -> Result<String> {
+    /// Mounts what is a file system of its own once for all containers that use it.
+    pub(crate) fn mount_volume(&self, container: &str, name: &str, plan: &Mount) -> Result<String> {
         let base = self.layout.state().join("volumes").join(name);
         let (refs, target) = (base.join("refs"), base.join("data"));
         atomic::make_dir(&refs)?;
@@ -174,9 +176,10 @@ impl Engine {
         Ok(target.to_string_lossy().into_owned())
     }
 
-    /// True for an opened volume that is a file system of its own.
+    /// True for an opened volume that is a file system of its own, and for images.
     pub(crate) fn is_mounted_for_use(&self, mount: &MountRecord) -> bool {
-        mount.r#type == "volume" && Path::new(&mount.source).starts_with(self.layout.state().join("volumes"))
+        matches!(mount.r#type.as_str(), "volume" | "image")
+            && Path::new(&mount.source).starts_with(self.layout.state().join("volumes"))
     }
 
     /// Ends a container's use of its volumes; the last user's end unmounts.

@@ -5,7 +5,7 @@ use crate::cgroup::{Host, Layout};
 use crate::error::Error;
 use crate::init::steps::Step;
 use crate::init::steps::link::Link;
-use crate::init::steps::mount::{Attributes, Mount, Source};
+use crate::init::steps::mount::{Attributes, Mount, MountOption, Source};
 use crate::init::steps::seal::Seal;
 use crate::plan_text::c_string;
 use gantry_sys::mount as attr;
@@ -37,7 +37,7 @@ fn plain(mount: &SpecMount) -> Result<Mount, Error> {
         true if source_path.as_os_str().is_empty() => {
             return Err(Error::invalid(format!("mount on {shown}"), "a bind mount needs a source"));
         }
-        true => Source::Bind { path: source_text, recursive },
+        true => Source::Bind { path: source_text, recursive, inside: inside(&data) },
         false => {
             let mut options = data;
             if !source_text.is_empty() {
@@ -47,6 +47,11 @@ fn plain(mount: &SpecMount) -> Result<Mount, Error> {
         }
     };
     Ok(Mount { source, target, own, below })
+}
+
+/// Ours: the part of a bind's source to mount, looked up when it is mounted.
+fn inside(data: &[MountOption]) -> Option<std::ffi::CString> {
+    data.iter().find(|(key, _)| key.as_c_str() == c"gantry-subpath").and_then(|(_, value)| value.clone())
 }
 
 fn target(path: &Path) -> Result<std::ffi::CString, Error> {
@@ -89,7 +94,7 @@ fn cgroup_steps(host: &Host, cgroup: &str, mount: &SpecMount) -> Result<Vec<Step
 
 fn bind(source: &Path, destination: &Path, own: Attributes) -> Result<Step, Error> {
     let path = c_string("cgroup", source.as_os_str().as_bytes())?;
-    let source = Source::Bind { path, recursive: false };
+    let source = Source::Bind { path, recursive: false, inside: None };
     let own = Attributes { propagation: nix::mount::MsFlags::MS_PRIVATE.bits(), ..own };
     Ok(Step::Mount(Mount { source, target: target(destination)?, own, below: Attributes::default() }))
 }

@@ -42,7 +42,7 @@ fn is_bind(mount: &RootMount) -> bool {
 fn source(mount: &RootMount) -> Result<Source, Error> {
     if is_bind(mount) {
         let recursive = mount.flags & MsFlags::MS_REC.bits() != 0;
-        return Ok(Source::Bind { path: text(&mount.source)?, recursive });
+        return Ok(Source::Bind { path: text(&mount.source)?, recursive, inside: None });
     }
     let mut options = Vec::new();
     if !mount.source.is_empty() {

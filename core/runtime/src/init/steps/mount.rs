@@ -5,6 +5,7 @@ use crate::init::Context;
 use crate::init::fault::{Act, DETAIL_SIZE, During, Fault};
 use crate::init::path::{Target, here, open_target};
 use gantry_sys::mount::{self, MountAttr};
+use gantry_sys::path::open_in_root;
 use gantry_sys::{Errno, Result as SysResult};
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
@@ -18,15 +19,24 @@ pub(crate) type MountOption = (CString, Option<CString>);
 /// What is mounted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Source {
-    New { fstype: CString, options: Vec<MountOption> },
-    Bind { path: CString, recursive: bool },
+    New {
+        fstype: CString,
+        options: Vec<MountOption>,
+    },
+    /// Of `path`, or of what `inside` names in it: links there lead nowhere else.
+    Bind {
+        path: CString,
+        recursive: bool,
+        inside: Option<CString>,
+    },
 }
 
 impl Source {
     pub(crate) fn subject(&self) -> String {
         match self {
             Source::New { fstype, .. } => shown(fstype),
-            Source::Bind { path, .. } => shown(path),
+            Source::Bind { path, inside: None, .. } => shown(path),
+            Source::Bind { path, inside: Some(inside), .. } => format!("{} in {}", shown(inside), shown(path)),
         }
     }
 }
@@ -94,8 +104,11 @@ impl Mount {
                 }
                 Ok((tree, Target::Directory))
             }
-            Source::Bind { path, recursive } => {
-                let tree = bind(path, *recursive)?;
+            Source::Bind { path, recursive, inside } => {
+                let tree = match inside {
+                    None => bind(path, *recursive)?,
+                    Some(inside) => bind_inside(path, inside, *recursive)?,
+                };
                 if !self.own.is_nothing() {
                     self.own.apply(tree.as_fd(), false)?;
                 }
@@ -110,6 +123,14 @@ impl Mount {
 fn bind(path: &CStr, recursive: bool) -> Result<OwnedFd, Fault> {
     let recurse = if recursive { mount::AT_RECURSIVE } else { 0 };
     mount::open_tree(here(), path, mount::OPEN_TREE_CLONE | recurse).during(Act::CloneMount)
+}
+
+/// A detached copy of a part of a directory that others may write to.
+fn bind_inside(path: &CStr, inside: &CStr, recursive: bool) -> Result<OwnedFd, Fault> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let base = openat(here(), path, flags, Mode::empty()).about(Act::Open, path.to_bytes())?;
+    let part = open_in_root(base.as_fd(), inside, nix::libc::O_PATH).about(Act::Open, inside.to_bytes())?;
+    mount::clone_tree(part.as_fd(), recursive).during(Act::CloneMount)
 }
 
 pub(crate) fn kind_of(fd: BorrowedFd<'_>) -> SysResult<Target> {

@@ -68,7 +68,7 @@ impl Root {
     pub(crate) fn detached(&self) -> Result<OwnedFd, Fault> {
         match &self.source {
             Source::New { fstype, options } => make_file_system(fstype, options, self.set),
-            Source::Bind { path, recursive } => {
+            Source::Bind { path, recursive, .. } => {
                 let recurse = if *recursive { mount::AT_RECURSIVE } else { 0 };
                 let tree = mount::open_tree(here(), path, mount::OPEN_TREE_CLONE | recurse).during(Act::CloneMount)?;
                 let attributes =
