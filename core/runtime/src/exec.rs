@@ -3,11 +3,13 @@
 use crate::cgroup::make;
 use crate::error::{Error, Warning};
 use crate::init::fault::Message;
-use crate::init::{self, Doors, Prepared};
+use crate::init::{self, Doors, Entered, Prepared};
 use crate::launch::report::{self, Report};
 use crate::launch::{Standard, Stdio, argv, clone, envp, failed, in_pid_namespace, kill_and_reap, pipe};
 use crate::plan::ExecPlan;
 use gantry_sys::pidfd::{pidfd_open, pidfd_send_signal};
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A process that has been executed in the container; a child of the caller.
@@ -25,13 +27,17 @@ pub struct Execed {
 /// The caller's own namespaces do not change. It should run from a protected copy of its binary
 /// (`gantry_sys::protect`), since its child is visible in the container for a moment.
 pub fn exec(plan: &ExecPlan, target_pid: i32, stdio: Stdio) -> Result<Execed, Error> {
-    let target = pidfd_open(target_pid).map_err(failed("find the container's process"))?;
-    exec_at(plan, target.as_fd(), stdio)
+    let find = || failed("find the container's process");
+    let target = pidfd_open(target_pid).map_err(find())?;
+    let root = format!("/proc/{target_pid}/root");
+    let root = open(root.as_str(), OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+    let root = root.map_err(find())?;
+    // Alive now, it was its root that was opened.
+    pidfd_send_signal(target.as_fd(), 0).map_err(find())?;
+    exec_in(plan, Entered { pidfd: target.as_fd(), root: root.as_fd() }, stdio)
 }
 
-/// [`exec`] by pidfd, which cannot name another process by mistake.
-pub fn exec_at(plan: &ExecPlan, target: BorrowedFd<'_>, stdio: Stdio) -> Result<Execed, Error> {
-    pidfd_send_signal(target, 0).map_err(failed("find the container's process"))?;
+fn exec_in(plan: &ExecPlan, target: Entered<'_>, stdio: Stdio) -> Result<Execed, Error> {
     let made = make::open_existing(&plan.cgroup)?;
     let stdio = Standard::new(stdio)?;
     let (report, init_report) = pipe("make the report pipe")?;
@@ -49,7 +55,7 @@ pub fn exec_at(plan: &ExecPlan, target: BorrowedFd<'_>, stdio: Stdio) -> Result<
         title: None,
     };
     let envp = envp(&plan.program);
-    let (pid, pidfd) = in_pid_namespace(target, || clone(0, &made, || init::run(&prepared, envp)))?;
+    let (pid, pidfd) = in_pid_namespace(target.pidfd, || clone(0, &made, || init::run(&prepared, envp)))?;
     drop(init_report);
     let report = Report::new(report);
     match listen(plan, &report, pidfd.as_fd()) {

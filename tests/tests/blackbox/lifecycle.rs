@@ -26,6 +26,28 @@ fn from_create_to_rm() {
     world.assert_no_leaks();
 }
 
+/// In a chroot, the root of the container's mount namespace is not the container's root.
+#[test]
+fn exec_stays_inside_when_the_engine_runs_in_a_chroot() {
+    need!();
+    let world = World::new();
+    let root = world.text("chroot");
+    std::fs::create_dir(&root).expect("made");
+    let gantry = world.command([""; 0]);
+    let words: Vec<_> = gantry.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+    let gantry = format!("{} {}", gantry.get_program().to_string_lossy(), words.join(" "));
+    let script = format!(
+        "mount --rbind / {root} && mount --make-rprivate {root} && chroot {root} sh -c '\
+         {gantry} run -d --network none --name inside bb sleep 100 && {gantry} exec inside cat /www/index.html /proc/1/comm && \
+         {gantry} exec inside test ! -e /tests; code=$?; {gantry} rm -f inside; exit $code'"
+    );
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &script]).env("GANTRY_TEST_WORLD", world.dir());
+    let run = gantry_tests::Running::start(command, &[]).end();
+    assert!(run.ok().contains("Hello from a container\nsleep\n"), "{run:#?}");
+    world.assert_no_leaks();
+}
+
 #[test]
 fn stop_asks_before_it_kills() {
     need!();

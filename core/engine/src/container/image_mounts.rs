@@ -21,6 +21,15 @@ pub struct MountedImage {
     pub chains: Vec<String>,
 }
 
+/// Whoever asked for the container is not to fetch the container's own image because a mount's is missing.
+fn mount_error(reference: &str, error: gantry_image::Error) -> Error {
+    if error.class() != Class::NotFound {
+        return error.into();
+    }
+    let error = Error::invalid(format!("invalid mount config for type \"image\": {error}"));
+    error.with_hint(format!("fetch it first: gantry pull {reference}"))
+}
+
 impl Engine {
     /// Has the images of a new container's mounts unpacked. Afterwards they are looked up again, while nobody removes any.
     pub(crate) fn unpack_mounted(&self, host: &HostConfig) -> Result<()> {
@@ -31,7 +40,7 @@ impl Engine {
     }
 
     fn mounted_image(&self, reference: &str) -> Result<MountedImage> {
-        let image = self.images()?.resolve(reference)?;
+        let image = self.images()?.resolve(reference).map_err(|error| mount_error(reference, error))?;
         let layers = self.image_layers(&image)?;
         let chains = image.layers.iter().map(|layer| layer.chain.to_string()).collect();
         Ok(MountedImage { id: image.id.to_string(), layers, chains })

@@ -30,11 +30,19 @@ pub(crate) struct Prepared<'a> {
     /// The host's name of the pseudo-terminal that becomes /dev/console.
     pub console: Option<CString>,
     /// The process whose namespaces are entered (`exec`).
-    pub target: Option<BorrowedFd<'a>>,
+    pub target: Option<Entered<'a>>,
     pub terminal: bool,
     /// Whether to stay behind as the program's init, and what `ps` shows of us, to be changed then.
     pub init: bool,
     pub title: Option<Title>,
+}
+
+/// A process to join.
+#[derive(Clone, Copy)]
+pub(crate) struct Entered<'a> {
+    pub pidfd: BorrowedFd<'a>,
+    /// Its root directory. That of its namespace is another one where the engine itself runs in a chroot.
+    pub root: BorrowedFd<'a>,
 }
 
 /// How init and its parent speak.

@@ -8,6 +8,7 @@ use gantry_sys::Errno;
 use gantry_sys::pidfd::setns;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
+use nix::unistd::{chroot, fchdir};
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 use std::os::fd::AsFd;
@@ -44,6 +45,8 @@ impl Perform for EnterTarget {
 
     fn perform(&self, context: &mut Context<'_>) -> Result<(), Fault> {
         let target = context.prepared.target.ok_or(Errno::ESRCH).during(Act::Join)?;
-        setns(target, self.kinds as i32).during(Act::Join)
+        setns(target.pidfd, self.kinds as i32).during(Act::Join)?;
+        fchdir(target.root).during(Act::ChangeDirectory)?;
+        chroot(c".").during(Act::ChangeDirectory)
     }
 }
