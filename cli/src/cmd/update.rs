@@ -3,12 +3,12 @@
 use super::{Command, Context, Outcome, each, failed};
 use crate::args::update::{LogArgs, PortArgs, TABLES, UPDATE, UpdateArgs};
 use crate::out::failure::Failure;
-use gantry_engine::request::{LogUpdate, PortUpdate, UpdateRequest};
+use gantry_engine::request::{LimitUpdate, LogUpdate, PortUpdate, UpdateRequest};
 
 pub static COMMAND: Command<UpdateArgs> = Command { info: UPDATE, flags: TABLES, run };
 
 fn run(context: &Context, args: UpdateArgs, names: Vec<String>) -> Outcome {
-    let request = UpdateRequest { logs: logs(args.logs), ports: ports(args.ports) };
+    let request = UpdateRequest { logs: logs(args.logs), ports: ports(args.ports), limits: limits(args.limits) };
     if request == UpdateRequest::default() {
         return Err(Failure::error("you must provide one or more flags when using this command"));
     }
@@ -19,6 +19,10 @@ fn run(context: &Context, args: UpdateArgs, names: Vec<String>) -> Outcome {
 fn logs(args: LogArgs) -> Option<LogUpdate> {
     let asked = !args.drivers.is_empty() || !args.opts.is_empty();
     asked.then_some(LogUpdate { drivers: args.drivers, options: args.opts })
+}
+
+fn limits(args: LimitUpdate) -> Option<LimitUpdate> {
+    (args != LimitUpdate::default()).then_some(args)
 }
 
 fn ports(args: PortArgs) -> Option<PortUpdate> {

@@ -159,6 +159,25 @@ pub struct UpdateRequest {
     pub logs: Option<LogUpdate>,
     /// Published ports.
     pub ports: Option<PortUpdate>,
+    /// Limits and restart policy.
+    pub limits: Option<LimitUpdate>,
+}
+
+/// New limits; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitUpdate {
+    pub memory: Option<i64>,
+    pub memory_reservation: Option<i64>,
+    pub memory_swap: Option<i64>,
+    pub nano_cpus: Option<i64>,
+    pub cpu_shares: Option<i64>,
+    pub cpu_period: Option<i64>,
+    pub cpu_quota: Option<i64>,
+    pub cpuset_cpus: Option<String>,
+    pub cpuset_mems: Option<String>,
+    pub pids_limit: Option<i64>,
+    pub blkio_weight: Option<u16>,
+    pub restart: Option<gantry_model::container::RestartPolicy>,
 }
 
 /// Ports to publish, and ports to publish no longer.

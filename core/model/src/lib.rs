@@ -1,5 +1,6 @@
 //! Ids, references, digests, sizes, ports, durations and records: parse and display, no I/O.
 
+pub mod blkio;
 pub mod class;
 pub mod container;
 pub mod csv;

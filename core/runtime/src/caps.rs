@@ -57,6 +57,17 @@ pub fn all_names() -> impl Iterator<Item = String> {
     NAMES.iter().map(|name| format!("CAP_{name}"))
 }
 
+/// Whether this process has a capability to hand on; yes if the kernel does not say.
+pub fn is_permitted(capability: Capability) -> bool {
+    static OWN: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    let own = OWN.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
+        line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(u64::MAX)
+    });
+    own & bit(&capability.to_string()) != 0
+}
+
 /// A set of the spec as bits.
 pub(crate) fn mask(set: Option<&Capabilities>) -> u64 {
     let bits = set.into_iter().flatten().map(|capability: &Capability| bit(&capability.to_string()));

@@ -26,6 +26,7 @@ pub mod spec;
 
 pub use build::{plan, plan_exec, plan_on};
 pub use caps::all_names as all_capabilities;
+pub use caps::is_permitted;
 pub use error::{Error, Kind, Kind as ErrorKind, ProgramFault, Warning};
 pub use exec::{Execed, exec};
 pub use launch::early::{Early, Guess, launch_early};

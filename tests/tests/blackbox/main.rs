@@ -15,6 +15,7 @@ mod images;
 mod init;
 mod journald;
 mod lifecycle;
+mod limits;
 mod local;
 mod logs;
 mod mounted_images;

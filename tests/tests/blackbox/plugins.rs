@@ -65,6 +65,59 @@ fn files_that_are_no_plugins_are_told_apart_in_one_line() {
     }
 }
 
+/// Real builds against another plugin API: an old plugin in a new engine, and the reverse.
+#[test]
+fn plugins_of_other_versions_are_refused_in_one_line() {
+    need!();
+    let Some(built) =
+        std::env::var_os("GANTRY_OTHER_VERSIONS").map(std::path::PathBuf::from).filter(|dir| dir.is_dir())
+    else {
+        return eprintln!("skipped: GANTRY_OTHER_VERSIONS names no directory");
+    };
+    let world = World::new();
+    fs::create_dir_all(world.path("plugins/log")).expect("made");
+    let dir = world.text("plugins");
+    for (name, version) in [("older", "0.0"), ("newer", "0.999")] {
+        fs::copy(built.join(format!("{name}.so")), world.path(&format!("plugins/log/{name}.so"))).expect("built");
+        let run = world.gantry(["--plugin-dir", &dir, "run", "--rm", "--log-driver", name, "bb", "true"]);
+        run.fails(125, &format!("log driver \"{name}\": built for plugin API {version}, this engine supports 0.1"));
+        let said: Vec<_> = run.stderr.lines().take_while(|line| !line.is_empty()).collect();
+        assert!(said.len() == 2 && said[1].starts_with("Hint: install a build of the plugin for 0.1"), "{run:#?}");
+    }
+    let list = world.gantry(["--plugin-dir", &dir, "plugin", "ls", "--format", "{{.Name}} {{.Status}}"]).ok();
+    assert!(list.contains("older refused") && list.contains("newer refused"), "{list}");
+    assert_eq!(
+        "fine",
+        world.gantry(["--plugin-dir", &dir, "run", "--rm", "--network", "none", "bb", "echo", "fine"]).ok()
+    );
+}
+
+/// The note is there, what it promises is not.
+#[test]
+fn a_missing_symbol_is_told_in_one_line() {
+    need!();
+    let world = World::new();
+    for (kind, file, flag) in [
+        ("log", "libgantry_log_json_file.so", "--log-driver"),
+        ("storage", "libgantry_storage_vfs.so", "--storage-driver"),
+    ] {
+        let mut plugin = fs::read(target_dir().join(file)).expect("built");
+        let name = format!("\0gantry_{kind}\0").into_bytes();
+        let places: Vec<_> =
+            plugin.windows(name.len()).enumerate().filter(|(_, w)| *w == name).map(|(n, _)| n).collect();
+        places.into_iter().for_each(|place| plugin[place + 1] = b'x');
+        fs::create_dir_all(world.path("plugins").join(kind)).expect("made");
+        world.file(&format!("plugins/{kind}/hollow.so"), plugin);
+        let dir = world.text("plugins");
+        let global = ["--plugin-dir", &dir, flag, "hollow", "run", "--rm", "bb", "true"];
+        let own = ["--plugin-dir", &dir, "run", "--rm", flag, "hollow", "bb", "true"];
+        let run = world.gantry(if kind == "storage" { global } else { own });
+        run.fails(125, &format!("{kind} driver \"hollow\": cannot load: symbol gantry_{kind} is missing"));
+        assert_eq!(1, run.stderr.lines().take_while(|line| !line.is_empty()).count(), "{run:#?}");
+    }
+    world.assert_no_leaks();
+}
+
 #[test]
 fn the_allow_list_is_honoured() {
     need!();

@@ -3,7 +3,8 @@
 use super::ContainerArgs;
 use crate::args::Flag;
 use crate::args::values::{add, bytes, int, nano_cpus, put, swap, uint16};
-use gantry_engine::model::container::Ulimit;
+use gantry_engine::model::blkio;
+use gantry_engine::model::container::{Ulimit, WeightDevice};
 use gantry_engine::model::ulimit;
 
 /// See the table.
@@ -25,6 +26,7 @@ pub struct ResourceArgs {
     pub cpuset_mems: Option<String>,
     pub pids_limit: Option<i64>,
     pub blkio_weight: u16,
+    pub blkio_weight_device: Vec<WeightDevice>,
     pub ulimits: Vec<Ulimit>,
     pub shm_size: i64,
     pub cgroup_parent: Option<String>,
@@ -35,9 +37,14 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
     Flag::<ContainerArgs>::value("blkio-weight", "uint16", "Share of block I/O, 10 to 1000, 0 for none", |a, v| {
         uint16(v).map(|n| a.resources.blkio_weight = n)
     })
-    .default("0")
-    .not_yet(),
-    Flag::<ContainerArgs>::unsupported("blkio-weight-device", "list", "Share of block I/O on one device").default("[]"),
+    .default("0"),
+    Flag::<ContainerArgs>::value(
+        "blkio-weight-device",
+        "list",
+        "Share of block I/O on one device (device:weight)",
+        |a, v| add(&mut a.resources.blkio_weight_device, blkio::weight(v)),
+    )
+    .default("[]"),
     Flag::<ContainerArgs>::value("cgroup-parent", "string", "Parent cgroup", |a, v| {
         put(&mut a.resources.cgroup_parent, v)
     }),

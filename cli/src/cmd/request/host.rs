@@ -60,6 +60,7 @@ fn limits(args: &ContainerArgs, host: &mut HostConfig) -> Step {
     host.cpuset_mems = limits.cpuset_mems.clone().unwrap_or_default();
     host.pids_limit = limits.pids_limit;
     host.blkio_weight = limits.blkio_weight;
+    host.blkio_weight_device = limits.blkio_weight_device.clone();
     host.ulimits = limits.ulimits.clone();
     host.shm_size = limits.shm_size;
     host.cgroup_parent = limits.cgroup_parent.clone().unwrap_or_default();
@@ -133,6 +134,10 @@ fn devices(args: &ContainerArgs, host: &mut HostConfig) -> Step {
         host.devices.push(device::parse(text).or_else(refuse)?);
     }
     host.device_cgroup_rules = some(&args.devices.cgroup_rules);
+    host.blkio_device_read_bps = args.devices.read_bps.clone();
+    host.blkio_device_write_bps = args.devices.write_bps.clone();
+    host.blkio_device_read_iops = args.devices.read_iops.clone();
+    host.blkio_device_write_iops = args.devices.write_iops.clone();
     Ok(())
 }
 

@@ -28,6 +28,7 @@ mod tag;
 mod top;
 mod truth;
 mod update;
+mod update_limits;
 
 pub(crate) use busy::Act;
 pub use commit::Change;

@@ -18,9 +18,18 @@ impl Engine {
         self.repair(&id)?;
         let act = self.begin(&id, "update")?;
         let mut file = self.container_file(&id)?;
+        let limits = request.limits.as_ref().map(|limits| self.plan_limits(&file, limits)).transpose()?;
         let logs = request.logs.as_ref().map(|logs| self.plan_logs(&file, logs)).transpose()?;
         let ports = request.ports.as_ref().map(|ports| self.plan_port_update(&file, ports)).transpose()?;
+        if let Some(host) = limits {
+            if truth::corrected(act.record.clone()).state.status.is_live() {
+                self.apply_limits(&id, &host)?;
+            }
+            file.host = host;
+            self.replace_container_file(&file)?;
+        }
         if let Some(host) = logs {
+            let host = HostConfig { log_config: host.log_config, log_sinks: host.log_sinks, ..file.host.clone() };
             self.update_logs(&mut file, host)?;
             self.replace_container_file(&file)?;
         }

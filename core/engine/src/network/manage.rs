@@ -48,8 +48,7 @@ impl Engine {
     pub fn network_create(&self, mut request: NetworkRequest) -> Result<String> {
         check_name(&request.name)?;
         take_family_options(&mut request)?;
-        let name = request.driver.clone().unwrap_or_else(|| self.settings.config.network.clone());
-        let driver = self.plugins.network(&name)?;
+        let (name, driver) = self.driver_of_new(request.driver.as_deref())?;
         if !driver.capabilities().create {
             let message = format!("only one instance of \"{name}\" network is allowed");
             return Err(Error::request(Class::NotPermitted, message));
@@ -75,6 +74,18 @@ impl Engine {
             ..new_record()?
         };
         self.establish(record, &driver)
+    }
+
+    /// The driver asked for; else the default network's, or that of the built-in default where the former has but one.
+    fn driver_of_new(&self, asked: Option<&str>) -> Result<(String, NetworkDriver)> {
+        let name = asked.unwrap_or(&self.settings.config.network).to_owned();
+        let driver = self.plugins.network(&name)?;
+        if asked.is_some() || driver.capabilities().create {
+            return Ok((name, driver));
+        }
+        let name = gantry_config::Config::default().network;
+        let driver = self.plugins.network(&name)?;
+        Ok((name, driver))
     }
 
     /// Notes the network, then has its driver make what it needs on the host; undoes both on failure.

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 pub(crate) use process::arguments;
-pub(crate) use resources::check as check_resources;
+pub(crate) use resources::{check as check_resources, limits};
 pub(crate) use security::{SeccompChoice, seccomp_choice};
 
 /// How a container's network namespace comes to be.

@@ -1,8 +1,12 @@
-//! Limits: memory, processor, processes.
+//! Limits: memory, processor, processes, block devices.
 
 use crate::error::{Error, Result};
-use gantry_model::container::HostConfig;
-use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, Spec};
+use gantry_model::container::{HostConfig, ThrottleDevice};
+use oci_spec::runtime::{
+    LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxPids, LinuxResources,
+    LinuxThrottleDevice, LinuxThrottleDeviceBuilder, LinuxWeightDeviceBuilder, Spec,
+};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 const LEAST_MEMORY: i64 = 6 * 1024 * 1024;
 
@@ -21,8 +25,85 @@ pub(super) fn apply(spec: &mut Spec, host: &HostConfig) -> Result<()> {
         pids.set_limit(limit);
         resources.set_pids(Some(pids));
     }
+    if let Some(io) = block_io(host)? {
+        resources.set_block_io(Some(io));
+    }
+    let mut rules = resources.devices().clone().unwrap_or_default();
+    for rule in host.device_cgroup_rules.iter().flatten() {
+        rules.push(device_rule(rule)?);
+    }
+    resources.set_devices(Some(rules));
     linux.set_resources(Some(resources));
     Ok(())
+}
+
+/// The limits of a running container as `update` sets them anew.
+pub(crate) fn limits(host: &HostConfig) -> Result<LinuxResources> {
+    check(host)?;
+    let mut resources = LinuxResources::default();
+    resources.set_memory(memory(host)).set_cpu(cpu(host)).set_block_io(block_io(host)?);
+    if let Some(limit) = host.pids_limit.filter(|l| *l != 0) {
+        let mut pids = LinuxPids::default();
+        pids.set_limit(limit);
+        resources.set_pids(Some(pids));
+    }
+    Ok(resources)
+}
+
+fn block_io(host: &HostConfig) -> Result<Option<LinuxBlockIo>> {
+    let mut io = LinuxBlockIo::default();
+    io.set_weight(Some(host.blkio_weight).filter(|weight| *weight != 0));
+    let mut weights = Vec::new();
+    for device in &host.blkio_weight_device {
+        let (major, minor) = block_device(&device.path)?;
+        let weight = LinuxWeightDeviceBuilder::default().major(major).minor(minor).weight(device.weight).build();
+        weights.push(weight.map_err(|e| Error::invalid(e.to_string()))?);
+    }
+    let some = |list: Vec<LinuxThrottleDevice>| Some(list).filter(|list| !list.is_empty());
+    io.set_weight_device(Some(weights).filter(|list| !list.is_empty()));
+    io.set_throttle_read_bps_device(some(throttles(&host.blkio_device_read_bps)?));
+    io.set_throttle_write_bps_device(some(throttles(&host.blkio_device_write_bps)?));
+    io.set_throttle_read_iops_device(some(throttles(&host.blkio_device_read_iops)?));
+    io.set_throttle_write_iops_device(some(throttles(&host.blkio_device_write_iops)?));
+    Ok((io != LinuxBlockIo::default()).then_some(io))
+}
+
+fn throttles(devices: &[ThrottleDevice]) -> Result<Vec<LinuxThrottleDevice>> {
+    let throttle = |device: &ThrottleDevice| {
+        let (major, minor) = block_device(&device.path)?;
+        let throttle = LinuxThrottleDeviceBuilder::default().major(major).minor(minor).rate(device.rate).build();
+        throttle.map_err(|e| Error::invalid(e.to_string()))
+    };
+    devices.iter().map(throttle).collect()
+}
+
+fn block_device(path: &str) -> Result<(i64, i64)> {
+    let metadata = std::fs::metadata(path).map_err(Error::io(format!("look at the device {path}")))?;
+    if !metadata.file_type().is_block_device() {
+        return Err(Error::invalid(format!("{path} is no block device")));
+    }
+    let number = metadata.rdev();
+    Ok((i64::from(nix::libc::major(number)), i64::from(nix::libc::minor(number))))
+}
+
+/// `c 1:3 rwm`, as parsed when it was given.
+fn device_rule(text: &str) -> Result<LinuxDeviceCgroup> {
+    let wrong = || Error::invalid(format!("invalid device cgroup rule format: '{text}'"));
+    if !gantry_model::device::is_cgroup_rule(text) {
+        return Err(wrong());
+    }
+    let mut words = text.split(' ');
+    let (kind, numbers, access) = (words.next(), words.next(), words.next());
+    let (major, minor) = numbers.and_then(|numbers| numbers.split_once(':')).ok_or_else(wrong)?;
+    let mut rule = LinuxDeviceCgroup::default();
+    let kind = match kind {
+        Some("c") => LinuxDeviceType::C,
+        Some("b") => LinuxDeviceType::B,
+        _ => LinuxDeviceType::A,
+    };
+    rule.set_allow(true).set_typ(Some(kind)).set_access(access.map(str::to_owned));
+    rule.set_major(major.parse().ok()).set_minor(minor.parse().ok());
+    Ok(rule)
 }
 
 /// What Docker refuses too, in its words.
@@ -36,6 +117,9 @@ pub(crate) fn check(host: &HostConfig) -> Result<()> {
     }
     if host.memory_swap > 0 && host.memory_swap < host.memory {
         return refuse("Minimum memoryswap limit should be larger than memory limit, see usage".into());
+    }
+    if host.blkio_weight != 0 && !(10..=1000).contains(&host.blkio_weight) {
+        return refuse("Range of blkio weight is from 10 to 1000".into());
     }
     if host.nano_cpus == 0 {
         return Ok(());
@@ -54,7 +138,8 @@ pub(crate) fn check(host: &HostConfig) -> Result<()> {
 }
 
 fn memory(host: &HostConfig) -> Option<LinuxMemory> {
-    if host.memory == 0 && host.memory_reservation == 0 && host.memory_swappiness.is_none() {
+    let own = host.memory_swappiness.is_some() || host.oom_kill_disable == Some(true);
+    if host.memory == 0 && host.memory_reservation == 0 && !own {
         return None;
     }
     let mut memory = LinuxMemory::default();

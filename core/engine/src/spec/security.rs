@@ -139,7 +139,7 @@ fn parse_capability(name: &str) -> Result<Capability> {
         .map_err(|_| Error::invalid(format!("invalid capability: \"{name}\"")))
 }
 
-/// All capabilities this kernel and this process know; the runtime leaves out those the bounding set lacks.
+/// All capabilities that this process has itself: what "all" means, as nobody can give what he lacks.
 fn all_capabilities() -> Capabilities {
     use Capability as C;
     [
@@ -186,6 +186,7 @@ fn all_capabilities() -> Capabilities {
         C::WakeAlarm,
     ]
     .into_iter()
+    .filter(|capability| gantry_runtime::is_permitted(*capability))
     .collect()
 }
 

@@ -1,6 +1,6 @@
 //! Resource limits, and the files they become in either version.
 
-use oci_spec::runtime::LinuxResources;
+use oci_spec::runtime::{LinuxResources, LinuxThrottleDevice};
 
 /// Limits of one container. `None` leaves things as they are; -1 means "no limit" where it applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,10 +18,88 @@ pub struct Limits {
     pub cpuset_cpus: Option<String>,
     pub cpuset_mems: Option<String>,
     pub pids: Option<i64>,
+    /// 0 to 100; version 1 alone.
+    pub memory_swappiness: Option<u64>,
+    /// Wait for memory instead of killing; version 1 alone.
+    pub oom_kill_disable: bool,
     /// 10 to 1000.
     pub io_weight: Option<u16>,
+    /// Per block device.
+    pub io_devices: Vec<DeviceLimit>,
     /// Files of version 2 by name.
     pub unified: Vec<(String, String)>,
+}
+
+/// What is limited of a block device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceLimitKind {
+    Weight,
+    ReadBytes,
+    WriteBytes,
+    ReadOperations,
+    WriteOperations,
+}
+
+/// A limit on one block device; 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceLimit {
+    pub kind: DeviceLimitKind,
+    pub major: i64,
+    pub minor: i64,
+    pub value: u64,
+}
+
+impl DeviceLimit {
+    fn v1(&self) -> Setting {
+        let value = format!("{}:{} {}", self.major, self.minor, self.value);
+        match self.kind {
+            DeviceLimitKind::Weight => Setting::new("blkio", "blkio.weight_device", value).optional(),
+            DeviceLimitKind::ReadBytes => Setting::new("blkio", "blkio.throttle.read_bps_device", value),
+            DeviceLimitKind::WriteBytes => Setting::new("blkio", "blkio.throttle.write_bps_device", value),
+            DeviceLimitKind::ReadOperations => Setting::new("blkio", "blkio.throttle.read_iops_device", value),
+            DeviceLimitKind::WriteOperations => Setting::new("blkio", "blkio.throttle.write_iops_device", value),
+        }
+    }
+
+    fn v2(&self) -> Setting {
+        let key = match self.kind {
+            DeviceLimitKind::Weight => {
+                let value = format!("{}:{} {}", self.major, self.minor, self.value);
+                return Setting::new("io", "io.bfq.weight", value).optional();
+            }
+            DeviceLimitKind::ReadBytes => "rbps",
+            DeviceLimitKind::WriteBytes => "wbps",
+            DeviceLimitKind::ReadOperations => "riops",
+            DeviceLimitKind::WriteOperations => "wiops",
+        };
+        let value = if self.value == 0 { "max".to_owned() } else { self.value.to_string() };
+        Setting::new("io", "io.max", format!("{}:{} {key}={value}", self.major, self.minor))
+    }
+}
+
+/// The limits on single devices that a spec asks for.
+fn io_devices(resources: &LinuxResources) -> Vec<DeviceLimit> {
+    let Some(io) = resources.block_io() else { return Vec::new() };
+    let weights = io.weight_device().iter().flatten().filter_map(|device| {
+        let value = device.weight()?.into();
+        Some(DeviceLimit { kind: DeviceLimitKind::Weight, major: device.major(), minor: device.minor(), value })
+    });
+    let throttles = [
+        (DeviceLimitKind::ReadBytes, io.throttle_read_bps_device()),
+        (DeviceLimitKind::WriteBytes, io.throttle_write_bps_device()),
+        (DeviceLimitKind::ReadOperations, io.throttle_read_iops_device()),
+        (DeviceLimitKind::WriteOperations, io.throttle_write_iops_device()),
+    ];
+    let throttles = throttles.into_iter().flat_map(|(kind, devices)| {
+        let limit = move |device: &LinuxThrottleDevice| DeviceLimit {
+            kind,
+            major: device.major(),
+            minor: device.minor(),
+            value: device.rate(),
+        };
+        devices.iter().flatten().map(limit)
+    });
+    weights.chain(throttles).collect()
 }
 
 /// One value for one file of one controller.
@@ -59,6 +137,9 @@ impl From<&LinuxResources> for Limits {
             cpuset_cpus: cpu.and_then(|c| c.cpus().clone()).filter(|cpus| !cpus.is_empty()),
             cpuset_mems: cpu.and_then(|c| c.mems().clone()).filter(|mems| !mems.is_empty()),
             pids: resources.pids().as_ref().map(|pids| pids.limit()).filter(|limit| *limit != 0),
+            memory_swappiness: memory.and_then(|m| m.swappiness()),
+            oom_kill_disable: memory.and_then(|m| m.disable_oom_killer()) == Some(true),
+            io_devices: io_devices(resources),
             io_weight: resources.block_io().as_ref().and_then(|io| io.weight()).filter(|w| *w != 0),
             unified: unified.map(|(file, value)| (file.clone(), value.clone())).collect(),
         }
@@ -98,7 +179,15 @@ impl Limits {
         }
         if let Some(value) = self.io_weight {
             settings.push(Setting::new("blkio", "blkio.weight", value).optional());
+            settings.push(Setting::new("blkio", "blkio.bfq.weight", value).optional());
         }
+        if let Some(value) = self.memory_swappiness {
+            settings.push(Setting::new("memory", "memory.swappiness", value));
+        }
+        if self.oom_kill_disable {
+            settings.push(Setting::new("memory", "memory.oom_control", 1));
+        }
+        settings.extend(self.io_devices.iter().map(DeviceLimit::v1));
         settings
     }
 
@@ -132,6 +221,7 @@ impl Limits {
         if let Some(weight) = self.io_weight {
             settings.push(Setting::new("io", "io.bfq.weight", weight).optional());
         }
+        settings.extend(self.io_devices.iter().map(DeviceLimit::v2));
         for (file, value) in &self.unified {
             let controller = file.split('.').next().unwrap_or_default();
             settings.push(Setting::new(controller, file, value));
@@ -202,6 +292,20 @@ mod tests {
     #[test]
     fn no_limit_writes_nothing() {
         assert!(Limits::default().v1().is_empty() && Limits::default().v2().is_empty());
+    }
+
+    #[test]
+    fn devices_have_a_line_each() {
+        let limit = |kind, value| DeviceLimit { kind, major: 8, minor: 16, value };
+        let io_devices = vec![limit(DeviceLimitKind::ReadBytes, 1 << 20), limit(DeviceLimitKind::WriteOperations, 0)];
+        let limits = Limits { io_devices, memory_swappiness: Some(5), oom_kill_disable: true, ..Limits::default() };
+        let shown = |settings: Vec<Setting>| settings.into_iter().map(|s| format!("{} {}", s.file, s.value)).collect();
+        let (v1, v2): (Vec<String>, Vec<String>) = (shown(limits.v1()), shown(limits.v2()));
+        assert_eq!(v1[0], "memory.swappiness 5");
+        assert_eq!(v1[1], "memory.oom_control 1");
+        assert_eq!(v1[2], "blkio.throttle.read_bps_device 8:16 1048576");
+        assert_eq!(v1[3], "blkio.throttle.write_iops_device 8:16 0");
+        assert_eq!(v2, ["io.max 8:16 rbps=1048576", "io.max 8:16 wiops=max"]);
     }
 
     #[test]
