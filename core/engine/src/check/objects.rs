@@ -4,7 +4,7 @@ use super::Problem;
 use crate::Engine;
 use crate::error::{Error, Result};
 use gantry_image::check::Finding;
-use gantry_store::{containers, proc};
+use gantry_store::{containers, owner, proc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -98,8 +98,8 @@ impl Engine {
             }
         }
         for record in ids.iter().filter_map(|id| containers::read(&self.layout, id).ok()) {
-            let owner = fs::read_link(self.layout.name(&record.name)).ok();
-            if owner.is_none_or(|owner| owner.as_os_str() != record.id.as_str()) {
+            let owner = owner::read(&self.layout.name(&record.name));
+            if owner.is_none_or(|owner| owner != record.id) {
                 let text = format!("container {}: its name {} does not lead to it", &record.id[..12], record.name);
                 problems.push(Problem::damage(text, Cure::Name { name: record.name, id: record.id }));
             }
@@ -206,10 +206,9 @@ fn children(dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Symbolic links of a directory and where they lead.
+/// The links of a directory that say whose something is.
 fn links(dir: &Path) -> Vec<(PathBuf, String)> {
-    let target = |path: &PathBuf| fs::read_link(path).ok().map(|target| target.to_string_lossy().into_owned());
-    children(dir).into_iter().filter_map(|path| target(&path).map(|target| (path, target))).collect()
+    children(dir).into_iter().filter_map(|path| owner::read(&path).map(|id| (path, id))).collect()
 }
 
 fn file_name(path: &Path) -> String {
