@@ -84,6 +84,9 @@ impl Failure {
                 let usage = format!("Usage:  gantry {group}");
                 format!("gantry: unknown command: gantry {words}\n\n{usage}\n\n{}", more(group))
             }
+            Failure::Command { words, group: None } if is_dockers(words) => {
+                format!("gantry: 'gantry {words}' is not supported\n\n{}", more(""))
+            }
             Failure::Command { words, group: None } => {
                 format!("gantry: unknown command: gantry {words}\n\n{}", more(""))
             }
@@ -94,6 +97,28 @@ impl Failure {
             Failure::Said(_) => return None,
         })
     }
+}
+
+/// Commands that Docker has and Gantry has not: whoever types one has not mistyped.
+fn is_dockers(words: &str) -> bool {
+    const COMMANDS: [&str; 14] = [
+        "build",
+        "builder",
+        "buildx",
+        "checkpoint",
+        "compose",
+        "context",
+        "events",
+        "node",
+        "scout",
+        "secret",
+        "service",
+        "stack",
+        "swarm",
+        "trust",
+    ];
+    let first = words.split(' ').next().unwrap_or_default();
+    COMMANDS.contains(&first)
 }
 
 /// An error and its causes in one sentence; causes that the sentence already holds are not said twice.

@@ -20,6 +20,7 @@ fn help_has_docker_s_layout() {
 fn unknown_words_have_docker_s_codes() {
     let world = World::empty();
     world.line("frobnicate").fails(1, "unknown command: gantry frobnicate");
+    world.line("swarm init").fails(1, "gantry: 'gantry swarm' is not supported");
     let mut command = std::process::Command::new(gantry_tests::binary("gantry"));
     command.args(["--frob", "ps"]);
     gantry_tests::Running::start(command, &[]).end().fails(125, "unknown flag: --frob");

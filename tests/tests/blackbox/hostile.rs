@@ -117,20 +117,22 @@ fn devices_need_the_permission() {
     judge(&world, &run, "making device nodes needs CAP_MKNOD", before);
 }
 
+/// The kernel follows 40 links and takes 50 microseconds to make one: a hundred thousand are made where they are refused
+/// at the end, a thousand where the chain itself is asked for.
 #[test]
 fn a_long_chain_of_links_ends() {
     need!();
     let world = world();
-    let chain = |last: &dyn Fn(&mut Layer)| {
+    let chain = |length: u32, last: &dyn Fn(&mut Layer)| {
         layer(|l| {
-            for number in 0..100_000 {
+            for number in 0..length {
                 l.entry(&format!("l{number}"), EntryType::Symlink, 0o777, &format!("l{}", number + 1), &[]);
             }
             last(l);
         })
     };
-    refused(&world, &saved(&chain(&|l| l.file("l0/x", 0o644, b"x")), "bad:1"), "\"l0\"");
-    load(&world, "chain.tar", &saved(&chain(&|_| {}), "chain:1")).ok();
+    refused(&world, &saved(&chain(100_000, &|l| l.file("l0/x", 0o644, b"x")), "bad:1"), "\"l0\"");
+    load(&world, "chain.tar", &saved(&chain(1000, &|_| {}), "chain:1")).ok();
     let run = world.line("run --rm --network none chain:1 /l0");
     assert!([126, 127].contains(&run.code), "{run:#?}");
     world.assert_no_leaks();
