@@ -20,6 +20,8 @@ const LINKS: usize = 40;
 /// Directories opened for the links of one layer.
 const LOOK_UPS: u64 = 2_000_000;
 
+type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Whoever knows where the layers below are.
 pub(crate) trait Lower {
     /// Their directories, nearest first; waits until all are unpacked.
@@ -169,7 +171,7 @@ impl Found {
         }))
     }
 
-    fn xattrs(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ApplyError> {
+    fn xattrs(&self) -> Result<Xattrs, ApplyError> {
         let mut path = format!("/proc/self/fd/{}/", self.dir.as_raw_fd()).into_bytes();
         path.extend_from_slice(&self.name);
         let mut buffer = vec![0; 64 << 10];
