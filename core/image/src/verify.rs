@@ -227,7 +227,7 @@ fn difference(sum: &Sum, stat: &Stat) -> Option<&'static str> {
 /// Some file systems keep seconds only.
 fn same_time((seconds, nanos): (i64, u32), stat: &Stat) -> bool {
     let kept = stat.st_mtime_nsec as u32;
-    !(0..LAST_COMMON_SECOND).contains(&seconds) || stat.st_mtime as i64 == seconds && (kept == nanos || kept == 0)
+    !(0..LAST_COMMON_SECOND).contains(&seconds) || stat.st_mtime == seconds && (kept == nanos || kept == 0)
 }
 
 fn read_contents(root: &OwnedFd, files: &[(&[u8], &Sum)], faults: &mut Faults) {
