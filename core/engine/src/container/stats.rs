@@ -19,6 +19,10 @@ use std::time::Instant;
 
 /// Threads that ask pumps for counters: most of the time they wait.
 const ASKERS: usize = 8;
+/// The most threads that read the kernel's files.
+const READERS: usize = 4;
+/// Fewer containers are not worth another thread.
+const WORTH: usize = 16;
 
 /// Whose numbers are wanted.
 #[derive(Clone, Debug, Default)]
@@ -98,6 +102,12 @@ impl Sample {
 pub struct Watch<'e> {
     engine: &'e Engine,
     groups: HashMap<String, String>,
+    host: HostFacts,
+}
+
+/// What is the same for all containers.
+#[derive(Clone, Copy)]
+struct HostFacts {
     memory: u64,
     own_network: u64,
 }
@@ -106,21 +116,18 @@ impl Engine {
     /// Begins to look at what containers use.
     pub fn watch_stats(&self) -> Watch<'_> {
         let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| memory_total(&text)).unwrap_or(0);
-        Watch { engine: self, groups: HashMap::new(), memory, own_network: network_of(Path::new("/proc/self")) }
+        let host = HostFacts { memory, own_network: network_of(Path::new("/proc/self")) };
+        Watch { engine: self, groups: HashMap::new(), host }
     }
 }
 
 impl Watch<'_> {
     /// One look at each. A name nobody has is an error.
     pub fn look(&mut self, request: &StatsRequest) -> Result<Vec<Sample>> {
-        let records = self.records(request)?;
-        let cgroups = self.engine.cgroups()?;
-        let mut samples = Vec::with_capacity(records.len());
-        for record in records {
-            // One that was removed meanwhile is left out.
-            let Ok(group) = self.group(&record.id) else { continue };
-            samples.push(self.sample(&record, cgroups, &group));
-        }
+        let records = self.records(request)?.into_iter();
+        // One that was removed meanwhile is left out.
+        let known: Vec<_> = records.filter_map(|record| Some((self.group(&record.id).ok()?, record))).collect();
+        let mut samples = self.host.sample_all(self.engine.cgroups()?, &known);
         if request.logs {
             self.add_logs(&mut samples);
         }
@@ -149,6 +156,41 @@ impl Watch<'_> {
         Ok(group)
     }
 
+    fn add_logs(&self, samples: &mut [Sample]) {
+        let layout = &self.engine.layout;
+        let share = samples.len().div_ceil(ASKERS).max(1);
+        thread::scope(|scope| {
+            for some in samples.chunks_mut(share) {
+                scope.spawn(move || {
+                    for sample in some {
+                        let (state, dir) = (layout.container_state(&sample.id), layout.container(&sample.id));
+                        sample.logs = inspect::sinks(sample.live, &state, &dir);
+                    }
+                });
+            }
+        });
+    }
+}
+
+impl HostFacts {
+    /// One look at each, with its cgroup.
+    fn sample_all(&self, cgroups: &Host, known: &[(String, Record)]) -> Vec<Sample> {
+        let readers = thread::available_parallelism().map_or(1, usize::from).min(READERS);
+        let share = known.len().div_ceil(readers).max(WORTH);
+        let read = |part: &[(String, Record)]| -> Vec<Sample> {
+            part.iter().map(|(group, record)| self.sample(record, cgroups, group)).collect()
+        };
+        let read = &read;
+        thread::scope(|scope| {
+            let mut parts = known.chunks(share);
+            let own = parts.next().unwrap_or_default();
+            let others: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
+            let mut samples = read(own);
+            others.into_iter().for_each(|part| samples.extend(part.join().unwrap_or_default()));
+            samples
+        })
+    }
+
     fn sample(&self, record: &Record, cgroups: &Host, group: &str) -> Sample {
         let live = record.state.status.is_live();
         let usage = if live { cgroup::usage(cgroups, group) } else { Usage::default() };
@@ -174,21 +216,6 @@ impl Watch<'_> {
             return Vec::new();
         }
         fs::read_to_string(process.join("net/dev")).map(|text| parse_networks(&text)).unwrap_or_default()
-    }
-
-    fn add_logs(&self, samples: &mut [Sample]) {
-        let layout = &self.engine.layout;
-        let share = samples.len().div_ceil(ASKERS).max(1);
-        thread::scope(|scope| {
-            for some in samples.chunks_mut(share) {
-                scope.spawn(move || {
-                    for sample in some {
-                        let (state, dir) = (layout.container_state(&sample.id), layout.container(&sample.id));
-                        sample.logs = inspect::sinks(sample.live, &state, &dir);
-                    }
-                });
-            }
-        });
     }
 }
 

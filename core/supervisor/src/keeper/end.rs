@@ -4,7 +4,7 @@ use super::Keeper;
 use crate::client::{KEEPER_DOOR, PUMP_DOOR};
 use crate::clock;
 use crate::estate::Link;
-use crate::note::note;
+use crate::note::{self, note};
 use crate::state::Phase;
 use crate::wire::{self, Exit, Tell};
 use gantry_sys::pidfd::{self, Exit as Status};
@@ -173,9 +173,10 @@ impl Keeper {
     fn finish(&self) {
         let Some((program, arguments)) = self.estate.launch.finish.split_first() else { return };
         for pause in PAUSES.into_iter().map(Some).chain([None]) {
-            match try_finish(program, arguments) {
+            let state_dir = &self.estate.launch.state_dir;
+            match try_finish(program, arguments, note::stderr(state_dir)) {
                 Ok(()) => return,
-                Err(reason) => note(&self.estate.launch.state_dir, &format!("{program} does not finish: {reason}")),
+                Err(reason) => note(state_dir, &format!("{program} does not finish: {reason}")),
             }
             pause.into_iter().for_each(thread::sleep);
         }
@@ -192,9 +193,9 @@ fn zombie_status(pid: i32, pidfd: BorrowedFd<'_>) -> Option<Status> {
     (is_zombie && still_there).then(|| Status::from_wait_status(code))
 }
 
-fn try_finish(program: &str, arguments: &[String]) -> Result<(), String> {
+fn try_finish(program: &str, arguments: &[String], stderr: Stdio) -> Result<(), String> {
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).process_group(0);
     let mut child = command.spawn().map_err(|error| error.to_string())?;
     let pidfd = pidfd::pidfd_open(child.id().cast_signed()).map_err(|errno| errno.to_string())?;
     let mut fds = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];

@@ -173,7 +173,7 @@ impl Pump {
         Ok(())
     }
 
-    fn keep_memory(&mut self, chunk: Arc<Chunk>) {
+    pub(super) fn keep_memory(&mut self, chunk: Arc<Chunk>) {
         if let Some(chunk) = Arc::into_inner(chunk)
             && self.spare_buffers.len() < MOST_IN_FLIGHT
         {

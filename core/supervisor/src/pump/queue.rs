@@ -126,16 +126,18 @@ impl Queue {
         self.items.push_back(item);
     }
 
-    /// Adds records; what does not fit is dropped as the policy says.
-    pub fn offer(&mut self, piece: Piece, policy: Policy, limit: usize) {
+    /// Adds records; what does not fit is dropped as the policy says. Answers chunks that went entirely: their memory may
+    /// be of use.
+    pub fn offer(&mut self, piece: Piece, policy: Policy, limit: usize) -> Vec<Arc<Chunk>> {
         match policy {
             Policy::Block | Policy::Spill => self.keep(piece),
             Policy::DropNew => self.keep_what_fits(piece, limit),
             Policy::DropOld => {
                 self.keep(piece.compact());
-                self.shrink(limit);
+                return self.shrink(limit);
             }
         }
+        Vec::new()
     }
 
     /// True when so many more bytes fit.
@@ -178,11 +180,12 @@ impl Queue {
         }
     }
 
-    /// Drops the oldest records, one by one, until the rest fits; one record always does.
-    pub fn shrink(&mut self, limit: usize) {
+    /// Drops the oldest records, one by one, until the rest fits; one record always does. Answers as [`Queue::offer`].
+    pub fn shrink(&mut self, limit: usize) -> Vec<Arc<Chunk>> {
+        let mut gone_chunks = Vec::new();
         while self.bytes > limit {
-            let Some(at) = self.items.iter().position(|item| matches!(item, Item::Piece(_))) else { return };
-            let Some(Item::Piece(piece)) = self.items.remove(at) else { return };
+            let Some(at) = self.items.iter().position(|item| matches!(item, Item::Piece(_))) else { break };
+            let Some(Item::Piece(piece)) = self.items.remove(at) else { break };
             let (first, excess) = (piece.first(), self.bytes - limit);
             let (mut index, mut gone) = (piece.range.start, 0);
             let alone = piece.bytes == self.bytes;
@@ -193,15 +196,18 @@ impl Queue {
             }
             if index == piece.range.start {
                 self.items.insert(at, Item::Piece(piece));
-                return;
+                break;
             }
             self.bytes -= gone;
             let last = piece.chunk.first + index as u64 - 1;
             if index < piece.range.end {
                 self.items.insert(at, Item::Piece(piece.starting_at(index)));
+            } else {
+                gone_chunks.push(piece.chunk);
             }
             self.dig(at, Hole { first, last, reason: Reason::Slow });
         }
+        gone_chunks
     }
 
     /// A hole before the item at an index.

@@ -68,6 +68,7 @@ pub enum Work {
 /// What both threads share.
 pub struct Shared {
     inner: Mutex<Inner>,
+    /// Waited for by the sink's thread, and by that of a successor that wants it to end: news are for all of them.
     arrived: Condvar,
     /// When the current call into the driver began, ms; 0: none.
     busy_since: AtomicU64,
@@ -123,19 +124,20 @@ impl Inner {
         self.spool.as_ref().is_some_and(|spool| !spool.is_empty())
     }
 
-    fn take_in(&mut self, piece: Piece) {
+    fn take_in(&mut self, piece: Piece) -> Vec<Arc<Chunk>> {
         let (policy, limit) = (self.policy(), self.limit);
         if self.health.is_final() && self.spool.is_none() {
             self.commit.dropped[Reason::Down as usize] += piece.count();
             self.commit.sequence = self.offered;
         } else if policy != Policy::Spill {
-            self.queue.offer(piece, policy, limit);
+            return self.queue.offer(piece, policy, limit);
         } else if self.is_spooling() || self.health.is_final() || !self.queue.has_room(piece.bytes, limit) {
             self.spill();
             self.spool_items(vec![Item::Piece(piece)]);
         } else {
-            self.queue.offer(piece, policy, limit);
+            return self.queue.offer(piece, policy, limit);
         }
+        Vec::new()
     }
 
     /// Moves what waits in memory to the disk.
@@ -312,8 +314,8 @@ impl Sink {
         &self.shared
     }
 
-    /// Offers a chunk; it waits, or something is dropped, as the policy says.
-    pub fn offer(&self, chunk: &Arc<Chunk>) {
+    /// Offers a chunk; it waits, or something is dropped, as the policy says. Answers chunks that this sink has dropped.
+    pub fn offer(&self, chunk: &Arc<Chunk>) -> Vec<Arc<Chunk>> {
         let until = if self.spec.until > 0 { self.spec.until } else { u64::MAX };
         let mut inner = self.shared.lock();
         let spooled = inner.spool.as_ref().map_or(0, Spool::last);
@@ -321,11 +323,12 @@ impl Sink {
         let piece = Piece::of(chunk, from, until);
         inner.offered = inner.offered.max((chunk.end() - 1).min(until - 1));
         if piece.is_empty() {
-            return;
+            return Vec::new();
         }
-        inner.take_in(piece);
+        let gone = inner.take_in(piece);
         drop(inner);
-        self.shared.arrived.notify_one();
+        self.shared.arrived.notify_all();
+        gone
     }
 
     /// Room is short: what waits for a sink that spills goes to the disk.
@@ -358,7 +361,7 @@ impl Sink {
 
     fn push(&self, item: Item) {
         self.shared.lock().queue.push(item);
-        self.shared.arrived.notify_one();
+        self.shared.arrived.notify_all();
     }
 
     /// The last record that need not be kept for it.

@@ -182,7 +182,9 @@ impl Pump {
     /// Offers a chunk to all sinks and sessions.
     pub(super) fn dispatch(&mut self, chunk: Arc<Chunk>) {
         self.next_sequence = chunk.end();
-        self.sinks.iter().for_each(|sink| sink.offer(&chunk));
+        let gone: Vec<_> = self.sinks.iter().flat_map(|sink| sink.offer(&chunk)).collect();
+        // What a sink that is behind has dropped was its alone: without its memory each read would need new pages.
+        gone.into_iter().for_each(|chunk| self.keep_memory(chunk));
         self.clients.iter_mut().for_each(|client| client.show(&chunk));
         self.in_flight.push_back(chunk);
     }

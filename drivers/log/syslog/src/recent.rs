@@ -41,7 +41,7 @@ impl Recent {
             let soon = last.queued.zip(messages.queued).is_some_and(|(a, b)| b.saturating_duration_since(a) < SOON);
             soon && last.bytes.len() + messages.bytes.len() <= JOINED
         };
-        let spare = match self.window.back_mut().filter(joins) {
+        let mut spare = match self.window.back_mut().filter(joins) {
             Some(last) => {
                 last.append(&messages);
                 Some(messages)
@@ -57,22 +57,23 @@ impl Recent {
             }
         };
         while self.bytes > WINDOW {
-            self.push_out();
+            spare = self.push_out().or(spare);
         }
         spare
     }
 
-    fn push_out(&mut self) {
-        let Some(messages) = self.window.pop_front() else { return };
+    fn push_out(&mut self) -> Option<Messages> {
+        let messages = self.window.pop_front()?;
         let (bytes, count) = (messages.bytes.len(), messages.ends.len() as u64);
         self.bytes -= bytes;
         self.beyond_bytes += bytes;
         let queued = messages.queued.unwrap_or_else(Instant::now);
         self.beyond.push_back(Beyond { queued, messages: count, bytes });
         while self.beyond_bytes + self.bytes > HELD {
-            let Some(oldest) = self.beyond.pop_front() else { return };
+            let Some(oldest) = self.beyond.pop_front() else { break };
             self.beyond_bytes -= oldest.bytes;
         }
+        Some(messages)
     }
 
     fn expire(&mut self, now: Instant) {
@@ -130,7 +131,8 @@ mod tests {
     fn what_does_not_fit_is_counted() {
         let (mut recent, now) = (Recent::default(), Instant::now());
         for _ in 0..20 {
-            assert!(recent.remember(chunk(640, 100, now), now).is_none());
+            let spare = recent.remember(chunk(640, 100, now), now).is_some();
+            assert_eq!(spare, recent.beyond_bytes > 0, "what is pushed out can be used again");
         }
         let kept = WINDOW / 64_000 * 640;
         let (window, beyond) = recent.take(now);
