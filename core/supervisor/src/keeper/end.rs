@@ -172,9 +172,11 @@ impl Keeper {
 
     fn finish(&self) {
         let Some((program, arguments)) = self.estate.launch.finish.split_first() else { return };
-        for pause in PAUSES.into_iter().map(Some).chain([None]) {
-            let state_dir = &self.estate.launch.state_dir;
-            match try_finish(program, arguments, note::stderr(state_dir)) {
+        let state_dir = &self.estate.launch.state_dir;
+        for (tries, pause) in PAUSES.into_iter().map(Some).chain([None]).enumerate() {
+            // What it says is of interest when it did not work, and the log often is not there yet.
+            let stderr = if tries == 0 { Stdio::null() } else { note::stderr(state_dir) };
+            match try_finish(program, arguments, stderr) {
                 Ok(()) => return,
                 Err(reason) => note(state_dir, &format!("{program} does not finish: {reason}")),
             }
