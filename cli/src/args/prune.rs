@@ -10,6 +10,7 @@ pub struct PruneArgs {
     pub all: bool,
     pub filters: Vec<String>,
     pub force: bool,
+    pub volumes: bool,
 }
 
 /// The flags of `image prune`.
@@ -30,7 +31,7 @@ pub const SYSTEM_FLAGS: &[Flag<PruneArgs>] = &[
     Flag::<PruneArgs>::switch("all", "Also images with a tag that no container uses", |a, on| a.all = on).short('a'),
     Flag::<PruneArgs>::value("filter", "filter", "Only what fits (until=24h, label=x)", |a, v| push(&mut a.filters, v)),
     Flag::<PruneArgs>::switch("force", "Do not ask", |a, on| a.force = on).short('f'),
-    Flag::<PruneArgs>::unsupported("volumes", "", "Also volumes without a name"),
+    Flag::<PruneArgs>::switch("volumes", "Also volumes without a name", |a, on| a.volumes = on),
 ];
 
 /// `gantry image prune`.

@@ -1,4 +1,4 @@
-//! `volume create`, `volume ls`, `volume rm`.
+//! The commands about volumes.
 
 use super::networks::ListArgs;
 use super::values::{add, push, put};
@@ -60,3 +60,50 @@ pub const RM: Info = Info::new(
 )
 .arguments(1, ANY)
 .choices(Choices::Volumes);
+
+/// `gantry volume prune`.
+pub const PRUNE: Info =
+    Info::new(&["volume prune"], "[OPTIONS]", "Remove volumes without a name that no container uses");
+
+/// The flags of `volume prune`.
+pub const PRUNE_FLAGS: &[Flag<super::prune::PruneArgs>] = &[
+    Flag::<super::prune::PruneArgs>::switch("all", "Also volumes with a name", |a, on| a.all = on).short('a'),
+    Flag::<super::prune::PruneArgs>::value("filter", "filter", "Only what fits (label=x, label!=x)", |a, v| {
+        push(&mut a.filters, v)
+    }),
+    Flag::<super::prune::PruneArgs>::switch("force", "Do not ask", |a, on| a.force = on).short('f'),
+];
+
+/// `volume export`; see the table.
+#[derive(Debug, Default)]
+pub struct ExportArgs {
+    pub output: Option<String>,
+}
+
+/// The flags of `volume export`.
+pub const EXPORT_FLAGS: &[Flag<ExportArgs>] =
+    &[Flag::<ExportArgs>::value("output", "string", "Write to a file instead of standard output", |a, v| {
+        put(&mut a.output, v)
+    })
+    .short('o')
+    .choices(Choices::Files)];
+
+/// `gantry volume export`.
+pub const EXPORT: Info = Info::new(&["volume export"], "[OPTIONS] VOLUME", "Write a volume's files as a tar archive")
+    .arguments(1, 1)
+    .choices(Choices::Volumes);
+
+/// `gantry volume import`.
+pub const IMPORT: Info = Info::new(&["volume import"], "VOLUME FILE|-", "Unpack a tar archive into a volume")
+    .arguments(2, 2)
+    .choices(Choices::Volumes);
+
+/// `gantry volume clone`.
+pub const CLONE: Info = Info::new(&["volume clone"], "VOLUME NEW_VOLUME", "Copy a volume under a new name")
+    .arguments(2, 2)
+    .choices(Choices::Volumes);
+
+/// `gantry volume rename`.
+pub const RENAME: Info = Info::new(&["volume rename"], "VOLUME NEW_NAME", "Rename a volume that no container uses")
+    .arguments(2, 2)
+    .choices(Choices::Volumes);

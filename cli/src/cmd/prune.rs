@@ -41,8 +41,9 @@ fn containers(context: &Context, args: PruneArgs, _: Vec<String>) -> Outcome {
 fn system(context: &Context, args: PruneArgs, _: Vec<String>) -> Outcome {
     let sort =
         if args.all { "all images without at least one container associated to them" } else { "all dangling images" };
+    let volumes = if args.volumes { "  - all volumes without a name not used by at least one container\n" } else { "" };
     let warning = format!(
-        "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n  - {sort}\n"
+        "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n{volumes}  - {sort}\n"
     );
     if !agreed(&args, &warning)? {
         return Ok(0);
@@ -51,10 +52,21 @@ fn system(context: &Context, args: PruneArgs, _: Vec<String>) -> Outcome {
     let containers = engine.prune_containers(&wanted).map_err(failed)?;
     let networks = networks(&engine, &wanted)?;
     let images = engine.prune_images(args.all, &wanted).map_err(failed)?;
+    let volumes = match args.volumes {
+        true => engine.prune_volumes(false, &without_until(wanted)).map_err(failed)?,
+        false => Pruned::default(),
+    };
     let text = section("Deleted Containers:", &containers)
         + &section("Deleted Networks:", &networks)
+        + &section("Deleted Volumes:", &volumes)
         + &section("Deleted Images:", &images);
-    out::print(&(text + &total(containers.reclaimed + images.reclaimed))).map(|()| 0)
+    out::print(&(text + &total(containers.reclaimed + images.reclaimed + volumes.reclaimed))).map(|()| 0)
+}
+
+/// The age of a volume says nothing about its use.
+fn without_until(mut wanted: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Vec<String>> {
+    wanted.remove("until");
+    wanted
 }
 
 fn networks(engine: &Engine, wanted: &BTreeMap<String, Vec<String>>) -> Result<Pruned, Failure> {
@@ -77,14 +89,14 @@ fn agreed(args: &PruneArgs, warning: &str) -> Result<bool, Failure> {
     out::confirm(warning)
 }
 
-fn section(head: &str, pruned: &Pruned) -> String {
+pub(super) fn section(head: &str, pruned: &Pruned) -> String {
     match pruned.lines.is_empty() {
         true => String::new(),
         false => format!("{head}\n{}\n\n", pruned.lines.join("\n")),
     }
 }
 
-fn total(bytes: u64) -> String {
+pub(super) fn total(bytes: u64) -> String {
     format!("Total reclaimed space: {}\n", human_decimal(bytes, 4))
 }
 

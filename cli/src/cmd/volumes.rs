@@ -1,9 +1,11 @@
-//! `volume create`, `volume ls`, `volume rm`.
+//! The commands about volumes.
 
 use super::networks::{check, joined, label_fits, labels, text};
 use super::{Command, Context, Outcome, each, failed, filters};
 use crate::args::networks::ListArgs;
-use crate::args::volumes::{self as args, CreateArgs, RmArgs};
+use crate::args::prune::PruneArgs;
+use crate::args::volumes::{self as args, CreateArgs, ExportArgs, RmArgs};
+use crate::args::{NO_FLAGS, NoArgs};
 use crate::out;
 use crate::out::failure::Failure;
 use crate::out::list::{Column, Layout, Wish};
@@ -13,6 +15,12 @@ use std::collections::BTreeMap;
 pub static CREATE: Command<CreateArgs> = Command { info: args::CREATE, flags: &[args::CREATE_FLAGS], run: create };
 pub static LS: Command<ListArgs> = Command { info: args::LS, flags: &[args::LS_FLAGS], run: list };
 pub static RM: Command<RmArgs> = Command { info: args::RM, flags: &[args::RM_FLAGS], run: remove };
+
+pub static PRUNE: Command<PruneArgs> = Command { info: args::PRUNE, flags: &[args::PRUNE_FLAGS], run: prune };
+pub static EXPORT: Command<ExportArgs> = Command { info: args::EXPORT, flags: &[args::EXPORT_FLAGS], run: export };
+pub static IMPORT: Command<NoArgs> = Command { info: args::IMPORT, flags: &[NO_FLAGS], run: import };
+pub static CLONE: Command<NoArgs> = Command { info: args::CLONE, flags: &[NO_FLAGS], run: clone };
+pub static RENAME: Command<NoArgs> = Command { info: args::RENAME, flags: &[NO_FLAGS], run: rename };
 
 const COLUMNS: &[Column] = &[
     ("Driver", "DRIVER"),
@@ -89,4 +97,45 @@ fn cell(row: &Value, key: &str) -> String {
 fn remove(context: &Context, args: RmArgs, names: Vec<String>) -> Outcome {
     let engine = context.engine()?;
     each(&names, |name| engine.volume_remove(name, args.force).map(|()| Some(name.to_owned())).map_err(failed))
+}
+
+fn prune(context: &Context, args: PruneArgs, _: Vec<String>) -> Outcome {
+    let sort = if args.all { "all volumes" } else { "all volumes without a name" };
+    let warning = format!("WARNING! This will remove {sort} not used by at least one container.");
+    if !args.force && !out::confirm(&warning)? {
+        return Ok(0);
+    }
+    let pruned = context.engine()?.prune_volumes(args.all, &filters(&args.filters)?).map_err(failed)?;
+    out::print(&(super::prune::section("Deleted Volumes:", &pruned) + &super::prune::total(pruned.reclaimed)))
+        .map(|()| 0)
+}
+
+fn export(context: &Context, args: ExportArgs, names: Vec<String>) -> Outcome {
+    let engine = context.engine()?;
+    super::transfer::to_file_or_stdout(args.output.as_deref(), "export", |output| {
+        engine.volume_export(&names[0], output).map_err(failed)
+    })
+}
+
+fn import(context: &Context, _: NoArgs, words: Vec<String>) -> Outcome {
+    let (engine, name) = (context.engine()?, &words[0]);
+    match words[1].as_str() {
+        "-" => engine.volume_import(name, std::io::stdin()),
+        path => {
+            let opened = std::fs::File::open(path);
+            let file = opened.map_err(|error| Failure::error(format!("cannot open {path}: {error}")))?;
+            engine.volume_import(name, file)
+        }
+    }
+    .map(|()| 0)
+    .map_err(failed)
+}
+
+fn clone(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {
+    context.engine()?.volume_clone(&names[0], &names[1]).map_err(failed)?;
+    out::line(&names[1]).map(|()| 0)
+}
+
+fn rename(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {
+    context.engine()?.volume_rename(&names[0], &names[1]).map(|()| 0).map_err(failed)
 }

@@ -7,6 +7,7 @@ mod registry;
 
 pub use gantry_image::Error as StoreError;
 pub use prune::{Pruned, Space, Usage};
+pub(crate) use prune::{check_filters, labels_fit, tree_size};
 pub use push::{Found, Login, Manifest, Saved};
 pub(crate) use registry::class as registry_class;
 pub use registry::{Progress, Report};
@@ -47,7 +48,7 @@ impl Engine {
 
     /// Images, newest first; without `all` as Docker lists them.
     pub fn list_images(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Vec<ImageSummary>> {
-        check_filters(filters)?;
+        check_filters(filters, &["before", "dangling", "label", "reference", "since"])?;
         let mut images = self.images()?.list()?;
         images
             .retain(|image| filters.iter().all(|(key, values)| values.iter().any(|v| self.image_fits(image, key, v))));
@@ -227,17 +228,6 @@ impl Users for Containers<'_> {
         let ids = containers::ids(&self.0.layout).unwrap_or_default();
         let files = ids.iter().filter_map(|id| self.0.container_file(id).ok());
         files.filter(|f| f.storage_driver == driver).any(|f| f.layers.iter().any(|own| own == layer))
-    }
-}
-
-fn check_filters(filters: &BTreeMap<String, Vec<String>>) -> Result<()> {
-    const KNOWN: [&str; 5] = ["before", "dangling", "label", "reference", "since"];
-    match filters.keys().find(|k| !KNOWN.contains(&k.as_str())) {
-        None => Ok(()),
-        Some(bad) => {
-            Err(Error::invalid(format!("invalid filter '{bad}'"))
-                .with_hint(format!("known filters: {}", KNOWN.join(", "))))
-        }
     }
 }
 

@@ -35,6 +35,12 @@ pub struct VolumeFlags {
     pub propagation: Option<String>,
     /// `nocopy`.
     pub no_copy: bool,
+    /// `U`: what is mounted is given to the container's user.
+    pub chown: bool,
+    /// `O`: written changes are thrown away at the end.
+    pub overlay: bool,
+    /// `nocreate`: a missing path is an error.
+    pub no_create: bool,
 }
 
 /// Why a text is not a volume or tmpfs, in Docker's words.
@@ -155,9 +161,21 @@ pub fn parse_options(text: &str) -> Result<VolumeFlags, VolumeError> {
 
 fn apply_option(flags: &mut VolumeFlags, word: &str) -> Option<&'static str> {
     Some(match word {
-        "rw" | "ro" => {
-            flags.read_only = word == "ro";
+        "rw" | "ro" | "rro" => {
+            flags.read_only = word != "rw";
             "access"
+        }
+        "U" => {
+            flags.chown = true;
+            "owner"
+        }
+        "O" => {
+            flags.overlay = true;
+            "overlay"
+        }
+        "nocreate" => {
+            flags.no_create = true;
+            "create"
         }
         "z" | "Z" => {
             flags.relabel = word.chars().next();
@@ -179,7 +197,7 @@ fn apply_option(flags: &mut VolumeFlags, word: &str) -> Option<&'static str> {
 fn check_fit(spec: &str, source: &Source, flags: &VolumeFlags) -> Result<(), VolumeError> {
     match source {
         Source::Path(_) if flags.no_copy => Err(VolumeError::VolumeOption(spec.to_owned())),
-        Source::Anonymous | Source::Name(_) if flags.propagation.is_some() => {
+        Source::Anonymous | Source::Name(_) if flags.propagation.is_some() || flags.no_create => {
             Err(VolumeError::BindOption(spec.to_owned()))
         }
         _ => Ok(()),
@@ -249,6 +267,8 @@ mod tests {
             ("~/x:/data", path("~/x"), "/data"),
             ("vol:/data:nocopy,ro", name("vol"), "/data"),
             ("/h:/d:rslave,z,cached", path("/h"), "/d"),
+            ("/h:/d:U,O,nocreate,rro", path("/h"), "/d"),
+            ("vol:/d:U", name("vol"), "/d"),
         ] {
             let got = parse_volume(spec).unwrap();
             assert_eq!((got.source, &*got.target), (source, target), "{spec}");

@@ -30,8 +30,10 @@ mod run;
 mod sinks;
 mod stats;
 mod syslog;
+mod torn;
 mod transfer;
 mod volumes;
+mod volumes_more;
 
 /// Leaves a test that cannot be made here.
 macro_rules! need {

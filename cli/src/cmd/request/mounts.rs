@@ -20,9 +20,6 @@ pub(super) fn apply(args: &ContainerArgs, request: &mut CreateRequest) -> Step {
     }
     for mount in &storage.mounts {
         let mut mount = mount.clone();
-        if mount.bind_options.as_ref().is_some_and(|options| options.read_only_force_recursive) {
-            return refuse("--mount bind-recursive=readonly is not supported yet");
-        }
         if mount.r#type == "bind" {
             mount.source = host_path(&mount.source);
         }

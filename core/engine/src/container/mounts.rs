@@ -2,6 +2,7 @@
 //! resolved when the container is created and kept in `<container>/mounts.json`.
 
 use super::image_mounts::MountedImage;
+use super::propagation;
 use crate::Engine;
 use crate::error::{Error, Result};
 use gantry_model::class::Class;
@@ -55,6 +56,15 @@ pub struct MountRecord {
     /// Which image is mounted.
     #[serde(rename = "GantryImage", skip_serializing_if = "Option::is_none")]
     pub image: Option<MountedImage>,
+    /// What is mounted is given to the container's user.
+    #[serde(rename = "GantryChown", skip_serializing_if = "std::ops::Not::not")]
+    pub chown: bool,
+    /// Changes go to a layer that is thrown away.
+    #[serde(rename = "GantryOverlay", skip_serializing_if = "std::ops::Not::not")]
+    pub overlay: bool,
+    /// Labels for a volume made here.
+    #[serde(rename = "GantryLabels", skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Options for a volume made here.
     #[serde(rename = "GantryDriverOptions", skip_serializing_if = "BTreeMap::is_empty")]
     pub driver_options: BTreeMap<String, String>,
@@ -88,6 +98,7 @@ impl Engine {
         }
         let mut mounts: Vec<MountRecord> = mounts.into_values().collect();
         mounts.sort_by_key(|m| Path::new(&m.destination).components().count());
+        mounts.iter().try_for_each(propagation::check)?;
         Ok(mounts)
     }
 
@@ -179,6 +190,7 @@ impl Engine {
             return Err(Error::invalid("must not set Subpath when using anonymous volumes"));
         }
         record.driver_options = options.driver_config.options;
+        record.labels = options.labels;
         record.no_copy = options.no_copy;
         record.subpath = options.subpath;
         Ok(record)
@@ -305,6 +317,8 @@ fn apply_mode(mount: &mut MountRecord, word: &str) -> Result<()> {
         "ro" | "rro" => mount.rw = false,
         "rw" | "z" | "Z" | "consistent" | "cached" | "delegated" | "rbind" => {}
         "nocopy" if !bind => mount.no_copy = true,
+        "U" => mount.chown = true,
+        "O" => mount.overlay = true,
         "nocreate" if bind => mount.create_source = false,
         word if bind && PROPAGATIONS.contains(&word) => word.clone_into(&mut mount.propagation),
         other => return Err(Error::invalid(format!("invalid mode: {other}"))),

@@ -4,7 +4,7 @@
 
 use super::busy::{self, Act};
 use super::file::ContainerFile;
-use super::mounts::{MountRecord, ensure_bind_source};
+use super::mounts::MountRecord;
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::network::endpoint::EndpointRecord;
@@ -190,22 +190,6 @@ impl Engine {
         let mut launch = self.launch_order(file, record, attach, plan)?;
         launch.stale = mounts.iter().any(|mount| self.is_mounted_for_use(mount));
         Ok(Prepared { network, launch })
-    }
-
-    fn open_mounts(&self, file: &ContainerFile) -> Result<Vec<MountRecord>> {
-        let mut mounts = self.mounts(&file.id)?;
-        for mount in &mut mounts {
-            ensure_bind_source(mount, self.settings.config.bind_autocreate)?;
-            match mount.r#type.as_str() {
-                "volume" => mount.source = self.open_volume(&file.id, mount)?,
-                "image" => mount.source = self.open_image(file, mount)?,
-                _ => {}
-            }
-        }
-        if !mounts.is_empty() {
-            self.write_mounts(&file.id, &mounts)?;
-        }
-        Ok(mounts)
     }
 
     /// Connects the namespace of a container that stands at its gate; answers warnings.

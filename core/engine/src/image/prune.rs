@@ -44,7 +44,7 @@ pub struct Usage {
 impl Engine {
     /// Removes images without a tag that no container uses; with `all`, tagged ones too.
     pub fn prune_images(&self, all: bool, filters: &BTreeMap<String, Vec<String>>) -> Result<Pruned> {
-        check(filters, &["dangling", "label", "label!", "until"])?;
+        check_filters(filters, &["dangling", "label", "label!", "until"])?;
         let all = all || filters.get("dangling").is_some_and(|values| values.iter().any(|v| v == "false" || v == "0"));
         let used = self.image_users()?;
         let mut pruned = Pruned::default();
@@ -89,7 +89,7 @@ impl Engine {
 
     /// Removes all containers that do not run.
     pub fn prune_containers(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Pruned> {
-        check(filters, &["label", "label!", "until"])?;
+        check_filters(filters, &["label", "label!", "until"])?;
         let mut pruned = Pruned::default();
         for summary in self.list(&ListRequest { all: true, ..ListRequest::default() }, false)? {
             let record = &summary.record;
@@ -207,7 +207,7 @@ fn lower(line: &str) -> String {
     chars.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(chars).collect()
 }
 
-fn check(filters: &BTreeMap<String, Vec<String>>, known: &[&str]) -> Result<()> {
+pub(crate) fn check_filters(filters: &BTreeMap<String, Vec<String>>, known: &[&str]) -> Result<()> {
     match filters.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
         Some(bad) => {
@@ -218,22 +218,15 @@ fn check(filters: &BTreeMap<String, Vec<String>>, known: &[&str]) -> Result<()> 
 }
 
 fn fits(filters: &BTreeMap<String, Vec<String>>, created_ns: i128, labels: &BTreeMap<String, String>) -> Result<bool> {
-    for (key, values) in filters {
-        let fits = |value: &String| crate::container::label_fits(labels, value);
-        let passes = match key.as_str() {
-            "label" => values.iter().all(fits),
-            "label!" => !values.iter().any(fits),
-            "until" => {
-                let limits = values.iter().map(|value| until(value)).collect::<Result<Vec<_>>>()?;
-                limits.iter().all(|limit| created_ns < *limit)
-            }
-            _ => true,
-        };
-        if !passes {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let limits = filters.get("until").into_iter().flatten().map(|value| until(value)).collect::<Result<Vec<_>>>()?;
+    Ok(labels_fit(filters, labels) && limits.iter().all(|limit| created_ns < *limit))
+}
+
+/// The filters by labels alone.
+pub(crate) fn labels_fit(filters: &BTreeMap<String, Vec<String>>, labels: &BTreeMap<String, String>) -> bool {
+    let wanted = |key: &str| filters.get(key).into_iter().flatten();
+    wanted("label").all(|value| crate::container::label_fits(labels, value))
+        && !wanted("label!").any(|value| crate::container::label_fits(labels, value))
 }
 
 /// A point in time in nanoseconds: an age, a date, or seconds since 1970.
@@ -243,7 +236,7 @@ fn until(text: &str) -> Result<i128> {
 }
 
 /// Apparent bytes of all files below, hard links once; what cannot be read counts nothing.
-fn tree_size(dir: &Path) -> u64 {
+pub(crate) fn tree_size(dir: &Path) -> u64 {
     let (mut size, mut seen, mut open) = (0_u64, BTreeSet::new(), vec![dir.to_owned()]);
     while let Some(dir) = open.pop() {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {

@@ -36,6 +36,9 @@ fn from_record(record: &MountRecord) -> Mount {
     if record.r#type == "tmpfs" {
         return tmpfs(record);
     }
+    if record.overlay {
+        return overlay(record);
+    }
     let recursive = !record.options.iter().any(|o| o == "bind");
     let mut options = vec![if recursive { "rbind" } else { "bind" }.to_owned()];
     let propagation = if record.propagation.is_empty() { "rprivate" } else { &record.propagation };
@@ -66,6 +69,19 @@ fn tmpfs(record: &MountRecord) -> Mount {
     let mut mount = Mount::default();
     mount.set_destination(record.destination.clone().into());
     mount.set_typ(Some("tmpfs".into())).set_source(Some("tmpfs".into())).set_options(Some(options));
+    mount
+}
+
+/// The source below, and above it what the engine made for this run.
+fn overlay(record: &MountRecord) -> Mount {
+    let mut options = vec![format!("lowerdir={}", record.source)];
+    options.extend(record.options.iter().filter(|o| o.starts_with("upperdir=") || o.starts_with("workdir=")).cloned());
+    if !record.rw {
+        options.push("ro".into());
+    }
+    let mut mount = Mount::default();
+    mount.set_destination(record.destination.clone().into());
+    mount.set_typ(Some("overlay".into())).set_source(Some("overlay".into())).set_options(Some(options));
     mount
 }
 

@@ -23,6 +23,11 @@ pub(crate) fn copy_up(engine: &Engine, file: &ContainerFile, mount: &MountRecord
         return Ok(());
     };
     let target = PathBuf::from(target);
+    // A copy that was cut short is no content: it is taken away and made again.
+    let note = engine.volume_copying(&mount.name);
+    if note.exists() {
+        super::tree::empty(&target).map_err(Error::io(format!("empty volume {}", mount.name)))?;
+    }
     let empty = fs::read_dir(&target).map_err(Error::io(format!("list volume {}", mount.name)))?.next().is_none();
     if !empty || file.layers.is_empty() {
         return Ok(());
@@ -33,11 +38,15 @@ pub(crate) fn copy_up(engine: &Engine, file: &ContainerFile, mount: &MountRecord
     let scratch = engine.layout.container_state(&file.id).join("image");
     fs::create_dir_all(&scratch).map_err(Error::io("make a directory for the image"))?;
     let destination = PathBuf::from(&mount.destination);
+    fs::write(&note, b"").map_err(Error::io(format!("note the copy into volume {}", mount.name)))?;
     let copied = std::thread::scope(|scope| {
         let work = || mount_and_copy(&plan, &scratch, &destination, &target);
         scope.spawn(work).join().unwrap_or_else(|_| Err(std::io::Error::other("the copying thread panicked")))
     });
     let _ = fs::remove_dir(&scratch);
+    if copied.is_ok() {
+        let _ = fs::remove_file(&note);
+    }
     copied.map_err(Error::io(format!("copy the image's {} into volume {}", mount.destination, mount.name)))
 }
 

@@ -3,23 +3,24 @@
 
 pub(crate) mod copy;
 pub(crate) mod mounting;
+mod moving;
+mod opening;
+mod prune;
 mod tree;
+mod usage;
 
 use crate::Engine;
 use crate::container::mounts::MountRecord;
 use crate::error::{Error, Result};
 use gantry_host::Kind;
 use gantry_host::api::options::Scope;
-use gantry_host::api::types::Mount;
-use gantry_host::api::volume::VolumeMount;
 use gantry_model::class::Class;
 use gantry_store::atomic::{self, Durability};
-use gantry_store::lock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What the engine keeps of a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,11 @@ const ANONYMOUS: &str = "com.docker.volume.anonymous";
 impl Engine {
     fn volume_path(&self, name: &str) -> PathBuf {
         self.layout.volumes().join(format!("{name}.json"))
+    }
+
+    /// Is there while an image's content is copied into the volume.
+    fn volume_copying(&self, name: &str) -> PathBuf {
+        self.layout.volumes().join(format!("{name}.copying"))
     }
 
     pub(crate) fn volume_record_of(&self, name: &str) -> Result<Option<VolumeRecord>> {
@@ -129,6 +135,7 @@ impl Engine {
                 return Err(error.into());
             }
         }
+        let _ = fs::remove_file(self.volume_copying(name));
         fs::remove_file(self.volume_path(name)).map_err(Error::io(format!("remove record of volume {name}")))
     }
 
@@ -148,60 +155,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// The directory that holds a volume's data, mounting it when it is a file system of its own and noting the
-    /// container as one of its users.
-    pub(crate) fn open_volume(&self, container: &str, mount: &MountRecord) -> Result<String> {
-        let driver = self.plugins.volume(&mount.driver)?;
-        let dirs = self.driver_dirs("volume", &mount.driver);
-        match driver.mount(&mount.name, &dirs)? {
-            VolumeMount::Directory(path) => Ok(path),
-            VolumeMount::FileSystem(plan) => self.mount_volume(container, &mount.name, &plan),
-        }
-    }
-
-    /// Mounts what is a file system of its own once for all containers that use it.
-    pub(crate) fn mount_volume(&self, container: &str, name: &str, plan: &Mount) -> Result<String> {
-        let base = self.layout.state().join("volumes").join(name);
-        let (refs, target) = (base.join("refs"), base.join("data"));
-        atomic::make_dir(&refs)?;
-        atomic::make_dir(&target)?;
-        let _lock = lock::exclusive(&base.join("lock"))?;
-        fs::write(refs.join(container), b"").map_err(Error::io(format!("note user of volume {name}")))?;
-        if !is_mount_point(&target) {
-            mounting::mount_private(&as_root_mount(plan), &target)
-                .map_err(Error::io(format!("failed to mount local volume {name}: mount {}", plan.source)))?;
-        }
-        Ok(target.to_string_lossy().into_owned())
-    }
-
-    /// True for an opened volume that is a file system of its own, and for images.
-    pub(crate) fn is_mounted_for_use(&self, mount: &MountRecord) -> bool {
-        matches!(mount.r#type.as_str(), "volume" | "image")
-            && Path::new(&mount.source).starts_with(self.layout.state().join("volumes"))
-    }
-
-    /// Ends a container's use of its volumes; the last user's end unmounts.
-    pub(crate) fn close_volumes(&self, container: &str) -> Result<()> {
-        let Ok(entries) = fs::read_dir(self.layout.state().join("volumes")) else { return Ok(()) };
-        for base in entries.flatten().map(|e| e.path()) {
-            if fs::remove_file(base.join("refs").join(container)).is_ok() {
-                self.unmount_unused(&base)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn unmount_unused(&self, base: &Path) -> Result<()> {
-        let _lock = lock::exclusive(&base.join("lock"))?;
-        let used = fs::read_dir(base.join("refs")).is_ok_and(|mut e| e.next().is_some());
-        let target = base.join("data");
-        if used || !is_mount_point(&target) {
-            return Ok(());
-        }
-        let unmounted = nix::mount::umount2(&target, nix::mount::MntFlags::MNT_DETACH);
-        unmounted.map_err(|e| Error::io(format!("unmount volume {}", base.display()))(e.into()))
     }
 
     /// All records that can be read, by name.
@@ -259,8 +212,10 @@ impl Engine {
 }
 
 fn record_for(mount: &MountRecord) -> VolumeRecord {
-    let labels =
-        if mount.anonymous { BTreeMap::from([(ANONYMOUS.to_owned(), String::new())]) } else { BTreeMap::new() };
+    let mut labels = mount.labels.clone();
+    if mount.anonymous {
+        labels.insert(ANONYMOUS.to_owned(), String::new());
+    }
     VolumeRecord {
         name: mount.name.clone(),
         driver: mount.driver.clone(),
@@ -303,16 +258,4 @@ fn pairs(options: &BTreeMap<String, String>) -> String {
 
 fn no_such_volume(name: &str) -> Error {
     Error::request(Class::NotFound, format!("get {name}: no such volume"))
-}
-
-/// True when `path` lies on another file system than its parent, or is a bind within one.
-fn is_mount_point(path: &Path) -> bool {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let path = path.to_string_lossy().replace(' ', "\\040");
-    mounts.lines().any(|line| line.split(' ').nth(4) == Some(path.as_str()))
-}
-
-fn as_root_mount(plan: &Mount) -> gantry_runtime::RootMount {
-    let Mount { fstype, source, flags, options, .. } = plan.clone();
-    gantry_runtime::RootMount { fstype, source, target: String::new(), flags, options }
 }

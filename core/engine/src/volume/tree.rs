@@ -17,6 +17,41 @@ pub(super) fn copy_into(source: &Path, target: &Path) -> io::Result<()> {
     copy_attributes(source, target, &fs::symlink_metadata(source)?)
 }
 
+/// Removes everything in a directory.
+pub(super) fn empty(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => fs::remove_dir_all(entry.path())?,
+            false => fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}
+
+/// Gives a directory owner, mode and attributes of another.
+pub(super) fn like(source: &Path, target: &Path) -> io::Result<()> {
+    copy_attributes(source, target, &fs::metadata(source)?)
+}
+
+/// Changes the owner of a path and everything below it; links themselves are changed, not what they lead to.
+pub(super) fn give_to(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give_to(&entry?.path(), uid, gid)?;
+        }
+    }
+    if (metadata.uid(), metadata.gid()) != (uid, gid) {
+        lchown(path, Some(uid), Some(gid))?;
+        if !metadata.is_symlink() {
+            // A change of owner clears set-id bits.
+            fs::set_permissions(path, fs::Permissions::from_mode(metadata.mode() & 0o7777))?;
+        }
+    }
+    Ok(())
+}
+
 fn copy_children(source: &Path, target: &Path, links: &mut Links) -> io::Result<()> {
     for entry in fs::read_dir(source)? {
         let entry = entry?;

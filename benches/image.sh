@@ -1,0 +1,73 @@
+#!/bin/bash
+# image: `load` of an image with one big compressed layer, `create` of it with a union and with copies, `system df`.
+# The layer is a copy of this machine's /usr of about BENCH_IMAGE_MB. Every load gets another image, and nothing is deleted before the
+# end: ext4 is slow to make files soon after many were deleted.
+. "$BENCH_HOME/lib.sh"
+engine_commands
+size=${BENCH_IMAGE_MB:-1000} rounds=$((BENCH_ROUNDS < 3 ? BENCH_ROUNDS : 3)) work=$BENCH_DIR/image
+mkdir -p "$work/root"
+
+# Files in the order of their names until there are enough bytes.
+fill_root() {
+  (cd / && find usr/lib usr/share usr/include usr/bin -xdev -type f -size -20M -printf '%s %p\n' 2>/dev/null | LC_ALL=C sort -k2 |
+    awk -v most="$((size * 1000000))" '{ sum += $1; if (sum > most) exit; $1 = ""; print substr($0, 2) }' |
+    tar -cf - --no-recursion --owner=0 --group=0 -T -) >"$work/big.tar"
+  gzip -6 <"$work/big.tar" >"$work/big.gz"
+}
+
+# NUMBER: an archive as `docker save` writes it, its layer a small one and the big one in two members of one gzip stream.
+make_archive() {
+  local dir=$work/v$1 diff config
+  mkdir -p "$dir/in"
+  echo "$1" >"$dir/variant"
+  tar -C "$dir" --owner=0 --group=0 -b1 -cf - variant | head -c 1024 >"$dir/small.tar"
+  { gzip -1 <"$dir/small.tar"; cat "$work/big.gz"; } >"$dir/in/layer.tar"
+  diff=$(cat "$dir/small.tar" "$work/big.tar" | sha256sum | cut -d' ' -f1)
+  config='{"architecture":"amd64","os":"linux","config":{"Cmd":["true"]},"rootfs":{"type":"layers","diff_ids":["sha256:'$diff'"]}}'
+  printf '%s' "$config" >"$dir/in/config.json"
+  printf '[{"Config":"config.json","RepoTags":["big:v%s"],"Layers":["layer.tar"]}]' "$1" >"$dir/in/manifest.json"
+  tar -C "$dir/in" -cf "$work/v$1.tar" manifest.json config.json layer.tar
+  rm -r "$dir"
+}
+
+# LABEL COMMAND...: one line for `rows`.
+once() {
+  local label=$1 begin end; shift
+  sync
+  begin=$(clock)
+  if "$@" >/dev/null 2>>"$BENCH_DIR/errors"; then end=$(clock); printf '%s\t%s\n' "$label" "$(ratio "$((end - begin))" 1000 %.3f)"
+  else printf '%s\tfailed\n' "$label"; fi
+}
+
+measure_loads() {
+  local e number
+  for e in $(engines); do
+    local -n base=$e
+    for ((number = 1; number <= rounds; number++)); do
+      cat "$work/v$number.tar" >/dev/null
+      once "load | $e" "${base[@]}" load -i "$work/v$number.tar"
+    done
+    for ((number = 1; number <= rounds; number++)); do once "create | $e" "${base[@]}" create --name "big$number" big:v1 true; done
+  done
+  wanted gantry || return 0
+  once "load, vfs | gantry" "${gantry[@]}" --storage-driver vfs load -i "$work/v1.tar"
+  for ((number = 1; number <= rounds; number++)); do
+    once "create, vfs | gantry" "${gantry[@]}" --storage-driver vfs create --name "copied$number" big:v1 true
+  done
+  for ((number = 1; number <= rounds * 3; number++)); do once "system df | gantry" "${gantry[@]}" system df; done
+  once "system check, quick | gantry" "${gantry[@]}" system check --quick
+  once "system check | gantry" "${gantry[@]}" system check
+}
+
+fill_root
+for ((number = 1; number <= rounds; number++)); do make_archive "$number"; done
+printf '### Images: one layer of %s MB, %s MB compressed, %s files\n\n' "$(($(stat -c %s "$work/big.tar") / 1000000))" \
+  "$(($(stat -c %s "$work/big.gz") / 1000000))" "$(tar -tf "$work/big.tar" | wc -l)"
+head_of_times command engine
+measure_loads | rows
+for e in $(engines); do
+  remove "$e" $(seq -f 'big%.0f' "$rounds")
+  engine_quietly "$e" rmi -f $(seq -f 'big:v%.0f' "$rounds")
+done
+wanted gantry && remove gantry $(seq -f 'copied%.0f' "$rounds")
+rm -rf "$work"

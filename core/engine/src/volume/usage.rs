@@ -1,0 +1,160 @@
+//! Who uses which volume on this host. A driver is asked to mount a volume before its first user and told when the last
+//! has left, however many containers there are and whichever process dies: the users are files, one each, and what the
+//! driver answered lies beside them.
+
+use super::mounting;
+use crate::Engine;
+use crate::container::mounts::MountRecord;
+use crate::error::{Error, Result};
+use gantry_host::api::types::Mount;
+use gantry_host::api::volume::VolumeMount;
+use gantry_store::atomic::{self, Durability};
+use gantry_store::lock;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+/// What a driver answered, kept while there are users.
+#[derive(Serialize, Deserialize)]
+struct Opened {
+    driver: String,
+    path: String,
+}
+
+impl Engine {
+    fn usage_dir(&self, name: &str) -> PathBuf {
+        self.layout.state().join("volumes").join(name)
+    }
+
+    /// The directory that holds a volume's data, mounting it when it is a file system of its own and noting the
+    /// container as one of its users.
+    pub(crate) fn open_volume(&self, container: &str, mount: &MountRecord) -> Result<String> {
+        self.use_volume(container, &mount.driver, &mount.name)
+    }
+
+    pub(super) fn use_volume(&self, user: &str, driver: &str, name: &str) -> Result<String> {
+        self.use_with(user, name, |base| {
+            let path = self.ask_driver(driver, name, base)?;
+            Ok(Opened { driver: driver.to_owned(), path })
+        })
+    }
+
+    /// Mounts what is a file system of its own, but no volume of a driver, once for all containers that use it.
+    pub(crate) fn mount_volume(&self, container: &str, name: &str, plan: &Mount) -> Result<String> {
+        self.use_with(container, name, |base| {
+            let path = mount_file_system(name, plan, &base.join("data"))?;
+            Ok(Opened { driver: String::new(), path })
+        })
+    }
+
+    /// Notes a user; the first one opens.
+    fn use_with(&self, user: &str, name: &str, open: impl FnOnce(&Path) -> Result<Opened>) -> Result<String> {
+        let base = self.usage_dir(name);
+        let refs = base.join("refs");
+        atomic::make_dir(&refs)?;
+        let _lock = lock::exclusive(&base.join("lock"))?;
+        let note = base.join("opened.json");
+        let others = fs::read_dir(&refs).is_ok_and(|mut entries| entries.next().is_some());
+        fs::write(refs.join(user), b"").map_err(Error::io(format!("note user of volume {name}")))?;
+        if let Some(opened) = atomic::read_json_optional::<Opened>(&note)?.filter(|_| others) {
+            return Ok(opened.path);
+        }
+        let noted = |opened: Opened| Ok(atomic::write_json(&note, &opened, Durability::Rename).map(|()| opened.path)?);
+        let opened = open(&base).and_then(noted);
+        if opened.is_err() {
+            let _ = fs::remove_file(refs.join(user));
+        }
+        opened
+    }
+
+    fn ask_driver(&self, driver: &str, name: &str, base: &Path) -> Result<String> {
+        match self.plugins.volume(driver)?.mount(name, &self.driver_dirs("volume", driver))? {
+            VolumeMount::Directory(path) => Ok(path),
+            VolumeMount::FileSystem(plan) => mount_file_system(name, &plan, &base.join("data")),
+        }
+    }
+
+    /// True for an opened volume that is a file system of its own, and for images.
+    pub(crate) fn is_mounted_for_use(&self, mount: &MountRecord) -> bool {
+        matches!(mount.r#type.as_str(), "volume" | "image")
+            && Path::new(&mount.source).starts_with(self.layout.state().join("volumes"))
+    }
+
+    /// Ends a container's use of its volumes; the last user's end unmounts.
+    pub(crate) fn close_volumes(&self, container: &str) -> Result<()> {
+        let Ok(entries) = fs::read_dir(self.layout.state().join("volumes")) else { return Ok(()) };
+        for base in entries.flatten().map(|e| e.path()) {
+            if base.join("refs").join(container).exists() {
+                self.end_use(container, &base)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn end_use_of(&self, user: &str, name: &str) -> Result<()> {
+        self.end_use(user, &self.usage_dir(name))
+    }
+
+    fn end_use(&self, user: &str, base: &Path) -> Result<()> {
+        let _lock = lock::exclusive(&base.join("lock"))?;
+        let _ = fs::remove_file(base.join("refs").join(user));
+        if fs::read_dir(base.join("refs")).is_ok_and(|mut e| e.next().is_some()) {
+            return Ok(());
+        }
+        let target = base.join("data");
+        if target.is_dir() && is_mount_point(&target) {
+            let unmounted = nix::mount::umount2(&target, nix::mount::MntFlags::MNT_DETACH);
+            unmounted.map_err(|e| Error::io(format!("unmount volume {}", base.display()))(e.into()))?;
+        }
+        let note = base.join("opened.json");
+        let Some(opened) = atomic::read_json_optional::<Opened>(&note)? else { return Ok(()) };
+        if opened.driver.is_empty() {
+            return fs::remove_file(&note).map_err(Error::io("forget a mounted image"));
+        }
+        let name = base.file_name().unwrap_or_default().to_string_lossy();
+        let left = self.plugins.volume(&opened.driver)?.unmount(&name, &self.driver_dirs("volume", &opened.driver));
+        let _ = fs::remove_file(&note);
+        match left {
+            Err(error) if error.class() != gantry_host::Class::NOT_FOUND => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Mounts it where only this host's engine looks, unless an earlier user left it there.
+fn mount_file_system(name: &str, plan: &Mount, target: &Path) -> Result<String> {
+    atomic::make_dir(target)?;
+    if !is_mount_point(target) {
+        let failed = |source| {
+            Error::io(format!("mount local volume {name}: failed to mount local volume: mount {}", plan.source))(source)
+        };
+        mounting::mount_private(&as_root_mount(plan), target).map_err(failed)?;
+    }
+    Ok(target.to_string_lossy().into_owned())
+}
+
+/// True when `path` lies on another file system than its parent, or is a bind within one.
+fn is_mount_point(path: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let path = path.to_string_lossy().replace(' ', "\\040");
+    mounts.lines().any(|line| line.split(' ').nth(4) == Some(path.as_str()))
+}
+
+fn as_root_mount(plan: &Mount) -> gantry_runtime::RootMount {
+    let Mount { fstype, source, flags, mut options, .. } = plan.clone();
+    for (key, value) in &mut options {
+        // The kernel wants numbers where people write names.
+        if key == "addr" {
+            *value = value.take().map(|host| address(&host).map_or(host, |address| address.to_string()));
+        }
+    }
+    gantry_runtime::RootMount { fstype, source, target: String::new(), flags, options }
+}
+
+fn address(host: &str) -> Option<IpAddr> {
+    if let Ok(address) = host.parse() {
+        return Some(address);
+    }
+    (host, 0).to_socket_addrs().ok()?.map(|found| found.ip()).next()
+}
