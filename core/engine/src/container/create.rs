@@ -9,9 +9,17 @@ use crate::request::{CreateRequest, Created};
 use crate::{names, spec};
 use gantry_image::config::ContainerConfig;
 use gantry_model::container::{Config, Empty, HostConfig};
-use gantry_model::record::{Busy, Record, SCHEMA, State};
+use gantry_model::record::{Busy, ProcessRef, Record, SCHEMA, State};
 use gantry_store::{atomic, containers, proc};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// The number of a process that ended is not given to another one within this time.
+const JUST_NOW: Duration = Duration::from_millis(500);
 
 /// A request that was found sound.
 pub(crate) struct Prepared {
@@ -99,9 +107,8 @@ impl Engine {
             self.repair_all()?;
         }
         self.collect_unfinished();
-        let creator = serde_json::to_vec(&(proc::own(), proc::boot())).unwrap_or_default();
         let note = self.layout.creating().join(&id);
-        fs::write(&note, creator).map_err(Error::io("note the creation of a container"))?;
+        std::os::unix::fs::symlink(own_note(), &note).map_err(Error::io("note the creation of a container"))?;
         fs::create_dir(&dir).map_err(Error::io(format!("create container directory {}", dir.display())))?;
         let made = self.fill(&file, &mounts, name, busy);
         drop(hold);
@@ -155,6 +162,11 @@ impl Engine {
         let _ = fs::remove_file(self.layout.creating().join(id));
     }
 
+    /// True while somebody notes that he is making it.
+    pub(crate) fn is_in_the_making(&self, id: &str) -> bool {
+        fs::symlink_metadata(self.layout.creating().join(id)).is_ok()
+    }
+
     /// Takes away what killed processes left of containers they were making. Costs one look at a directory that is
     /// nearly always empty.
     pub(crate) fn collect_unfinished(&self) {
@@ -199,14 +211,28 @@ impl Engine {
     }
 }
 
-fn creator_is_gone(note: &std::path::Path) -> bool {
-    type Creator = (gantry_model::record::ProcessRef, String);
-    let creator: Option<Creator> = fs::read(note).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    match creator {
-        Some((process, boot)) => boot != proc::boot() || !proc::is_alive(process),
-        // Not written yet, or torn by a power cut: old enough to be sure.
-        None => fs::metadata(note).and_then(|m| m.modified()).is_ok_and(|t| t.elapsed().is_ok_and(|a| a.as_secs() > 2)),
+/// Who makes a container, as the target of a link: one call reads it, and starts look at the notes of all that are made
+/// at the same time.
+fn own_note() -> String {
+    let own = proc::own();
+    format!("{} {} {}", own.pid, own.start, proc::boot())
+}
+
+fn creator_is_gone(note: &Path) -> bool {
+    let target = fs::read_link(note).unwrap_or_default();
+    let Some((creator, boot)) = target.to_str().and_then(creator) else { return false };
+    if boot != proc::boot() || kill(Pid::from_raw(creator.pid), None) == Err(Errno::ESRCH) {
+        return true;
     }
+    // A process that was just there is not looked at closely.
+    let noted = fs::symlink_metadata(note).and_then(|m| m.modified());
+    noted.is_ok_and(|t| t.elapsed().is_ok_and(|age| age > JUST_NOW)) && !proc::is_alive(creator)
+}
+
+fn creator(note: &str) -> Option<(ProcessRef, &str)> {
+    let mut words = note.split(' ');
+    let process = ProcessRef { pid: words.next()?.parse().ok()?, start: words.next()?.parse().ok()? };
+    Some((process, words.next()?))
 }
 
 fn check_name(name: &str) -> Result<()> {

@@ -152,7 +152,7 @@ impl Engine {
                 if let Err(error) = self.repair(&id) {
                     tracing::warn!(container = %id, "cannot put it right: {error}");
                 }
-            } else if !self.layout.creating().join(&id).exists() && is_old(&dir) {
+            } else if !self.is_in_the_making(&id) && is_old(&dir) {
                 // Half made before the last boot.
                 let mounts = self.mounts(&id).unwrap_or_default();
                 self.unmake(&id, &mounts);
