@@ -6,6 +6,7 @@
 //! keeper, so that programs of the host see the conflict as well; for the rest of a big range the kernel's list of
 //! listening sockets is asked.
 
+use super::listeners;
 use super::ports::{Wanted, protocol_name};
 use crate::error::{Error, Result};
 use gantry_host::api::network::{PortMapping, Protocol};
@@ -15,7 +16,7 @@ use gantry_store::{Layout, containers, lock, proc};
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, sockopt};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -82,7 +83,8 @@ impl<'a> Claims<'a> {
         let _lock = lock::exclusive(&self.dir().join("lock"))?;
         let mut mine = self.read(container);
         let others = self.of_others(container);
-        let mut work = Work { claims: self, others, mine: mine.clone(), claimed: Claimed::default(), busy: None };
+        let mut work =
+            Work { claims: self, others, mine: mine.clone(), claimed: Claimed::default(), busy: BTreeMap::new() };
         wanted.iter().try_for_each(|want| work.claim(want))?;
         mine.extend(work.claimed.mappings.iter().map(Claim::of));
         atomic::write_json(&self.path(container), &mine, Durability::Rename)?;
@@ -162,7 +164,8 @@ struct Work<'a> {
     others: Vec<(String, Claim)>,
     mine: Vec<Claim>,
     claimed: Claimed,
-    busy: Option<HashSet<(u8, IpAddr, u16)>>,
+    /// Ports of a protocol that somebody listens on, once they were asked for; `None`: they cannot be known.
+    busy: BTreeMap<Protocol, Option<HashSet<u16>>>,
 }
 
 impl Work<'_> {
@@ -225,10 +228,9 @@ impl Work<'_> {
     }
 
     fn check_listeners(&mut self, ip: IpAddr, port: u16, protocol: Protocol) -> Result<()> {
-        let busy = self.busy.get_or_insert_with(listeners);
-        let any = |v6: bool| if v6 { IpAddr::from([0u16; 8]) } else { IpAddr::from([0u8; 4]) };
-        let taken = busy.contains(&(protocol.0, ip, port)) || busy.contains(&(protocol.0, any(ip.is_ipv6()), port));
-        if taken { Err(bind_error(ip, port, protocol, Errno::EADDRINUSE)) } else { Ok(()) }
+        let busy = self.busy.entry(protocol).or_insert_with(|| listeners::ports(protocol));
+        let free = busy.as_ref().is_some_and(|ports| !ports.contains(&port));
+        if free { Ok(()) } else { bind(ip, port, protocol).map(drop) }
     }
 }
 
@@ -297,42 +299,6 @@ fn family(ip: IpAddr) -> &'static str {
     if ip.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
-/// Every socket of the host that listens, or is bound for datagrams: protocol, address, port.
-fn listeners() -> HashSet<(u8, IpAddr, u16)> {
-    const LISTEN: &str = "0A";
-    let mut found = HashSet::new();
-    for (file, protocol) in [("tcp", 6), ("tcp6", 6), ("udp", 17), ("udp6", 17)] {
-        let text = fs::read_to_string(format!("/proc/net/{file}")).unwrap_or_default();
-        for line in text.lines().skip(1) {
-            let mut fields = line.split_whitespace().skip(1);
-            let (Some(local), Some(_), Some(state)) = (fields.next(), fields.next(), fields.next()) else { continue };
-            if (protocol == 17 || state == LISTEN)
-                && let Some((ip, port)) = parse_local(local)
-            {
-                found.insert((protocol, ip, port));
-            }
-        }
-    }
-    found
-}
-
-/// `0100007F:0035`, four bytes at a time in the host's order.
-pub(super) fn parse_local(text: &str) -> Option<(IpAddr, u16)> {
-    let (address, port) = text.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let word = |at: usize| u32::from_str_radix(address.get(at * 8..at * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
-    if address.len() == 8 {
-        return Some((IpAddr::from(word(0)?), port));
-    }
-    let mut bytes = [0u8; 16];
-    for (at, chunk) in bytes.chunks_mut(4).enumerate() {
-        chunk.copy_from_slice(&word(at)?);
-    }
-    // A socket of both families that is bound to all has this address; one to a mapped address is an IPv4 one.
-    let v6 = std::net::Ipv6Addr::from(bytes);
-    Some((v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4), port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,7 +342,6 @@ mod tests {
         assert!(error.to_string().contains("bind: address already in use"), "{error}");
         let got = claims.claim("x", &[wanted(port, port.saturating_add(50))]).expect("one of them");
         assert!(got.mappings[0].host_port > port);
-        assert!(listeners().contains(&(6, IpAddr::from([127, 0, 0, 1]), port)));
     }
 
     #[test]

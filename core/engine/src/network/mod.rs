@@ -12,6 +12,7 @@ pub mod explain;
 pub mod files;
 pub mod ipam;
 mod links;
+mod listeners;
 pub mod manage;
 pub(crate) mod names;
 pub(crate) mod plan;

@@ -31,29 +31,39 @@ impl Wanted {
 /// The ports a container wants published: its bindings, and all exposed ones with `-P`.
 pub(crate) fn wanted_ports(config: &Config, host: &HostConfig) -> Result<Vec<Wanted>> {
     let mut wanted = Vec::new();
+    let everywhere = everywhere();
     for (key, bindings) in &host.port_bindings {
         for binding in bindings.iter().flatten() {
-            wanted.push(wanted_port(key, binding)?);
+            wanted.push(wanted_port(key, binding, &everywhere)?);
         }
     }
     if host.publish_all_ports {
         for key in config.exposed_ports.iter().flat_map(|m| m.keys()) {
             if host.port_bindings.get(key).is_none_or(|b| b.as_ref().is_none_or(Vec::is_empty)) {
-                wanted.push(wanted_port(key, &PortBinding::default())?);
+                wanted.push(wanted_port(key, &PortBinding::default(), &everywhere)?);
             }
         }
     }
-    // Neighbours together, so that they become one range.
-    wanted.sort_by_key(|w: &Wanted| (w.protocol, w.host_ips.clone(), w.first == 0, w.first, w.container_port));
+    sort(&mut wanted);
     Ok(wanted)
 }
 
-/// One binding of `80/tcp`.
-pub(crate) fn wanted_port(key: &str, binding: &PortBinding) -> Result<Wanted> {
+/// Neighbours together, so that they become one range.
+pub(crate) fn sort(wanted: &mut [Wanted]) {
+    let place = |w: &Wanted| (w.first == 0, w.first, w.container_port);
+    wanted.sort_by(|a, b| {
+        let group = a.protocol.cmp(&b.protocol).then_with(|| a.host_ips.cmp(&b.host_ips));
+        group.then_with(|| place(a).cmp(&place(b)))
+    });
+}
+
+/// One binding of `80/tcp`; without an address of its own it is on those of `everywhere`.
+pub(crate) fn wanted_port(key: &str, binding: &PortBinding, everywhere: &[IpAddr]) -> Result<Wanted> {
     let invalid = || Error::invalid(format!("invalid containerPort: {key}"));
     let (container_port, protocol) = parse_port(key).filter(|(port, _)| *port > 0).ok_or_else(invalid)?;
     let (first, last) = host_range(&binding.host_port)?;
-    Ok(Wanted { host_ips: host_addresses(&binding.host_ip)?, first, last, container_port, protocol })
+    let host_ips = host_addresses(&binding.host_ip, everywhere)?;
+    Ok(Wanted { host_ips, first, last, container_port, protocol })
 }
 
 fn host_range(text: &str) -> Result<(u16, u16)> {
@@ -67,15 +77,19 @@ fn host_range(text: &str) -> Result<(u16, u16)> {
     }
 }
 
-/// The addresses of a binding; without one, all of both families that the host has.
-pub(crate) fn host_addresses(text: &str) -> Result<Vec<IpAddr>> {
-    if !text.is_empty() {
-        let address = text.parse().map_err(|_| Error::invalid(format!("invalid IP address: {text}")))?;
-        return Ok(vec![address]);
+fn host_addresses(text: &str, everywhere: &[IpAddr]) -> Result<Vec<IpAddr>> {
+    if text.is_empty() {
+        return Ok(everywhere.to_vec());
     }
+    let address = text.parse().map_err(|_| Error::invalid(format!("invalid IP address: {text}")))?;
+    Ok(vec![address])
+}
+
+/// What a binding without an address means: all addresses of both families that the host has.
+pub(crate) fn everywhere() -> Vec<IpAddr> {
     let mut all = vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
     all.extend(host_has_ipv6().then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
-    Ok(all)
+    all
 }
 
 fn host_has_ipv6() -> bool {
@@ -127,12 +141,8 @@ pub fn protocol_name(protocol: Protocol) -> &'static str {
 /// Parses `80/tcp`; the protocol may be absent.
 pub fn parse_port(text: &str) -> Option<(u16, Protocol)> {
     let (port, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = match protocol.to_ascii_lowercase().as_str() {
-        "tcp" => Protocol::TCP,
-        "udp" => Protocol::UDP,
-        "sctp" => Protocol::SCTP,
-        _ => return None,
-    };
+    let known = [("tcp", Protocol::TCP), ("udp", Protocol::UDP), ("sctp", Protocol::SCTP)];
+    let (_, protocol) = known.into_iter().find(|(name, _)| protocol.eq_ignore_ascii_case(name))?;
     Some((port.parse().ok()?, protocol))
 }
 
@@ -168,7 +178,7 @@ mod tests {
         let wanted = wanted_ports(&config, &host).expect("sound");
         let shape: Vec<_> = wanted.iter().map(|w| (w.container_port, w.first, w.last)).collect();
         assert_eq!(shape, [(80, 8000, 8010), (53, 0, 0)]);
-        assert!(wanted_port("0/tcp", &PortBinding::default()).is_err());
-        assert!(host_addresses("x").is_err());
+        assert!(wanted_port("0/tcp", &PortBinding::default(), &[]).is_err());
+        assert!(host_addresses("x", &[]).is_err());
     }
 }

@@ -33,12 +33,12 @@ impl Engine {
         for gone in &update.remove {
             unbind(&mut file, gone)?;
         }
-        let mut add = Vec::new();
+        let (mut add, everywhere) = (Vec::new(), ports::everywhere());
         for new in &update.add {
-            add.push(ports::wanted_port(&new.key(), &new.binding)?);
+            add.push(ports::wanted_port(&new.key(), &new.binding, &everywhere)?);
             bind(&mut file, new)?;
         }
-        add.sort_by_key(|w: &Wanted| (w.protocol, w.host_ips.clone(), w.first == 0, w.first, w.container_port));
+        ports::sort(&mut add);
         Ok(PortPlan { file, add, remove: update.remove.clone() })
     }
 

@@ -14,10 +14,11 @@ pub fn about(settings: &Settings, droppers: &[Dropper]) -> Vec<String> {
 }
 
 fn sentence(bridge: &str, dropper: &Dropper) -> String {
-    let Dropper { family, table, chain } = dropper;
+    let Dropper { family, table, chain, legacy } = dropper;
     let (from, to) = match (table.as_str(), chain.as_str()) {
         ("filter", "FORWARD") => {
             let program = if *family == "ip6" { "ip6tables" } else { "iptables" };
+            let program = if *legacy { format!("{program}-legacy") } else { program.to_owned() };
             (
                 format!("{program} -I FORWARD -i {bridge} -j ACCEPT"),
                 format!("{program} -I FORWARD -o {bridge} -j ACCEPT"),
@@ -53,8 +54,12 @@ mod tests {
             ..NetworkSpec::default()
         };
         let settings = Settings::of(&network).expect("valid");
-        let dropper =
-            |family, table: &str, chain: &str| Dropper { family, table: table.to_owned(), chain: chain.to_owned() };
+        let dropper = |family, table: &str, chain: &str| Dropper {
+            family,
+            table: table.to_owned(),
+            chain: chain.to_owned(),
+            legacy: false,
+        };
         let told = about(
             &settings,
             &[dropper("ip", "filter", "FORWARD"), dropper("ip6", "filter", "FORWARD"), dropper("inet", "fw", "fwd")],
@@ -62,5 +67,7 @@ mod tests {
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told[0].contains("iptables -I FORWARD -i gantry0 -j ACCEPT"), "{}", told[0]);
         assert!(told[1].contains("nft insert rule inet fw fwd oifname gantry0 accept"), "{}", told[1]);
+        let old = Dropper { legacy: true, ..dropper("ip", "filter", "FORWARD") };
+        assert!(about(&settings, &[old])[0].contains("iptables-legacy -I FORWARD -o gantry0 -j ACCEPT"));
     }
 }

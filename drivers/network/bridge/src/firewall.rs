@@ -203,6 +203,7 @@ impl<'a> Firewall<'a> {
     pub fn droppers(&mut self) -> Result<Vec<Dropper>> {
         let mut found = nft::droppers(&mut self.socket)?;
         found.retain(|d| d.table != TABLE.name);
+        found.extend(gantry_driver_shared::legacy::droppers());
         Ok(found)
     }
 

@@ -56,10 +56,12 @@ pub struct Dropper {
     pub table: String,
     /// Its name.
     pub chain: String,
+    /// It belongs to the old iptables, not to nf_tables.
+    pub legacy: bool,
 }
 
 /// The chains, whoever's, that see IP packets on their way through and drop what they do not accept. What the old
-/// iptables holds is not among them.
+/// iptables holds is not among them: see [`crate::legacy`].
 pub fn droppers(socket: &mut Socket) -> Result<Vec<Dropper>> {
     let found = absent_is_empty(socket.dump("list firewall chains", GET_CHAIN, |b| header(b, 0, 0)))?;
     Ok(found.iter().filter_map(dropper_of).collect())
@@ -77,7 +79,7 @@ fn dropper_of(answer: &Answer) -> Option<Dropper> {
     let forward = number(find(attributes, 4)?, 1)? == Hook::Forward as u32;
     let drops = number(attributes, 5)? == 0;
     let (table, chain) = (find_text(attributes, 1)?.to_owned(), find_text(attributes, 3)?.to_owned());
-    (forward && drops).then_some(Dropper { family, table, chain })
+    (forward && drops).then_some(Dropper { family, table, chain, legacy: false })
 }
 
 /// The elements of a set; empty when it is gone.

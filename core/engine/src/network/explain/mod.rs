@@ -210,7 +210,7 @@ fn way(ruleset: &Ruleset, here: &HostAddress, port: u16, protocol: Protocol, own
     }
     let mut packet = Packet::new(&here.interface, here.address, protocol.0, Some(port));
     let fate = judge(ruleset, &mut packet, route::output);
-    let (answer, rules) = told(fate);
+    let (answer, rules) = told(fate, here.address);
     Way { interface, address, answer, rules }
 }
 
@@ -226,15 +226,19 @@ fn outward(ruleset: &Ruleset, endpoint: &EndpointRecord, from: IpAddr) -> Option
     let mut packet = Packet::new(&input, outside, Protocol::TCP.0, None);
     packet.source = Some(from);
     let (answer, rules) = match route::output(outside) {
-        Some(_) => told(judge(ruleset, &mut packet, route::output)),
+        Some(_) => told(judge(ruleset, &mut packet, route::output), outside),
         None => ("stopped", vec!["the host has no default route".to_owned()]),
     };
     Some(Way { interface: input, address: outside.to_string(), answer, rules })
 }
 
-fn told(fate: Fate) -> (&'static str, Vec<String>) {
+/// What no table of nftables stops may still be stopped by one that it does not tell of.
+fn told(fate: Fate, address: IpAddr) -> (&'static str, Vec<String>) {
     match fate {
-        Fate::Passes => ("open", Vec::new()),
+        Fate::Passes => match route::blind_spot(address.is_ipv6()) {
+            Some(unseen) => ("cannot judge", vec![unseen]),
+            None => ("open", Vec::new()),
+        },
         Fate::Stopped(rule) => ("stopped", vec![rule]),
         Fate::Open(rules) => ("cannot judge", rules),
     }

@@ -112,7 +112,7 @@ pub fn listeners(port: u16, protocol: u8) -> Vec<Listener> {
     let mut found: Vec<(SocketAddr, u64)> = Vec::new();
     for line in files.iter().flat_map(|file| fs::read_to_string(format!("/proc/net/{file}")).into_iter()) {
         for fields in line.lines().skip(1).map(|l| l.split_whitespace().collect::<Vec<_>>()) {
-            let local = fields.get(1).and_then(|text| super::super::claims::parse_local(text));
+            let local = fields.get(1).and_then(|text| super::super::listeners::parse_local(text));
             let (Some((ip, own)), Some(state), Some(inode)) = (local, fields.get(3), fields.get(9)) else { continue };
             if own == port && (protocol == 17 || *state == LISTEN) {
                 found.push((SocketAddr::new(ip, own), inode.parse().unwrap_or(0)));
@@ -151,15 +151,16 @@ fn owners(inodes: &[u64]) -> HashMap<u64, (i32, String)> {
 
 /// Parts of the host's packet filter that cannot be looked into.
 pub fn blind_spots() -> Vec<String> {
-    let mut notes = Vec::new();
-    for (file, name) in [("ip_tables_names", "iptables"), ("ip6_tables_names", "ip6tables")] {
-        let tables = fs::read_to_string(format!("/proc/net/{file}")).unwrap_or_default();
-        let tables: Vec<&str> = tables.lines().filter(|t| !t.is_empty()).collect();
-        if !tables.is_empty() {
-            notes.push(format!("legacy {name} has tables that are not judged: {}", tables.join(", ")));
-        }
-    }
-    notes
+    [false, true].into_iter().filter_map(blind_spot).collect()
+}
+
+/// The tables of the old iptables that are in use for a family: nf_tables does not tell of them.
+pub fn blind_spot(v6: bool) -> Option<String> {
+    let (file, name) = if v6 { ("ip6_tables_names", "ip6tables") } else { ("ip_tables_names", "iptables") };
+    let tables = fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap_or_default();
+    let tables: Vec<&str> = tables.lines().filter(|t| !t.is_empty()).collect();
+    let list = tables.join(", ");
+    (!tables.is_empty()).then(|| format!("legacy {name} has tables that are not judged ({name}-legacy -S): {list}"))
 }
 
 /// Whether the host forwards at all for what a container has.
