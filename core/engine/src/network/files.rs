@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+/// Where the host says who its name servers are.
+pub const HOST_RESOLV_CONF: &str = "/etc/resolv.conf";
 const LOCAL_HOSTS: &str = "127.0.0.1\tlocalhost\n";
 const LOCAL_HOSTS_V6: &str = "::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
                               ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
@@ -96,14 +98,9 @@ fn text(servers: &[String], search: &[String], options: &[String]) -> String {
     text
 }
 
-/// The host's name servers; those on its loopback are reached from its namespace alone.
-pub fn host_servers(host: &str) -> Vec<IpAddr> {
-    values(host, "nameserver").filter_map(|s| s.parse().ok()).collect()
-}
-
 /// The host's own file.
 pub fn host_resolv_conf() -> String {
-    std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
+    std::fs::read_to_string(HOST_RESOLV_CONF).unwrap_or_default()
 }
 
 fn chosen(given: &[String], host: &str, key: &'static str) -> Vec<String> {
@@ -160,7 +157,6 @@ mod tests {
         let search = [".".to_owned()];
         let text = resolv_conf(host, &Dns { servers: &servers, search: &search, options: &[] }, &fallback);
         assert_eq!(text, "nameserver 9.9.9.9\noptions edns0\n");
-        assert_eq!(host_servers(host), [ip("127.0.0.53")]);
     }
 
     #[test]

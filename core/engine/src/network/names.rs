@@ -55,26 +55,25 @@ impl Engine {
             networks: named.into_iter().map(zone).collect(),
             links: self.private_names(file)?,
             upstreams: self.upstreams(file, endpoints),
+            host: follows_host(file, endpoints).then(|| files::HOST_RESOLV_CONF.into()),
             ndots: explicit_ndots(&file.host.dns_options),
         };
         atomic::write_json(&path, &asker, Durability::Rename)?;
         Ok(true)
     }
 
-    /// Servers of the user's are asked from inside, those of the host from the host, and none of them by a container
-    /// that has no way out.
+    /// Servers of the user's are asked from inside; the fallback for a host without any from the host. A container that
+    /// has no way out asks none but those it was given.
     fn upstreams(&self, file: &ContainerFile, endpoints: &[EndpointRecord]) -> Vec<Upstream> {
         let given: Vec<IpAddr> = file.host.dns.iter().filter_map(|s| s.parse().ok()).collect();
         if !given.is_empty() {
             return given.into_iter().map(|address| Upstream { address, inside: true }).collect();
         }
-        if endpoints.iter().all(|e| e.internal) {
+        if !follows_host(file, endpoints) {
             return Vec::new();
         }
-        let host = files::host_servers(&files::host_resolv_conf());
         let fallback = self.settings.config.fallback_dns.iter().filter_map(|s| s.parse().ok());
-        let servers: Vec<IpAddr> = if host.is_empty() { fallback.collect() } else { host };
-        servers.into_iter().map(|address| Upstream { address, inside: false }).collect()
+        fallback.map(|address| Upstream { address, inside: false }).collect()
     }
 
     /// `--link` on networks of the user's: names that only this container knows.
@@ -107,6 +106,11 @@ impl Engine {
 /// True when names resolve on one of the networks.
 pub(crate) fn has_names(endpoints: &[EndpointRecord]) -> bool {
     endpoints.iter().any(|e| !e.names.is_empty())
+}
+
+/// True for a container that asks the host's servers, whichever they are at the moment.
+fn follows_host(file: &ContainerFile, endpoints: &[EndpointRecord]) -> bool {
+    file.host.dns.is_empty() && !endpoints.iter().all(|e| e.internal)
 }
 
 fn explicit_ndots(options: &[String]) -> u32 {

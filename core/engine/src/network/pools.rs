@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use gantry_config::AddressPool;
 use gantry_model::class::Class;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Where subnets come from, and what is taken.
 pub struct Pools<'a> {
@@ -90,10 +90,8 @@ fn parse_v6_route(line: &str) -> Option<Block> {
 }
 
 fn name_servers() -> impl Iterator<Item = Block> {
-    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let server = |line: &str| line.trim().strip_prefix("nameserver")?.trim().parse::<IpAddr>().ok();
-    let servers: Vec<IpAddr> = text.lines().filter_map(server).filter(|s| !s.is_loopback()).collect();
-    servers.into_iter().map(|s| Block::containing(s, 128))
+    let servers = gantry_supervisor::dns::servers(&super::files::host_resolv_conf()).into_iter();
+    servers.filter(|server| !server.is_loopback()).map(|server| Block::containing(server, 128))
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 //! It runs in a thread of the container's pump and dies with the container. There is no server for the whole host: the
 //! engine writes a small file for each container on each network ([`record`]), and the resolver looks there. It listens
 //! on a port of its own choice; a rule of nftables in the container's namespace leads port 53 of the address to it, so
-//! that the container may use port 53 itself. What it does not know it asks the servers of the host, from the host's
-//! namespace, or those the user named, from the container's.
+//! that the container may use port 53 itself. What it does not know it asks the servers of the host, as they are
+//! at the moment and from the host's namespace, or those the user named, from the container's.
 
+mod host;
 mod message;
 mod names;
 mod record;
@@ -15,6 +16,7 @@ mod sockets;
 mod stream;
 mod upstream;
 
+pub use host::servers;
 pub use record::{ADDRESS, ASKER, Asker, Member, Upstream, Zone};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};

@@ -29,15 +29,21 @@ pub enum Answer {
 
 /// When a file or directory last changed, as far as one can see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     inode: u64,
     seconds: i64,
     nanoseconds: i64,
 }
 
 impl Stamp {
-    fn of(meta: &Metadata) -> Stamp {
+    pub(super) fn of(meta: &Metadata) -> Stamp {
         Stamp { inode: meta.ino(), seconds: meta.mtime(), nanoseconds: meta.mtime_nsec() }
+    }
+
+    /// The stamp, if whatever changes next will show in it.
+    pub(super) fn settled(meta: &Metadata) -> Option<Stamp> {
+        let age = meta.modified().ok().and_then(|t| SystemTime::now().duration_since(t).ok());
+        age.is_some_and(|age| age > YOUNG).then(|| Stamp::of(meta))
     }
 }
 
@@ -148,8 +154,8 @@ impl CachedZone {
             return;
         }
         self.read();
-        let age = meta.and_then(|m| m.modified().ok()).and_then(|t| SystemTime::now().duration_since(t).ok());
-        self.stamp = stamp.filter(|_| age.is_some_and(|age| age > YOUNG));
+        // Of before the reading.
+        self.stamp = meta.as_ref().and_then(Stamp::settled);
     }
 
     fn read(&mut self) {

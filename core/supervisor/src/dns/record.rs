@@ -22,6 +22,9 @@ pub struct Asker {
     pub links: BTreeMap<String, String>,
     /// Where unknown names are asked for, in order.
     pub upstreams: Vec<Upstream>,
+    /// The resolv.conf whose servers are asked in their place, as long as it names any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<PathBuf>,
     /// Names with fewer dots go to nobody else; 0: all do.
     pub ndots: u32,
 }

@@ -1,5 +1,6 @@
 //! The resolver's loop: one thread that sees to every socket in turn and never waits for one of them.
 
+use super::host::HostServers;
 use super::message::{self, Fault, Kind, Question};
 use super::names::{Answer, Names};
 use super::sockets::{Namespaces, Sockets};
@@ -33,6 +34,7 @@ struct Serving {
     sockets: Sockets,
     spaces: Namespaces,
     names: Names,
+    host: HostServers,
     pending: Vec<Pending>,
     connections: BTreeMap<u64, Connection>,
     next: u64,
@@ -55,6 +57,7 @@ pub fn run(sockets: Sockets, spaces: Namespaces, asker: PathBuf, stop: &EventFd,
         sockets,
         spaces,
         names: Names::new(asker),
+        host: HostServers::default(),
         pending: Vec::new(),
         connections: BTreeMap::new(),
         next: 0,
@@ -186,7 +189,7 @@ impl Serving {
         if self.pending.len() >= MOST_PENDING {
             return self.reply(client, &message::too_much(packet));
         }
-        match Pending::ask(packet, client, &asker.upstreams, &self.spaces) {
+        match Pending::ask(packet, client, self.host.of(asker), &self.spaces) {
             Some(pending) => self.pending.push(pending),
             None => self.reply(client, &message::no_server(packet)),
         }
