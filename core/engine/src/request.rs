@@ -33,8 +33,8 @@ pub struct CreateRequest {
     pub config: Config,
     /// `HostConfig`. An empty `log_config.type` means the configured default.
     pub host: HostConfig,
-    /// Networks to join by name, when there are any beside `host.network_mode`.
-    pub networks: BTreeMap<String, EndpointSettings>,
+    /// Networks to join by name, in this order, when there are any beside `host.network_mode`.
+    pub networks: Vec<(String, EndpointSettings)>,
 }
 
 /// A container just made.

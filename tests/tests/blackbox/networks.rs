@@ -191,6 +191,30 @@ fn several_networks_and_the_way_out() {
 }
 
 #[test]
+fn networks_are_joined_in_the_order_given() {
+    need!();
+    let world = World::new();
+    for name in ["zebra", "ape", "mole"] {
+        world.network(name, &["--internal"]);
+    }
+    sleeper(&world, "cc", &["--network", "mole", "--network", "zebra", "--network", "ape"]);
+    let address = |network: &str| network_field(&world, "cc", network, "IPAddress");
+    let of = |interface: &str| inside(&world, "cc", &format!("ip -4 -o addr show {interface}"));
+    for (interface, network) in [("eth0", "mole"), ("eth1", "zebra"), ("eth2", "ape")] {
+        assert!(of(interface).contains(&format!(" {}/", address(network))), "{network}");
+    }
+    assert_eq!(world.gantry(["ps", "--format", "{{.Networks}}"]).ok(), "mole,zebra,ape");
+    world.line("restart -t 0 cc").ok();
+    assert!(of("eth1").contains(&address("zebra")));
+    let id = world.line("network inspect -f {{.Id}} ape").ok();
+    let twice = ["run", "--rm", "--network", "mole", "--network", "ape", "--network", &id, "bb", "true"];
+    world.gantry(twice).fails(125, "is specified multiple times");
+    world.line("rm -f cc").ok();
+    world.line("network rm zebra ape mole").ok();
+    world.assert_no_leaks();
+}
+
+#[test]
 fn running_and_stopped_containers_are_connected() {
     need!();
     let world = World::new();

@@ -134,8 +134,9 @@ mod tests {
     fn networks() {
         let got = request("--network web --network-alias a --ip 10.0.0.5 img").unwrap();
         assert_eq!(got.host.network_mode, "web");
-        assert_eq!(got.networks["web"].aliases.as_ref().unwrap(), &["a"]);
-        assert_eq!(got.networks["web"].ipam_config.as_ref().unwrap().ipv4_address, "10.0.0.5");
+        let (name, web) = &got.networks[0];
+        assert_eq!((name.as_str(), web.aliases.as_ref().unwrap()), ("web", &vec!["a".to_owned()]));
+        assert_eq!(web.ipam_config.as_ref().unwrap().ipv4_address, "10.0.0.5");
         assert_eq!(request("img").unwrap().host.network_mode, "default");
     }
 

@@ -19,10 +19,10 @@ pub(super) fn apply(args: &ContainerArgs, request: &mut CreateRequest) -> Step {
     let given = endpoints.len() > 1;
     for (name, endpoint) in endpoints {
         if given || endpoint != EndpointSettings::default() {
-            if request.networks.contains_key(&name) {
+            if request.networks.iter().any(|(known, _)| *known == name) {
                 return refuse(format!("network \"{name}\" is specified multiple times"));
             }
-            request.networks.insert(name, endpoint);
+            request.networks.push((name, endpoint));
         }
     }
     Ok(())

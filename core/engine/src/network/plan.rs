@@ -56,13 +56,13 @@ impl Engine {
         Ok(plan)
     }
 
-    /// The networks of a request by their true names, and the order of joining: the mode's first. Makes nothing but
-    /// predefined networks.
+    /// The networks of a request by their true names, and the order of joining: the mode's first, the others as they were
+    /// given. Makes nothing but predefined networks.
     pub(crate) fn resolve_networks(
         &self,
         config: &Config,
         host: &mut HostConfig,
-        given: BTreeMap<String, EndpointSettings>,
+        given: Vec<(String, EndpointSettings)>,
     ) -> Result<(BTreeMap<String, EndpointSettings>, Vec<String>)> {
         if let Some(other) = host.network_mode.strip_prefix("container:") {
             self.resolve(other)?;
@@ -87,6 +87,9 @@ impl Engine {
             if network.name != mode {
                 if private(&driver) || private(&other) {
                     return Err(mixed_modes());
+                }
+                if joined.contains(&network.name) {
+                    return Err(Error::invalid(format!("network \"{name}\" is specified multiple times")));
                 }
                 joined.push(network.name.clone());
             }
