@@ -6,7 +6,7 @@ shopt -s extglob
 BENCH_NAME=gantry-bench          # cgroups of the containers
 ALL_ENGINES="gantry docker podman"
 ALL_RUNTIMES="crun runc"
-ALL_FIGURES="start exec fleet ps logs sinks image"
+ALL_FIGURES="start exec fleet ps logs sinks image net"
 
 # ---- Who takes part -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,158 @@
+#!/bin/bash
+# net: what networks cost. Attaching (`run --rm` on the bridge less `run --rm` without network, and one more published
+# port), 10,000 ports at once, 64 starts at the same time, answers of the resolver, throughput. Needs iperf3 for the last.
+. "$BENCH_HOME/lib.sh"
+engine_commands
+
+attach_commands=()
+for e in $(engines); do
+  declare -n base=$e flags=${e}_run
+  attach_commands+=(::: "none | $e" "${base[@]}" run --rm "${flags[@]}" --network=none bb true)
+  attach_commands+=(::: "bridge | $e" "${base[@]}" run --rm "${flags[@]}" --network=bridge bb true)
+  attach_commands+=(::: "bridge, one port | $e" "${base[@]}" run --rm "${flags[@]}" --network=bridge -p 18080:80 bb true)
+done
+
+attaching() {
+  local samples=$BENCH_DIR/net.attach
+  printf '### Network: attaching, `run --rm bb true`\n\n'
+  head_of_times network engine
+  repeat -n "$BENCH_ROUNDS" -w 2 -s 60 "${attach_commands[@]}" >"$samples"
+  rows <"$samples"
+  printf '\nDifferences of the medians, ms:\n\n| engine | bridge less none | one published port |\n|---|--:|--:|\n'
+  local e
+  for e in $(engines); do
+    awk -F'\t' -v e="$e" -v none="$(of none "$e")" -v bridge="$(of bridge "$e")" -v port="$(of 'bridge, one port' "$e")" \
+      'BEGIN { printf "| %s | %.2f | %.2f |\n", e, bridge - none, port - bridge }'
+  done
+}
+# Median of one label's samples.
+of() { awk -F'\t' -v l="$1 | $2" '$1 == l && $2 != "failed" { print $2 }' "$BENCH_DIR/net.attach" | median; }
+
+many_ports() {
+  local e begin one many
+  printf '\n### Network: 10,000 published ports, `run -d -p 20000-29999:20000-29999`\n\n'
+  echo "| engine | run -d, one port, ms | 10,000 ports, ms | processes more |"; echo "|---|--:|--:|--:|"
+  for e in $(engines); do
+    [ "$e" = docker ] && { echo "| docker | | not run: it starts a process for each | |"; continue; }
+    local -n flags=${e}_run
+    one=$(timed_ports "$e" 20000:80) many=$(timed_ports "$e" 20000-29999:20000-29999)
+    printf '| %s | %s | %s | %s |\n' "$e" "${one% *}" "${many% *}" "$((${many#* } - ${one#* }))"
+  done
+}
+# Median of three detached runs in ms, and how many processes are there then.
+timed_ports() {
+  local e=$1 port=$2 n begin all=() count=0
+  for n in 1 2 3; do
+    begin=$(clock)
+    engine_quietly "$e" run -d --name "ports$n" "${flags[@]}" --network=bridge -p "$port" bb sleep 1000
+    all+=("$(ratio $(($(clock) - begin)) 1000 %.1f)")
+    count=$(processes_left | wc -l)
+    remove "$e" "ports$n"
+  done
+  echo "$(printf '%s\n' "${all[@]}" | median) $count"
+}
+processes_left() {
+  local ours pid
+  ours=$(readlink /proc/self/ns/net)
+  for pid in /proc/[0-9]*; do [ "$(readlink "$pid/ns/net" 2>/dev/null)" = "$ours" ] && echo "$pid"; done
+}
+
+at_once() {
+  local e network n begin all same
+  printf '\n### Network: 64 `run -d` at the same time\n\n'
+  echo "| engine | network | seconds | running | addresses given twice |"; echo "|---|---|--:|--:|--:|"
+  for e in $(engines); do
+    local -n flags=${e}_run
+    for network in none bridge; do
+      begin=$(clock)
+      for n in $(seq 64); do engine_quietly "$e" run -d --name "par$n" "${flags[@]}" --network=$network bb sleep 1000 & done
+      wait $(jobs -p)
+      all=$(seconds "$begin" "$(clock)")
+      same=$(engine "$e" inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' $(seq -f 'par%.0f' 64) 2>/dev/null | grep . | sort | uniq -d | wc -l)
+      printf '| %s | %s | %.2f | %s | %s |\n' "$e" "$network" "$all" "$(engine "$e" ps -q | wc -l)" "$same"
+      remove "$e" $(seq -f 'par%.0f' 64)
+      sleep 1
+    done
+  done
+}
+
+# Gantry's resolver alone: the peers' answer from a process of the host.
+names() {
+  printf '\n### Network: a local name asked of the resolver, 2,000 times one after another\n\n'
+  echo "| engine | p50 ms | p95 ms |"; echo "|---|--:|--:|"
+  local e pid
+  for e in $(engines); do
+    local -n flags=${e}_run
+    engine_quietly "$e" network create netbench && engine_quietly "$e" run -d --name asked "${flags[@]}" --network=netbench bb sleep 1000 &&
+      engine_quietly "$e" run -d --name asker "${flags[@]}" --network=netbench bb sleep 1000 || { echo "| $e | failed | |"; continue; }
+    pid=$(engine "$e" inspect -f '{{.State.Pid}}' asker)
+    resolver=$(nsenter -t "$pid" -m -- /bin/busybox sed -n 's/^nameserver //p' /etc/resolv.conf | head -1)
+    nsenter -t "$pid" -n "$BENCH_DIR/bin/ask" "$resolver" asked 2000 2>>"$BENCH_DIR/errors" |
+      sort -g | awk -v e="$e" '{ v[NR] = $1 } END { if (NR) printf "| %s | %.3f | %.3f |\n", e, v[int(NR / 2)], v[int(NR * .95)]; else printf "| %s | failed | |\n", e }'
+    remove "$e" asked asker
+    engine_quietly "$e" network rm netbench
+  done
+}
+
+# A machine outside on a veth pair, where iperf3's client runs; the server runs in the container's namespace.
+outside() {
+  ip netns add bench-out || return 1
+  ip link add bout0 type veth peer name eth0 netns bench-out && ip addr add 192.0.2.1/24 dev bout0 && ip link set bout0 up
+  ip -n bench-out addr add 192.0.2.2/24 dev eth0; ip -n bench-out link set eth0 up; ip -n bench-out link set lo up
+  ip -n bench-out route add default via 192.0.2.1
+}
+
+# ENGINE WHAT CLIENT-NAMESPACE ADDRESS PORT: GBit/s of three seconds, the best of three
+rate() {
+  local n best=0 got
+  for n in 1 2 3; do
+    got=$(ip netns exec "$1" iperf3 -c "$2" -p "$3" -t 3 -J 2>/dev/null | awk -F'[:,]' '/"sum_received"/ { s = 1 } s && /bits_per_second/ { printf "%.2f", $2 / 1e9; exit }')
+    best=$(awk -v a="$best" -v b="${got:-0}" 'BEGIN { print a > b ? a : b }')
+  done
+  echo "$best"
+}
+
+serve() { nsenter -t "$1" -n iperf3 -s -p 5201 >/dev/null 2>&1 & server=$!; sleep 0.3; }
+
+throughput() {
+  printf '\n### Network: throughput, TCP, one stream, GBit/s\n\n'
+  command -v iperf3 >/dev/null || { echo "Left out: iperf3 is not installed."; return 0; }
+  outside || { echo "Left out: no namespace can be made for a machine outside."; return 0; }
+  echo "| engine | container to container | outside to published port | outside to macvlan |"; echo "|---|--:|--:|--:|"
+  local e pid server same published direct
+  for e in $(engines); do
+    local -n flags=${e}_run
+    engine_quietly "$e" run -d --name served "${flags[@]}" --network=bridge -p 15201:5201 bb sleep 1000 || { echo "| $e | failed | | |"; continue; }
+    engine_quietly "$e" run -d --name calling "${flags[@]}" --network=bridge bb sleep 1000
+    pid=$(engine "$e" inspect -f '{{.State.Pid}}' served)
+    serve "$pid"
+    ln -sf "/proc/$(engine "$e" inspect -f '{{.State.Pid}}' calling)/ns/net" /run/netns/bench-calling
+    same=$(rate bench-calling "$(engine "$e" inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' served)" 5201)
+    published=$(rate bench-out 192.0.2.1 15201)
+    kill "$server"; wait "$server" 2>/dev/null
+    rm -f /run/netns/bench-calling
+    remove "$e" served calling
+    direct=$(over_macvlan "$e")
+    printf '| %s | %s | %s | %s |\n' "$e" "$same" "$published" "$direct"
+  done
+  ip netns del bench-out
+}
+
+over_macvlan() {
+  local e=$1 pid server got
+  engine_quietly "$e" network create -d macvlan --subnet 192.0.2.0/24 --ip-range 192.0.2.128/25 --gateway 192.0.2.2 -o parent=bout0 lan &&
+    engine_quietly "$e" run -d --name served "${flags[@]}" --network=lan bb sleep 1000 || { engine_quietly "$e" network rm lan; echo "failed"; return; }
+  pid=$(engine "$e" inspect -f '{{.State.Pid}}' served)
+  serve "$pid"
+  got=$(rate bench-out "$(engine "$e" inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' served)" 5201)
+  kill "$server"; wait "$server" 2>/dev/null
+  remove "$e" served
+  engine_quietly "$e" network rm lan
+  echo "$got"
+}
+
+attaching
+many_ports
+at_once
+names
+throughput
