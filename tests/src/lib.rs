@@ -6,6 +6,8 @@ mod binaries;
 mod command;
 pub mod image;
 pub mod leaks;
+#[path = "../../drivers/shared/testing/host.rs"]
+pub mod netns;
 pub mod process;
 pub mod registry;
 mod world;

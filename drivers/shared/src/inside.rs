@@ -6,6 +6,7 @@
 
 use crate::netlink::{Answer, Batch, Protocol, Result, Socket};
 use crate::netns::{self, Errand};
+use gantry_plugin_api::prelude::{Cidr, EndpointSpec, Route};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{
@@ -138,6 +139,22 @@ pub fn defaults(socket: &mut Socket, gateways: &[IpAddr]) -> Result<Vec<Vec<u8>>
         }
     }
     Ok(found)
+}
+
+/// A socket in the container's namespace.
+pub fn open(netns: BorrowedFd<'_>) -> io::Result<Result<Socket>> {
+    netns::within(netns, || Socket::open(Protocol::Route))
+}
+
+/// True when the endpoint has the default route of the gateway's family.
+pub fn carries(endpoint: &EndpointSpec, gateway: &IpAddr) -> bool {
+    if gateway.is_ipv4() { endpoint.default_route4 } else { endpoint.default_route6 }
+}
+
+/// A default route, as the engine is told of it.
+pub fn told(gateway: &IpAddr) -> Route {
+    let any = if gateway.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0u16; 8]) };
+    Route { destination: Cidr { addr: any, prefix: 0 }, gateway: Some(*gateway) }
 }
 
 /// Puts default routes back.

@@ -3,13 +3,11 @@
 //! addresses, routes and firewall are known and nobody else's.
 
 use crate::need;
+use gantry_tests::netns::{self, inside, routed_outside};
 use gantry_tests::{World, within};
-use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -21,62 +19,11 @@ const NEVER_ARRIVES: Duration = Duration::from_millis(400);
 /// Runs a test on a host of its own with two machines outside: 192.0.2.2 with 2001:db8::2, and 198.51.100.2 with
 /// 2001:db8:1::2, the host being .1 and ::1.
 fn on_a_host(test: impl FnOnce(&World, &File, &File) + Send + 'static) {
-    let thread = std::thread::spawn(move || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a namespace for the host");
-        ip(&["link", "set", "lo", "up"]);
-        for switch in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
-            std::fs::write(format!("/proc/sys/net/{switch}"), "0").expect("no forwarding");
-        }
-        let one = outside("out0", "192.0.2.", "2001:db8::");
-        let two = outside("out1", "198.51.100.", "2001:db8:1::");
+    netns::on_a_host(|| {
+        let one = routed_outside("out0", "192.0.2.", "2001:db8::");
+        let two = routed_outside("out1", "198.51.100.", "2001:db8:1::");
         test(&World::new(), &one, &two);
     });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-fn outside(interface: &str, v4: &str, v6: &str) -> File {
-    let netns = namespace();
-    let path = format!("/proc/{}/fd/{}", std::process::id(), netns.as_raw_fd());
-    let addresses = |last: u8, device: &str| {
-        ip(&["addr", "add", &format!("{v4}{last}/24"), "dev", device]);
-        ip(&["addr", "add", &format!("{v6}{last}/64"), "dev", device, "nodad"]);
-        ip(&["link", "set", device, "up"]);
-    };
-    ip(&["link", "add", interface, "type", "veth", "peer", "name", "eth0", "netns", &path]);
-    addresses(1, interface);
-    inside(&netns, || {
-        addresses(2, "eth0");
-        ip(&["link", "set", "lo", "up"]);
-        ip(&["route", "add", "default", "via", &format!("{v4}1")]);
-        ip(&["route", "add", "default", "via", &format!("{v6}1")]);
-    });
-    netns
-}
-
-fn namespace() -> File {
-    let made = std::thread::spawn(|| {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a namespace");
-        File::open("/proc/thread-self/ns/net").expect("opened")
-    });
-    made.join().expect("the thread ends")
-}
-
-fn inside<T: Send>(netns: &File, act: impl FnOnce() -> T + Send) -> T {
-    let entered = std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            setns(netns, CloneFlags::CLONE_NEWNET).expect("entered");
-            act()
-        });
-        thread.join()
-    });
-    entered.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-fn ip(arguments: &[&str]) {
-    let output = Command::new("ip").args(arguments).output().expect("ip runs");
-    assert!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn at(address: &str, port: u16) -> SocketAddr {

@@ -9,7 +9,7 @@ use crate::records::{Outward, Published, Records, Zone, ZoneSubnet};
 use crate::{advice, bridge, fault, ports, sysctl};
 use gantry_driver_shared::inside::{self, Interface};
 use gantry_driver_shared::netlink::{Protocol as Netlink, Socket};
-use gantry_driver_shared::{netns, nft};
+use gantry_driver_shared::{nft, report};
 use gantry_plugin_api as api;
 use gantry_plugin_api::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -70,10 +70,7 @@ impl NetworkDriver for Bridge {
     ) -> api::Result<Attachment> {
         let work = Work::new(network, dirs, host)?;
         let interface = work.settings.interface(endpoint)?;
-        work.attach(endpoint, interface, netns).map_err(|error| {
-            let (container, network) = (&endpoint.container_name, &network.name);
-            error.during(format!("cannot connect container {container} to network {network}"))
-        })
+        work.attach(endpoint, interface, netns).map_err(|error| error.during(report::connect(network, endpoint)))
     }
 
     fn detach(
@@ -87,10 +84,7 @@ impl NetworkDriver for Bridge {
         host: &Host,
     ) -> api::Result<()> {
         let work = Work::new(network, dirs, host)?;
-        work.detach(endpoint, netns.is_some()).map_err(|error| {
-            let (container, network) = (&endpoint.container_name, &network.name);
-            error.during(format!("cannot disconnect container {container} from network {network}"))
-        })
+        work.detach(endpoint, netns.is_some()).map_err(|error| error.during(report::disconnect(network, endpoint)))
     }
 
     fn route(
@@ -105,10 +99,7 @@ impl NetworkDriver for Bridge {
     ) -> api::Result<Vec<Route>> {
         let work = Work::new(network, dirs, host)?;
         let interface = work.settings.interface(endpoint)?;
-        work.route(endpoint, &interface, netns).map_err(|error| {
-            let (container, network) = (&endpoint.container_name, &network.name);
-            error.during(format!("cannot set the default route of container {container} on network {network}"))
-        })
+        work.route(endpoint, &interface, netns).map_err(|error| error.during(report::route(network, endpoint)))
     }
 
     fn publish(
@@ -382,12 +373,12 @@ impl<'a> Work<'a> {
 
     /// The gateways by which it has the container's default routes, and the others.
     fn routes(&self, endpoint: &EndpointSpec) -> (Vec<IpAddr>, Vec<IpAddr>) {
-        self.ways_out(endpoint).into_iter().partition(|gateway| carries(endpoint, gateway))
+        self.ways_out(endpoint).into_iter().partition(|gateway| inside::carries(endpoint, gateway))
     }
 
     fn attachment(&self, endpoint: &EndpointSpec, plan: Plan) -> Attachment {
         Attachment {
-            routes: plan.inside.gateways.iter().map(default_route).collect(),
+            routes: plan.inside.gateways.iter().map(inside::told).collect(),
             mac: Some(plan.inside.mac),
             addresses: endpoint.addresses.clone(),
             gateways: self.ways_out(endpoint),
@@ -398,12 +389,12 @@ impl<'a> Work<'a> {
     }
 
     fn route(&self, endpoint: &EndpointSpec, interface: &str, netns: BorrowedFd<'_>) -> Result<Vec<Route>> {
-        let mut socket = netns::within(netns, || Socket::open(Netlink::Route)).map_err(Error::Namespace)??;
+        let mut socket = inside::open(netns).map_err(Error::Namespace)??;
         let (wanted, others) = self.routes(endpoint);
         if !endpoint::reroute(&mut socket, interface, &wanted, &others)? {
             return Err(Error::NotAttached(interface.to_owned()));
         }
-        Ok(wanted.iter().map(default_route).collect())
+        Ok(wanted.iter().map(inside::told).collect())
     }
 
     /// A link whose namespace is gone goes with it; only one that is left by a living container is deleted here.
@@ -478,16 +469,6 @@ impl<'a> Work<'a> {
         entries.extend(ports::links(&self.settings, endpoint));
         Ok(Published { network: self.settings.network.clone(), endpoint: endpoint.id.clone(), entries })
     }
-}
-
-fn default_route(gateway: &IpAddr) -> Route {
-    let any = if gateway.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0u16; 8]) };
-    Route { destination: Cidr { addr: any, prefix: 0 }, gateway: Some(*gateway) }
-}
-
-/// True when the endpoint has the default route of the gateway's family.
-fn carries(endpoint: &EndpointSpec, gateway: &IpAddr) -> bool {
-    if gateway.is_ipv4() { endpoint.default_route4 } else { endpoint.default_route6 }
 }
 
 /// 02:42 and the IPv4 address, as Docker did for long: whoever gets the address again has the same hardware address, and

@@ -1,8 +1,7 @@
 //! What can fail in this driver, and how it is told to the engine.
 
-use gantry_driver_shared::netlink;
+use gantry_driver_shared::{netlink, report};
 use gantry_plugin_api as api;
-use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
@@ -113,14 +112,7 @@ impl Error {
 
     /// The error as the engine gets it: what was to be done, then why not.
     pub fn during(self, act: impl Into<String>) -> api::Error {
-        let class = self.class();
-        let mut error = api::Error::new(class, act).because(self.to_string());
-        let mut cause = self.source();
-        while let Some(next) = cause {
-            error = error.because(next.to_string());
-            cause = next.source();
-        }
-        error.hint(self.hint())
+        report::error(self.class(), act, &self).hint(self.hint())
     }
 
     fn class(&self) -> api::Class {
@@ -131,13 +123,8 @@ impl Error {
             Error::NoAddress(_) | Error::BadPort(_) => api::Class::INVALID,
             Error::Ipv6Loopback(_) | Error::NoSctp | Error::NoFirewall(_) => api::Class::UNSUPPORTED,
             Error::Locked(_) => api::Class::UNAVAILABLE,
-            Error::Netlink(error) => {
-                error.errno().map_or(api::Class::DRIVER, |n| class_of(&io::Error::from_raw_os_error(n)))
-            }
-            other => {
-                let source = other.source().and_then(|s| s.downcast_ref::<io::Error>());
-                source.map_or(api::Class::DRIVER, class_of)
-            }
+            Error::Netlink(error) => error.errno().map_or(api::Class::DRIVER, report::class_of_number),
+            other => report::class_of(other),
         }
     }
 
@@ -154,12 +141,4 @@ impl Error {
         };
         text.to_owned()
     }
-}
-
-fn class_of(cause: &io::Error) -> api::Class {
-    let kernel_lacks_it = [libc::EPROTONOSUPPORT, libc::EOPNOTSUPP, libc::EAFNOSUPPORT];
-    if cause.raw_os_error().is_some_and(|n| kernel_lacks_it.contains(&n)) {
-        return api::Class::UNSUPPORTED;
-    }
-    api::Error::io("", cause).class
 }

@@ -3,16 +3,10 @@
 use crate::error::Result;
 
 #[cfg(test)]
-thread_local! {
-    /// The step that fails on this thread.
-    pub static FAILS_AT: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
-}
-
+#[path = "../../../shared/testing/fault.rs"]
+mod injected;
 #[cfg(test)]
-thread_local! {
-    /// The step does not fail but kills the process.
-    pub static KILLS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-}
+pub use injected::{FAILS_AT, killed_at, step};
 
 /// Every step of an attach after which something was made.
 #[cfg(test)]
@@ -38,19 +32,6 @@ pub fn nf_tables() -> Result<()> {
 #[inline]
 pub fn nf_tables() -> Result<()> {
     Ok(())
-}
-
-/// Marks a step as done; fails if a test wants it so.
-#[cfg(test)]
-pub fn step(name: &'static str) -> Result<()> {
-    match FAILS_AT.get() {
-        Some(wanted) if wanted == name && KILLS.get() => {
-            nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL).expect("dies");
-            Ok(())
-        }
-        Some(wanted) if wanted == name => Err(crate::error::Error::Injected(name)),
-        _ => Ok(()),
-    }
 }
 
 /// Marks a step as done.

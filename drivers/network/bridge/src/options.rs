@@ -1,6 +1,6 @@
 //! The options of a network and of an endpoint, and what they mean together with the subnets.
 
-use gantry_driver_shared::link;
+use gantry_driver_shared::{link, report};
 use gantry_plugin_api::prelude::*;
 use std::net::IpAddr;
 
@@ -176,14 +176,7 @@ impl Settings {
 
     /// The interface's name inside the container.
     pub fn interface(&self, endpoint: &EndpointSpec) -> Result<String> {
-        let name = match endpoint.options.get("ifname") {
-            Some(name) => name.to_owned(),
-            None => format!("{}{}", self.prefix, endpoint.index),
-        };
-        if link::is_name(&name) && name != "lo" {
-            return Ok(name);
-        }
-        Err(Error::invalid(format!("invalid interface name \"{name}\": at most 15 bytes, no '/', ':' or blank")))
+        report::interface(endpoint, &self.prefix)
     }
 }
 
@@ -193,10 +186,7 @@ fn bridge_name(network: &NetworkSpec) -> Result<String> {
         None if network.predefined => DEFAULT_BRIDGE.to_owned(),
         None => format!("br-{}", network.id.get(..12).unwrap_or(&network.id)),
     };
-    if link::is_name(&name) && name != "lo" {
-        return Ok(name);
-    }
-    Err(Error::invalid(format!("invalid bridge name \"{name}\": at most 15 bytes, no '/', ':' or blank")))
+    report::checked_name(name, "bridge")
 }
 
 fn mode(options: &Options, key: &str) -> Result<Mode> {

@@ -3,6 +3,8 @@
 
 mod containers;
 mod faults;
+#[path = "../../../shared/testing/host.rs"]
+mod host;
 mod isolation;
 mod live;
 mod matrix;

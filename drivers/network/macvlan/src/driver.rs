@@ -8,7 +8,7 @@ use crate::options::{OPTIONS, Settings};
 use crate::parent::{self, Below};
 use gantry_driver_shared::inside::{self, Interface};
 use gantry_driver_shared::netlink::{Protocol as Netlink, Socket};
-use gantry_driver_shared::{device, netns};
+use gantry_driver_shared::{device, report};
 use gantry_plugin_api as api;
 use gantry_plugin_api::prelude::*;
 use std::net::IpAddr;
@@ -51,10 +51,7 @@ impl NetworkDriver for Macvlan {
     ) -> api::Result<Attachment> {
         let work = Work::new(network, dirs, host)?;
         let interface = work.settings.interface(endpoint)?;
-        work.attach(endpoint, interface, netns).map_err(|error| {
-            let (container, network) = (&endpoint.container_name, &network.name);
-            error.during(format!("cannot connect container {container} to network {network}"))
-        })
+        work.attach(endpoint, interface, netns).map_err(|error| error.during(report::connect(network, endpoint)))
     }
 
     fn detach(
@@ -68,10 +65,7 @@ impl NetworkDriver for Macvlan {
         host: &Host,
     ) -> api::Result<()> {
         let work = Work::new(network, dirs, host)?;
-        work.detach(endpoint, netns).map_err(|error| {
-            let (container, network) = (&endpoint.container_name, &network.name);
-            error.during(format!("cannot disconnect container {container} from network {network}"))
-        })
+        work.detach(endpoint, netns).map_err(|error| error.during(report::disconnect(network, endpoint)))
     }
 
     fn route(
@@ -86,10 +80,7 @@ impl NetworkDriver for Macvlan {
     ) -> api::Result<Vec<Route>> {
         let work = Work::new(network, dirs, host)?;
         let interface = work.settings.interface(endpoint)?;
-        work.route(endpoint, &interface, netns).map_err(|error| {
-            let (container, network) = (&endpoint.container_name, &network.name);
-            error.during(format!("cannot set the default route of container {container} on network {network}"))
-        })
+        work.route(endpoint, &interface, netns).map_err(|error| error.during(report::route(network, endpoint)))
     }
 
     fn reconcile(
@@ -229,13 +220,12 @@ impl<'a> Work<'a> {
 
     /// The gateways by which it has the container's default routes, and the others.
     fn routes(&self, endpoint: &EndpointSpec) -> (Vec<IpAddr>, Vec<IpAddr>) {
-        let carries = |g: &IpAddr| if g.is_ipv4() { endpoint.default_route4 } else { endpoint.default_route6 };
-        self.ways_out(endpoint).into_iter().partition(carries)
+        self.ways_out(endpoint).into_iter().partition(|gateway| inside::carries(endpoint, gateway))
     }
 
     fn attachment(&self, endpoint: &EndpointSpec, plan: Plan, ground: &Ground) -> Attachment {
         Attachment {
-            routes: plan.inside.gateways.iter().map(default_route).collect(),
+            routes: plan.inside.gateways.iter().map(inside::told).collect(),
             mac: Some(plan.inside.mac),
             addresses: endpoint.addresses.clone(),
             gateways: self.ways_out(endpoint),
@@ -247,13 +237,13 @@ impl<'a> Work<'a> {
     }
 
     fn route(&self, endpoint: &EndpointSpec, interface: &str, netns: BorrowedFd<'_>) -> Result<Vec<Route>> {
-        let mut inside = open_inside(netns)?;
+        let mut inside = inside::open(netns).map_err(Error::Namespace)??;
         let (wanted, others) = self.routes(endpoint);
         let Some(device) = device::named(&mut inside, interface)? else {
             return Err(Error::NotAttached(interface.to_owned()));
         };
         inside::reroute(&mut inside, device.index, &wanted, &others)?;
-        Ok(wanted.iter().map(default_route).collect())
+        Ok(wanted.iter().map(inside::told).collect())
     }
 
     /// An interface whose namespace is gone goes with it.
@@ -267,7 +257,7 @@ impl<'a> Work<'a> {
 
     fn remove(&self, endpoint: &EndpointSpec, netns: BorrowedFd<'_>) -> Result<()> {
         let name = self.settings.interface(endpoint).map_err(Error::Option)?;
-        endpoint::remove(&mut open_inside(netns)?, &self.plan(endpoint, name)?)
+        endpoint::remove(&mut inside::open(netns).map_err(Error::Namespace)??, &self.plan(endpoint, name)?)
     }
 
     fn reconcile(&self, live: &[LiveEndpoint<'_>]) -> Result<()> {
@@ -323,15 +313,6 @@ fn warnings(endpoint: &EndpointSpec, ground: &Ground) -> Vec<String> {
 
 fn addresses(endpoint: &EndpointSpec) -> Vec<IpAddr> {
     endpoint.addresses.iter().map(|cidr| cidr.addr).collect()
-}
-
-fn open_inside(netns: BorrowedFd<'_>) -> Result<Socket> {
-    Ok(netns::within(netns, || Socket::open(Netlink::Route)).map_err(Error::Namespace)??)
-}
-
-fn default_route(gateway: &IpAddr) -> Route {
-    let any = if gateway.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0u16; 8]) };
-    Route { destination: Cidr { addr: any, prefix: 0 }, gateway: Some(*gateway) }
 }
 
 /// One of the endpoint's own: locally administered, unicast, the same in every run.

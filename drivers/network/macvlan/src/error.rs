@@ -1,8 +1,7 @@
 //! What can fail in this driver, and how it is told to the engine.
 
-use gantry_driver_shared::netlink;
+use gantry_driver_shared::{netlink, report};
 use gantry_plugin_api as api;
-use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
@@ -72,13 +71,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// The error as the engine gets it: what was to be done, then why not.
     pub fn during(self, act: impl Into<String>) -> api::Error {
-        let mut error = api::Error::new(self.class(), act).because(self.to_string());
-        let mut cause = self.source();
-        while let Some(next) = cause {
-            error = error.because(next.to_string());
-            cause = next.source();
-        }
-        error.hint(self.hint())
+        report::error(self.class(), act, &self).hint(self.hint())
     }
 
     fn class(&self) -> api::Class {
@@ -89,11 +82,8 @@ impl Error {
             Error::NoVlans(_) | Error::NoMacvlan(_) => api::Class::UNSUPPORTED,
             Error::Shared(_) => api::Class::IN_USE,
             Error::Occupied(_) => api::Class::EXISTS,
-            Error::Netlink(error) => error.errno().map_or(api::Class::DRIVER, class_of),
-            other => {
-                let source = other.source().and_then(|s| s.downcast_ref::<io::Error>());
-                source.and_then(io::Error::raw_os_error).map_or(api::Class::DRIVER, class_of)
-            }
+            Error::Netlink(error) => error.errno().map_or(api::Class::DRIVER, report::class_of_number),
+            other => report::class_of(other),
         }
     }
 
@@ -106,12 +96,5 @@ impl Error {
             _ => "",
         };
         text.to_owned()
-    }
-}
-
-fn class_of(errno: i32) -> api::Class {
-    match errno {
-        libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT => api::Class::UNSUPPORTED,
-        errno => api::Error::io("", &io::Error::from_raw_os_error(errno)).class,
     }
 }

@@ -1,6 +1,6 @@
 //! The options of a network and of an endpoint, and what they mean together with the subnets.
 
-use gantry_driver_shared::link;
+use gantry_driver_shared::{link, report};
 use gantry_plugin_api::prelude::*;
 
 /// The schema.
@@ -93,14 +93,7 @@ impl Settings {
 
     /// The interface's name inside the container.
     pub fn interface(&self, endpoint: &EndpointSpec) -> Result<String> {
-        let name = match endpoint.options.get("ifname") {
-            Some(name) => name.to_owned(),
-            None => format!("{}{}", self.prefix, endpoint.index),
-        };
-        if link::is_name(&name) && name != "lo" {
-            return Ok(name);
-        }
-        Err(Error::invalid(format!("invalid interface name \"{name}\": at most 15 bytes, no '/', ':' or blank")))
+        report::interface(endpoint, &self.prefix)
     }
 }
 

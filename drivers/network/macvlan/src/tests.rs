@@ -2,18 +2,20 @@
 //! lives in, joined by a veth pair (`out0`) to a machine outside. They need root and skip without.
 
 use crate::Macvlan;
-use crate::fault::{FAILS_AT, KILLS, STEPS};
-use gantry_driver_shared::{link, netns};
+use crate::fault::{FAILS_AT, STEPS, killed_at};
+use gantry_driver_shared::link;
 use gantry_plugin_api::prelude::*;
-use nix::sched::{CloneFlags, unshare};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
-use std::process::Command;
+use std::os::fd::AsFd;
 use std::time::Duration;
+
+#[path = "../../../shared/testing/host.rs"]
+#[allow(dead_code, reason = "other suites have a router outside")]
+mod host;
+
+use host::{inside, ip, namespace};
 
 struct World {
     dirs: Dirs,
@@ -28,58 +30,14 @@ struct Container {
     attachment: Attachment,
 }
 
+/// The machine outside has .3, the host .2; the network's gateway is nobody's.
 fn on_a_host(test: impl FnOnce(&World) + Send + 'static) {
-    if !nix::unistd::Uid::effective().is_root() {
-        eprintln!("skipped: needs root to make network namespaces");
-        return;
-    }
-    let thread = std::thread::spawn(move || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a namespace for the host");
-        link::loopback_up().expect("loopback");
+    host::on_a_host(|| {
         let directory = tempfile::tempdir().expect("a directory");
         let dirs = Dirs { root: directory.path().join("root"), state: directory.path().join("state") };
-        test(&World { dirs, host: Host::null(), outside: outside(), _directory: directory });
+        let outside = host::outside("out0", ("192.0.2.", "2001:db8::"), (2, 3));
+        test(&World { dirs, host: Host::null(), outside, _directory: directory });
     });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-/// The machine outside has .3, the host .2; the network's gateway is nobody's.
-fn outside() -> File {
-    let netns = namespace();
-    let path = format!("/proc/{}/fd/{}", std::process::id(), netns.as_raw_fd());
-    let addresses = |last: u8, device: &str| {
-        ip(&["addr", "add", &format!("192.0.2.{last}/24"), "dev", device]);
-        ip(&["addr", "add", &format!("2001:db8::{last}/64"), "dev", device, "nodad"]);
-        ip(&["link", "set", device, "up"]);
-    };
-    ip(&["link", "add", "out0", "type", "veth", "peer", "name", "eth0", "netns", &path]);
-    addresses(2, "out0");
-    inside(&netns, || {
-        addresses(3, "eth0");
-        ip(&["link", "set", "lo", "up"]);
-    });
-    netns
-}
-
-fn namespace() -> File {
-    let made = std::thread::spawn(|| {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a namespace");
-        File::open("/proc/thread-self/ns/net").expect("opened")
-    });
-    made.join().expect("the thread ends")
-}
-
-fn inside<T: Send>(netns: &File, act: impl FnOnce() -> T + Send) -> T {
-    netns::within(netns.as_fd(), act).expect("entered")
-}
-
-fn ip(arguments: &[&str]) -> String {
-    let output = Command::new("ip").args(arguments).output().expect("ip runs");
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "ip {arguments:?}: {error}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Links, addresses and routes of the calling thread's namespace, without what changes by itself.
@@ -373,23 +331,6 @@ fn whatever_fails_leaves_nothing() {
             }
         }
     });
-}
-
-/// Runs an act in a process of its own that dies at a step.
-fn killed_at(step: &'static str, act: impl FnOnce()) {
-    // SAFETY: the child has this thread only, and what it needs of others (the allocator) is usable after a fork.
-    match unsafe { fork() }.expect("forks") {
-        ForkResult::Child => {
-            FAILS_AT.set(Some(step));
-            KILLS.set(true);
-            act();
-            std::process::exit(1);
-        }
-        ForkResult::Parent { child } => {
-            let ended = waitpid(child, None).expect("ends");
-            assert!(matches!(ended, WaitStatus::Signaled(..)), "{step}: {ended:?}");
-        }
-    }
 }
 
 #[test]

@@ -2,10 +2,8 @@
 
 use super::world::*;
 use crate::Bridge;
-use crate::fault::{FAILS_AT, KILLS, STEPS};
+use crate::fault::{FAILS_AT, STEPS, killed_at};
 use gantry_plugin_api::prelude::*;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork};
 use std::os::fd::AsFd;
 
 fn ports() -> [PortMapping; 2] {
@@ -100,21 +98,4 @@ fn a_process_killed_at_any_step_leaves_nothing_that_stays() {
         }
         seen([127, 0, 0, 1], 8090);
     });
-}
-
-/// Runs an act in a process of its own that dies at a step.
-fn killed_at(step: &'static str, act: impl FnOnce()) {
-    // SAFETY: the child has this thread only, and what it needs of others (the allocator) is usable after a fork.
-    match unsafe { fork() }.expect("forks") {
-        ForkResult::Child => {
-            FAILS_AT.set(Some(step));
-            KILLS.set(true);
-            act();
-            std::process::exit(1);
-        }
-        ForkResult::Parent { child } => {
-            let ended = waitpid(child, None).expect("ends");
-            assert!(matches!(ended, WaitStatus::Signaled(..)), "{step}: {ended:?}");
-        }
-    }
 }

@@ -1,15 +1,15 @@
 //! A host for one test, containers on it, and an outside.
 
+pub use super::host::{inside, ip, namespace, run};
+
+use super::host::routed_outside;
 use crate::Bridge;
-use gantry_driver_shared::{link, netns};
 use gantry_plugin_api::host::HostCalls;
 use gantry_plugin_api::prelude::*;
-use nix::sched::{CloneFlags, unshare};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd};
-use std::process::Command;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,21 +19,7 @@ const NEVER_ARRIVES: Duration = Duration::from_millis(300);
 
 /// Runs a test on a host of its own.
 pub fn on_a_host(test: impl FnOnce(&World) + Send + 'static) {
-    if !nix::unistd::Uid::effective().is_root() {
-        eprintln!("skipped: needs root to make network namespaces");
-        return;
-    }
-    let thread = std::thread::spawn(move || {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a namespace for the host");
-        link::loopback_up().expect("loopback");
-        // New namespaces inherit the machine's own setting.
-        std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("no forwarding");
-        std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "0").expect("no forwarding");
-        test(&World::new());
-    });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
+    super::host::on_a_host(|| test(&World::new()));
 }
 
 /// What the driver told operators.
@@ -142,14 +128,6 @@ pub fn endpoint(number: u8, last: u8, ports: &[PortMapping]) -> EndpointSpec {
     }
 }
 
-pub fn namespace() -> File {
-    let made = std::thread::spawn(|| {
-        unshare(CloneFlags::CLONE_NEWNET).expect("a namespace");
-        File::open("/proc/thread-self/ns/net").expect("opened")
-    });
-    made.join().expect("the thread ends")
-}
-
 impl World {
     fn new() -> World {
         // The state directory is on a tmpfs in life.
@@ -181,32 +159,13 @@ impl World {
 
     /// A machine outside: 192.0.2.2, the host being 192.0.2.1 on interface `out0`.
     pub fn outside(&self) -> File {
-        outside_at("out0", "192.0.2.", "2001:db8::")
+        routed_outside("out0", "192.0.2.", "2001:db8::")
     }
 
     /// Another one, on another interface: 198.51.100.2 and 2001:db8:1::2.
     pub fn other_outside(&self) -> File {
-        outside_at("out1", "198.51.100.", "2001:db8:1::")
+        routed_outside("out1", "198.51.100.", "2001:db8:1::")
     }
-}
-
-fn outside_at(interface: &str, v4: &str, v6: &str) -> File {
-    let netns = namespace();
-    let path = format!("/proc/{}/fd/{}", std::process::id(), netns.as_raw_fd());
-    let addresses = |last: u8, device: &str| {
-        ip(&["addr", "add", &format!("{v4}{last}/24"), "dev", device]);
-        ip(&["addr", "add", &format!("{v6}{last}/64"), "dev", device, "nodad"]);
-        ip(&["link", "set", device, "up"]);
-    };
-    ip(&["link", "add", interface, "type", "veth", "peer", "name", "eth0", "netns", &path]);
-    addresses(1, interface);
-    inside(&netns, || {
-        addresses(2, "eth0");
-        ip(&["link", "set", "lo", "up"]);
-        ip(&["route", "add", "default", "via", &format!("{v4}1")]);
-        ip(&["route", "add", "default", "via", &format!("{v6}1")]);
-    });
-    netns
 }
 
 impl Container {
@@ -219,10 +178,6 @@ impl Container {
     }
 }
 
-pub fn inside<T: Send>(netns: &File, act: impl FnOnce() -> T + Send) -> T {
-    netns::within(netns.as_fd(), act).expect("entered")
-}
-
 /// As on hosts where br_netfilter is not loaded.
 pub fn without_bridge_filtering() {
     for family in ["iptables", "ip6tables"] {
@@ -230,17 +185,6 @@ pub fn without_bridge_filtering() {
         // Without the file there is nothing to turn off.
         let _ = std::fs::write(path, "0");
     }
-}
-
-pub fn ip(arguments: &[&str]) {
-    run("ip", arguments);
-}
-
-pub fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().expect("the program runs");
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {error}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Links, addresses, routes and firewall of the calling thread's namespace, without what changes by itself.
