@@ -12,6 +12,7 @@ use std::time::Duration;
 impl Engine {
     /// Removes a container.
     pub fn remove(&self, reference: &str, request: RemoveRequest) -> Result<()> {
+        self.collect_unfinished();
         let id = match self.resolve(reference) {
             Err(error) if request.missing_ok && error.class() == Class::NotFound => return Ok(()),
             resolved => resolved?,

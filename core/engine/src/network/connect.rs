@@ -38,21 +38,35 @@ impl Engine {
         self.repair(&id)?;
         let (network, driver) = self.network_by_reference(network)?;
         let act = self.begin(&id, "connect")?;
-        let mut file = self.container_file(&id)?;
+        let before = self.container_file(&id)?;
+        let mut file = before.clone();
         let mut joined: Vec<String> = self.joined(&file).into_iter().map(|(name, _)| name).collect();
         self.check_connect(&file, &act.record, &network, &driver, &joined)?;
         check_settings(&network, &settings)?;
         joined.push(network.name.clone());
         file.networks.insert(network.name.clone(), settings.clone());
         file.joined = Some(joined.clone());
-        let warnings = match self.live(&act.record, &file)? {
-            Some(live) => self.connect_live(&live, (network, driver), &settings)?,
+        let record = act.record.clone();
+        let network_id = network.id.clone();
+        let live = self.live(&record, &file)?;
+        let warnings = match &live {
+            Some(live) => self.connect_live(live, (network, driver), &settings)?,
             None => Vec::new(),
         };
-        self.replace_container_file(&file)?;
-        let ports = self.shown_ports(&file)?;
-        act.finish(|r| (r.networks, r.ports) = (joined, ports))?;
-        Ok(warnings)
+        let noted = self.replace_container_file(&file).and_then(|()| {
+            let ports = self.shown_ports(&file)?;
+            act.finish(|r| (r.networks, r.ports) = (joined, ports)).map(drop)
+        });
+        noted.map(|()| warnings).map_err(|error| error.join(self.take_back(&record, &before, &network_id)))
+    }
+
+    /// Undoes a connection that could not be written down; answers what could not be undone.
+    fn take_back(&self, record: &Record, before: &ContainerFile, network: &str) -> Vec<Error> {
+        let live = self.live(record, before);
+        let left =
+            live.and_then(|live| live.map_or(Ok(()), |live| self.disconnect_live(&live, |e| e.network_id == network)));
+        let undone = [left, self.replace_container_file(before)];
+        undone.into_iter().filter_map(Result::err).collect()
     }
 
     /// Disconnects a container from a network. With `force` also one that is gone.
@@ -64,7 +78,8 @@ impl Engine {
         };
         self.repair(&id)?;
         let act = self.begin(&id, "disconnect")?;
-        let mut file = self.container_file(&id)?;
+        let before = self.container_file(&id)?;
+        let mut file = before.clone();
         let mut joined: Vec<String> = self.joined(&file).into_iter().map(|(name, _)| name).collect();
         if driver.capabilities().host_namespace {
             return Err(host_refusal());
@@ -77,10 +92,12 @@ impl Engine {
         file.networks.remove(&network.name);
         file.joined = Some(joined.clone());
         self.replace_container_file(&file)?;
-        match self.live(&act.record, &file)? {
-            Some(live) => self.disconnect_live(&live, |e| e.network_id == network.id)?,
-            None => self.release_addresses_on(&network.name, &id)?,
-        }
+        let gone = self.live(&act.record, &file).and_then(|live| match live {
+            Some(live) => self.disconnect_live(&live, |e| e.network_id == network.id),
+            None => self.release_addresses_on(&network.name, &id),
+        });
+        // What is left of it can be disconnected again.
+        gone.map_err(|error| error.join(self.replace_container_file(&before).err().into_iter().collect()))?;
         let ports = self.shown_ports(&file)?;
         act.finish(|r| (r.networks, r.ports) = (joined, ports)).map(drop)
     }
@@ -138,20 +155,31 @@ impl Engine {
         settings: &EndpointSettings,
     ) -> Result<Vec<String>> {
         let mut all = self.planned_all(&live.before)?;
+        let (name, others) = (network.0.name.clone(), all.len());
+        let planned = self.plan_connected(live, network, settings, &mut all);
+        let done = planned.and_then(|()| self.connect_steps(live, &mut all));
+        if done.is_err() {
+            self.undo_connect(live, all.get(others).map(|p| &p.endpoint), &name);
+        }
+        done
+    }
+
+    /// The new endpoint beside the others, noted before anything is made.
+    fn plan_connected(
+        &self,
+        live: &Live<'_>,
+        network: (NetworkRecord, NetworkDriver),
+        settings: &EndpointSettings,
+        all: &mut Vec<Planned>,
+    ) -> Result<()> {
         let index = (0..).find(|n| !live.before.iter().any(|e| e.index == *n)).unwrap_or(0);
-        let name = network.0.name.clone();
         all.push(self.plan_endpoint(live.file, network, settings, index)?);
         let last = all.len() - 1;
         self.add_peers(live.file, &mut all[last..])?;
-        choose_routes(&mut all);
+        choose_routes(all);
         all[last].endpoint.attached = true;
-        self.note(live, &all)?;
-        self.confirm_networks(&all[last..])?;
-        let done = self.connect_steps(live, &mut all);
-        if done.is_err() {
-            self.undo_connect(live, &all[last].endpoint, &name);
-        }
-        done
+        self.note(live, all)?;
+        self.confirm_networks(&all[last..])
     }
 
     fn connect_steps(&self, live: &Live<'_>, all: &mut [Planned]) -> Result<Vec<String>> {
@@ -167,13 +195,16 @@ impl Engine {
         Ok(warnings)
     }
 
-    fn undo_connect(&self, live: &Live<'_>, endpoint: &EndpointRecord, network: &str) {
+    fn undo_connect(&self, live: &Live<'_>, endpoint: Option<&EndpointRecord>, network: &str) {
         let (id, name) = (&live.record.id, &live.record.name);
+        let after: Vec<EndpointRecord> = live.before.iter().chain(endpoint).cloned().collect();
         let undone = [
-            self.detach_endpoint(id, name, endpoint, Some(live.netns.as_fd())),
+            endpoint.map_or(Ok(()), |gone| self.detach_endpoint(id, name, gone, Some(live.netns.as_fd()))),
             self.planned_all(&live.before).and_then(|all| self.force_routes(live, &all)),
             self.write_endpoints(id, &live.before),
             self.release_addresses_on(network, id),
+            self.rewrite_etc(live.file, &after, &live.before),
+            self.write_asker(live.file, &live.before).map(drop),
         ];
         for error in undone.into_iter().filter_map(Result::err) {
             tracing::warn!(container = %id, "undoing a failed connection left something behind: {error}");
@@ -267,6 +298,9 @@ impl Engine {
                 self.disconnect_live(&live, stray)?;
             }
         }
+        // A lease comes before the note of what it is for.
+        let others = self.recorded_networks().into_iter().filter(|name| !joined.contains(name));
+        others.into_iter().try_for_each(|name| self.release_addresses_on(&name, &act.record.id))?;
         // It may have died between the configuration and the record.
         let ports = self.shown_ports(&file)?;
         act.finish(|r| (r.networks, r.ports) = (joined, ports)).map(drop)

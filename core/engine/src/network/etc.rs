@@ -130,9 +130,11 @@ fn write_public(path: &Path, text: &str) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let act = || format!("write {}", path.display());
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path);
+    // Shortened last: a write that fails leaves what was there.
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(path);
     let mut file = file.map_err(Error::io(act()))?;
     file.write_all(text.as_bytes()).map_err(Error::io(act()))?;
+    file.set_len(text.len() as u64).map_err(Error::io(act()))?;
     // Whatever the umask: every user of the container reads it.
     file.set_permissions(fs::Permissions::from_mode(0o644)).map_err(Error::io(act()))
 }

@@ -92,7 +92,7 @@ mod tests {
         assert!(ports(Protocol::TCP).is_some_and(|ports| ports.contains(&port)));
         assert!(read(Protocol::TCP).contains(&port));
         assert!(ports(Protocol::SCTP).is_none());
-        if let Some(port) = udp.and_then(|socket| Some(socket.local_addr().ok()?.port())) {
+        if let Some(port) = udp.as_ref().and_then(|socket| Some(socket.local_addr().ok()?.port())) {
             assert!(ports(Protocol::UDP).is_some_and(|ports| ports.contains(&port)));
             assert!(read(Protocol::UDP).contains(&port));
         }

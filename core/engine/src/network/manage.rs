@@ -55,6 +55,7 @@ impl Engine {
         }
         let options = self.plugins.check_options(Kind::Network, &name, Scope::OBJECT, &request.options)?;
         let _lock = self.lock_networks()?;
+        self.sweep_unmade();
         if self.read_network(&request.name)?.is_some() || self.is_predefined(&request.name)? {
             return Err(Error::request(Class::Exists, format!("network with name {} already exists", request.name)));
         }
@@ -92,17 +93,30 @@ impl Engine {
     fn establish(&self, mut record: NetworkRecord, driver: &NetworkDriver) -> Result<String> {
         driver.validate(&record.spec())?;
         self.check_siblings(&record)?;
-        self.write_network(&record)?;
         let dirs = self.driver_dirs("network", driver.name());
-        match driver.create(&record.spec(), &[], &dirs) {
-            Ok(state) => {
-                record.state = state;
-                self.write_network(&record)?;
-                Ok(record.id)
-            }
-            Err(error) => {
-                let undone = self.throw_away(&self.network_dir(&record.name));
-                Err(Error::from(error).join(undone.err().into_iter().collect()))
+        let made = self.write_network(&record).and_then(|()| Ok(driver.create(&record.spec(), &[], &dirs)?));
+        let noted = made.and_then(|state| {
+            record.state = state;
+            self.write_network(&record).inspect_err(|_| {
+                // The error that led here is the one to tell.
+                let _ = driver.delete(&record.spec(), &record.state, &dirs);
+            })
+        });
+        noted.map(|()| record.id.clone()).map_err(|error| {
+            let undone = self.throw_away(&self.network_dir(&record.name));
+            error.join(undone.err().into_iter().collect())
+        })
+    }
+
+    /// What killed processes left of networks that they were about to make, or had just removed: directories without a
+    /// record. To be called under the lock.
+    fn sweep_unmade(&self) {
+        let entries = std::fs::read_dir(self.layout.networks()).into_iter().flatten().flatten();
+        for dir in entries.map(|entry| entry.path()).filter(|path| path.is_dir()) {
+            if !dir.join("network.json").exists()
+                && let Err(error) = self.throw_away(&dir)
+            {
+                tracing::warn!("cannot take away {}: {error}", dir.display());
             }
         }
     }
@@ -177,7 +191,11 @@ impl Engine {
     /// Removes a network; answers its name. With `force` a missing one is no error.
     pub fn network_remove(&self, reference: &str, force: bool) -> Result<String> {
         let (record, driver) = match self.network_by_reference(reference) {
-            Err(error) if force && error.class() == Class::NotFound => return Ok(reference.to_owned()),
+            Err(error) if force && error.class() == Class::NotFound => {
+                let _lock = self.lock_networks()?;
+                self.sweep_unmade();
+                return Ok(reference.to_owned());
+            }
             found => found?,
         };
         if record.predefined {
@@ -241,6 +259,7 @@ impl Engine {
     /// Removes every network that no container is connected to and that fits; answers their names.
     pub fn network_prune(&self, fits: impl Fn(&NetworkRecord) -> bool) -> Result<Vec<String>> {
         let _lock = self.lock_networks()?;
+        self.sweep_unmade();
         let mut removed = Vec::new();
         for record in self.network_records()?.into_iter().filter(|r| !r.predefined && fits(r)) {
             if self.network_users(&record, false)?.is_empty() {

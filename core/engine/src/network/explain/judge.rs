@@ -29,7 +29,8 @@ pub struct Packet {
     pub protocol: u8,
     /// The port it is for.
     pub port: Option<u16>,
-    translated: bool,
+    /// Some rule gave it another destination.
+    pub translated: bool,
 }
 
 /// What becomes of it.
@@ -105,7 +106,7 @@ pub fn judge(ruleset: &Ruleset, packet: &mut Packet, route: impl Fn(IpAddr) -> O
     if local {
         packet.source = Some(packet.destination);
     }
-    let mut fate = walk(ruleset, if local { OUTPUT } else { PREROUTING }, packet, &mut doubts);
+    let mut fate = walk(ruleset, if local { OUTPUT } else { PREROUTING }, packet, &mut doubts, &route);
     if fate.is_none() {
         packet.output = route(packet.destination);
         let hooks: &[u32] = match (packet.output.is_some(), local) {
@@ -113,7 +114,7 @@ pub fn judge(ruleset: &Ruleset, packet: &mut Packet, route: impl Fn(IpAddr) -> O
             (true, true) => &[POSTROUTING],
             (false, _) => &[INPUT],
         };
-        fate = hooks.iter().find_map(|hook| walk(ruleset, *hook, packet, &mut doubts));
+        fate = hooks.iter().find_map(|hook| walk(ruleset, *hook, packet, &mut doubts, &route));
     }
     match fate {
         Some(rule) if doubts.is_empty() => Fate::Stopped(rule),
@@ -124,7 +125,13 @@ pub fn judge(ruleset: &Ruleset, packet: &mut Packet, route: impl Fn(IpAddr) -> O
 }
 
 /// The base chains of a hook in their order; answers the rule that stops the packet.
-fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet, doubts: &mut Vec<String>) -> Option<String> {
+fn walk(
+    ruleset: &Ruleset,
+    hook: u32,
+    packet: &mut Packet,
+    doubts: &mut Vec<String>,
+    route: &dyn Fn(IpAddr) -> Option<String>,
+) -> Option<String> {
     let own = if packet.destination.is_ipv4() { IPV4 } else { IPV6 };
     let here = |(place, chain): &(&Place, &Chain)| {
         matches!(chain.hook, Some((h, _)) if h == hook) && (place.0 == own || place.0 == INET)
@@ -132,7 +139,7 @@ fn walk(ruleset: &Ruleset, hook: u32, packet: &mut Packet, doubts: &mut Vec<Stri
     let mut bases: Vec<(&Place, &Chain)> = ruleset.chains.iter().filter(here).collect();
     bases.sort_by_key(|(place, chain)| (chain.hook.map(|(_, priority)| priority), (*place).clone()));
     bases.into_iter().filter(|(_, c)| hook != POSTROUTING || c.kind == "filter").find_map(|(place, chain)| {
-        let mut walk = Walk { ruleset, place, packet, doubts, maybe: Vec::new() };
+        let mut walk = Walk { ruleset, place, packet, doubts, route, maybe: Vec::new() };
         let verdict = walk.chain(&place.2, 0);
         let (stops, rule) = match verdict {
             Some((Verdict::Drop | Verdict::Queue, rule)) => (true, rule),
@@ -158,6 +165,7 @@ struct Walk<'a> {
     place: &'a Place,
     packet: &'a mut Packet,
     doubts: &'a mut Vec<String>,
+    route: &'a dyn Fn(IpAddr) -> Option<String>,
     /// Rules that may accept.
     maybe: Vec<String>,
 }
@@ -208,6 +216,7 @@ impl Walk<'_> {
                 "meta" => self.meta(body, &mut registers),
                 "payload" => self.payload(body, &mut registers),
                 "ct" => self.connection(body, &mut registers),
+                "fib" => self.kind_of_destination(body, &mut registers),
                 "cmp" => compare(body, &registers),
                 "bitwise" => bitwise(body, &mut registers),
                 "lookup" => self.look_up(body, &mut registers, &mut verdict),
@@ -259,6 +268,21 @@ impl Walk<'_> {
             _ => None,
         };
         put(registers, to, known.as_deref(), 16);
+        Truth::Yes
+    }
+
+    /// Whether the destination is the host's own; other questions about routes are not answered.
+    fn kind_of_destination(&self, body: &[u8], registers: &mut Registers) -> Truth {
+        const ADDRESS_TYPE: u32 = 3;
+        const DESTINATION: u32 = 2;
+        const UNICAST: u32 = 1;
+        const LOCAL: u32 = 2;
+        let asked = (find_be32(body, 2), find_be32(body, 3));
+        let (Some(to), (Some(ADDRESS_TYPE), Some(DESTINATION))) = (find_be32(body, 1), asked) else {
+            return Truth::Open;
+        };
+        let kind = if (self.route)(self.packet.destination).is_none() { LOCAL } else { UNICAST };
+        put(registers, to, Some(&kind.to_ne_bytes()), 4);
         Truth::Yes
     }
 

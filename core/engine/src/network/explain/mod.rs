@@ -142,9 +142,11 @@ impl Engine {
                 continue;
             }
             let name = gantry_store::containers::read(&self.layout, &id).map(|r| r.name).unwrap_or_default();
-            let leads_to = self.endpoints(&id)?.iter().find_map(|e| target(e, claim.ip, port, protocol));
+            let endpoints = self.endpoints(&id)?;
+            // On a family that it has no address of it is claimed, and nothing more.
+            let leads_to = endpoints.iter().find_map(|e| target(e, claim.ip, port, protocol));
             let on = SocketAddr::new(claim.ip, port).to_string();
-            owners.push(Owner::Container { name, id, on, leads_to: leads_to.unwrap_or_default() });
+            owners.extend(leads_to.map(|leads_to| Owner::Container { name, id, on, leads_to }));
         }
         Ok(owners)
     }
@@ -211,6 +213,11 @@ fn way(ruleset: &Ruleset, here: &HostAddress, port: u16, protocol: Protocol, own
     let mut packet = Packet::new(&here.interface, here.address, protocol.0, Some(port));
     let fate = judge(ruleset, &mut packet, route::output);
     let (answer, rules) = told(fate, here.address);
+    // What is translated nowhere stays on the host, where no container listens.
+    let stays = !packet.translated && !owners.iter().any(|o| o.is_process() && o.listens_at(here.address));
+    if answer == "open" && stays {
+        return Way { interface, address, answer: "nobody", rules: Vec::new() };
+    }
     Way { interface, address, answer, rules }
 }
 
@@ -245,6 +252,10 @@ fn told(fate: Fate, address: IpAddr) -> (&'static str, Vec<String>) {
 }
 
 impl Owner {
+    fn is_process(&self) -> bool {
+        matches!(self, Owner::Process { .. })
+    }
+
     fn listens_at(&self, address: IpAddr) -> bool {
         let on = match self {
             Owner::Container { on, .. } | Owner::Process { on, .. } => on,

@@ -137,6 +137,20 @@ fn translation_leads_on_and_chains_are_followed() {
 }
 
 #[test]
+fn whose_address_is_called_is_known() {
+    let kind = |result: u32, flags: u32| {
+        expression("fib", |m| [(1, 1), (2, result), (3, flags)].iter().for_each(|(k, v)| m.be32(*k, *v)))
+    };
+    let verdict = |asked: Expression, value: u32| {
+        let drop = rule(4, &[vec![asked, is(&value.to_ne_bytes()), then(0, "")]]);
+        fate(&ruleset(vec![("in", INPUT, false, vec![drop])]), None)
+    };
+    assert!(matches!(verdict(kind(3, 2), 2), Fate::Stopped(_)), "local");
+    assert_eq!(verdict(kind(3, 2), 1), Fate::Passes, "not unicast");
+    assert!(matches!(verdict(kind(3, 1), 2), Fate::Open(_)), "of the source nothing is known");
+}
+
+#[test]
 fn sets_are_searched() {
     let mut set = ruleset(vec![("in", INPUT, false, Vec::new())]);
     let look = expression("lookup", |m| {
