@@ -8,12 +8,14 @@ use crate::error::{Error, Result};
 use crate::options::Settings;
 use futures_util::TryStreamExt;
 use gantry_driver_shared::link;
-use gantry_driver_shared::netlink::Socket;
+use gantry_driver_shared::netlink::{Batch, Socket};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteType};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 use rtnetlink::{Handle, LinkBridge, LinkUnspec};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 const MARK: &str = "gantry network ";
 /// How the names of our links' host ends begin.
@@ -34,12 +36,41 @@ pub fn ready(socket: &Socket, settings: &Settings) -> Result<Option<u32>> {
     link::index(socket, &settings.bridge).map_err(failed)
 }
 
+/// Lets answers to `::1` in by the bridge, where ports published there are answered. The kernel looks for that address on
+/// the interface by which a packet came, when translation is undone; packets that bear it from outside it drops before.
+pub fn answer_loopback(socket: &mut Socket, bridge: &str) -> Result<()> {
+    /// Behind the loopback's own route.
+    const LAST: u32 = 4096;
+    let failed = |source| Error::LookUp { name: bridge.to_owned(), source };
+    let Some(index) = link::index(socket, bridge).map_err(failed)? else { return Ok(()) };
+    let mut message = RouteMessage::default();
+    message.header.address_family = AddressFamily::Inet6;
+    message.header.destination_prefix_length = 128;
+    message.header.table = libc::RT_TABLE_LOCAL as u8;
+    message.header.protocol = RouteProtocol::Static;
+    message.header.kind = RouteType::Local;
+    message.attributes.push(RouteAttribute::Destination(RouteAddress::Inet6(Ipv6Addr::LOCALHOST)));
+    message.attributes.push(RouteAttribute::Oif(index));
+    message.attributes.push(RouteAttribute::Priority(LAST));
+    let mut batch = Batch::default();
+    let flags = libc::NLM_F_CREATE | libc::NLM_F_APPEND;
+    batch.route(format!("route answers for ::1 by {bridge}"), &RouteNetlinkMessage::NewRoute(message), flags);
+    batch.tolerate(libc::EEXIST);
+    Ok(socket.send(batch)?)
+}
+
 /// Makes the bridge, or what is missing of it. True when it was not there. `known` tells whether a network's id is one
 /// of ours that still exists.
 pub fn ensure(settings: &Settings, known: impl Fn(&str) -> bool) -> Result<bool> {
     run(async |handle| {
         let created = match find(handle, &settings.bridge).await? {
-            Some(found) => check(&found, settings, known).map(|()| false)?,
+            Some(found) => {
+                check(&found, settings, known)?;
+                if owner(&found).is_none() && is_ours(&found, settings) {
+                    mark(handle, settings).await?;
+                }
+                false
+            }
             None => create(handle, settings).await.map(|()| true)?,
         };
         let finished = finish(handle, settings, created).await;
@@ -53,7 +84,7 @@ pub fn ensure(settings: &Settings, known: impl Fn(&str) -> bool) -> Result<bool>
 /// Deletes the bridge if it is ours. Nothing there is no error.
 pub fn delete(settings: &Settings) -> Result<()> {
     run(async |handle| match find(handle, &settings.bridge).await? {
-        Some(found) if owner(&found) == Some(&settings.network) => remove(handle, &settings.bridge).await,
+        Some(found) if is_ours(&found, settings) => remove(handle, &settings.bridge).await,
         _ => Ok(()),
     })
 }
@@ -61,7 +92,7 @@ pub fn delete(settings: &Settings) -> Result<()> {
 /// Deletes the bridge if it is ours and nobody is connected.
 pub fn delete_unused(settings: &Settings) -> Result<()> {
     run(async |handle| match find(handle, &settings.bridge).await? {
-        Some(found) if owner(&found) == Some(&settings.network) && ports(handle, &found).await?.is_empty() => {
+        Some(found) if is_ours(&found, settings) && ports(handle, &found).await?.is_empty() => {
             remove(handle, &settings.bridge).await
         }
         _ => Ok(()),
@@ -193,6 +224,21 @@ fn is_bridge(link: &LinkMessage) -> bool {
         _ => None,
     });
     infos.flatten().any(|info| matches!(info, LinkInfo::Kind(InfoKind::Bridge)))
+}
+
+/// True for the network's own bridge. Whoever made it may have died before marking it; the address tells as well.
+fn is_ours(found: &LinkMessage, settings: &Settings) -> bool {
+    match owner(found) {
+        Some(network) => network == settings.network,
+        None => address(found) == Some(&hardware_address(&settings.network)),
+    }
+}
+
+fn address(link: &LinkMessage) -> Option<&[u8]> {
+    link.attributes.iter().find_map(|a| match a {
+        LinkAttribute::Address(address) => Some(address.as_slice()),
+        _ => None,
+    })
 }
 
 /// The network whose mark the bridge carries.

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::firewall::Firewall;
 use crate::options::{Mode, OPTIONS, Pool, Settings};
 use crate::ports::Doors;
-use crate::records::{Outward, Published, Records, Zone, ZoneSubnet};
+use crate::records::{Entry, Outward, Published, Records, Zone, ZoneSubnet};
 use crate::{advice, bridge, fault, ports, sysctl};
 use gantry_driver_shared::inside::{self, Interface};
 use gantry_driver_shared::netlink::{Protocol as Netlink, Socket};
@@ -47,8 +47,10 @@ impl NetworkDriver for Bridge {
 
     fn create(&self, network: &NetworkSpec, _: &[u8], dirs: &Dirs, host: &Host) -> api::Result<Blob> {
         let work = Work::new(network, dirs, host)?;
-        let made = work.open().and_then(|mut socket| work.network(&mut socket, &mut Undo::default()));
-        made.map_err(|error| error.during(format!("cannot create network {}", network.name)))?;
+        let mut undo = Undo::default();
+        let made = work.open().and_then(|mut socket| work.network(&mut socket, &mut undo));
+        made.inspect_err(|_| work.undo(&mut undo))
+            .map_err(|error| error.during(format!("cannot create network {}", network.name)))?;
         Ok(blob(&work.settings.bridge))
     }
 
@@ -139,6 +141,9 @@ impl NetworkDriver for Bridge {
         host: &Host,
     ) -> api::Result<()> {
         let work = Work::new(network, dirs, host)?;
+        if network.predefined && live.is_empty() && work.is_unmade() {
+            return Ok(());
+        }
         work.reconcile(live).map_err(|error| error.during(format!("cannot reconcile network {}", network.name)))
     }
 }
@@ -260,12 +265,13 @@ impl<'a> Work<'a> {
     fn attach(&self, endpoint: &EndpointSpec, interface: String, netns: BorrowedFd<'_>) -> Result<Attachment> {
         let mut undo = Undo::default();
         let attached = self.attach_steps(endpoint, interface, netns, &mut undo);
-        if attached.is_err() {
-            undo.run(|error| {
-                self.host.warn(&error.during("undoing a failed connection left something behind").to_string());
-            });
-        }
-        attached
+        attached.inspect_err(|_| self.undo(&mut undo))
+    }
+
+    fn undo(&self, undo: &mut Undo<'_>) {
+        undo.run(|error| {
+            self.host.warn(&error.during("undoing a failed connection left something behind").to_string());
+        });
     }
 
     fn attach_steps<'u>(
@@ -306,12 +312,18 @@ impl<'a> Work<'a> {
         if doors.entries.is_empty() {
             return Ok(());
         }
+        self.answer_loopback(&doors.entries)?;
         let opened = Firewall::open(&self.dirs.state);
         let published = opened.and_then(|mut f| f.publish(&self.settings.network, &endpoint.id, &doors.entries));
         published.map_err(|error| match error {
             Error::Netlink(error) if nft::is_missing(&error) => Error::NoFirewall(error),
             other => other,
         })
+    }
+
+    fn answer_loopback<'e>(&self, entries: impl IntoIterator<Item = &'e Entry>) -> Result<()> {
+        let wanted = entries.into_iter().any(Entry::is_on_loopback6);
+        if wanted { bridge::answer_loopback(&mut self.open()?, &self.settings.bridge) } else { Ok(()) }
     }
 
     fn publish_more(&self, endpoint: &EndpointSpec, ports: &[PortMapping]) -> Result<Vec<PortMapping>> {
@@ -415,6 +427,12 @@ impl<'a> Work<'a> {
         Records::new(&self.dirs.state).ports_of(&endpoint.id).is_some()
     }
 
+    /// True when nobody has used the network yet: then nothing of it need be there.
+    fn is_unmade(&self) -> bool {
+        let there = gantry_driver_shared::link::flags(&self.settings.bridge);
+        matches!(there, Ok(None)) && Records::new(&self.dirs.state).zone(&self.settings.network).is_none()
+    }
+
     fn reconcile(&self, live: &[LiveEndpoint<'_>]) -> Result<()> {
         let mut socket = self.open()?;
         if bridge::ready(&socket, &self.settings)?.is_none() {
@@ -455,6 +473,7 @@ impl<'a> Work<'a> {
     }
 
     fn reconcile_firewall(&self, published: &[Published], unforwarded: &[u8]) -> Result<()> {
+        self.answer_loopback(published.iter().flat_map(|p| &p.entries))?;
         let opened = Firewall::open(&self.dirs.state);
         match opened.and_then(|mut f| f.reconcile(&self.zone(), published, unforwarded)) {
             Err(Error::Netlink(error)) if nft::is_missing(&error) && published.iter().all(|p| p.entries.is_empty()) => {

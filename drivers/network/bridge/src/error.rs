@@ -77,7 +77,7 @@ pub enum Error {
     #[error("invalid port mapping {0:?}")]
     BadPort(api::network::PortMapping),
     /// Published on the IPv6 loopback address.
-    #[error("port {0} cannot be published on ::1: the kernel does not translate it")]
+    #[error("port {0} cannot be published on ::1 while br_netfilter filters IPv6 on bridges")]
     Ipv6Loopback(u16),
     /// The kernel cannot translate SCTP.
     #[error("no SCTP port can be published: the kernel does not track SCTP flows (CONFIG_NF_CT_PROTO_SCTP)")]
@@ -132,7 +132,7 @@ impl Error {
         let text = match (self, self.class()) {
             (Error::NotABridge(_) | Error::SameBridge { .. }, _) => "choose another bridge with -o name=NAME",
             (Error::NoAddress(_), _) => "give the network a subnet of that family, or publish on another address",
-            (Error::Ipv6Loopback(_), _) => "publish on 127.0.0.1, or on another IPv6 address of this host",
+            (Error::Ipv6Loopback(_), _) => "set net.bridge.bridge-nf-call-ip6tables to 0, or publish on 127.0.0.1",
             (Error::NoSctp, _) => "publish TCP or UDP ports, or boot a kernel with SCTP connection tracking",
             (Error::NoFirewall(_), _) => "containers without published ports work; ports need nf_tables with nat",
             (_, api::Class::NOT_PERMITTED) => "networks need root, or CAP_NET_ADMIN in the host's network namespace",

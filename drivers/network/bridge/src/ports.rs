@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::options::{Mode, Pool, Settings};
 use crate::records::{Door, Entry};
+use crate::sysctl;
 use gantry_plugin_api::prelude::*;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -77,7 +78,7 @@ fn check(port: &PortMapping) -> Result<()> {
     if port.count == 0 || port.host_port == 0 || !fits(port.host_port) || !fits(port.container_port) {
         return Err(Error::BadPort(*port));
     }
-    if port.host_ip == IpAddr::V6(Ipv6Addr::LOCALHOST) {
+    if port.host_ip == IpAddr::V6(Ipv6Addr::LOCALHOST) && sysctl::filters_bridged6() {
         return Err(Error::Ipv6Loopback(port.host_port));
     }
     if port.protocol == Protocol::SCTP && !tracks_sctp() {

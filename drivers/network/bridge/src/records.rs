@@ -95,6 +95,11 @@ impl Entry {
         (self.address.is_ipv4(), self.protocol, self.door, own)
     }
 
+    /// True for a port of `::1`.
+    pub fn is_on_loopback6(&self) -> bool {
+        matches!(self.door, Door::One(IpAddr::V6(address), _) if address.is_loopback())
+    }
+
     /// The entry of the port that comes `by` later, on both sides.
     fn later(&self, by: u16) -> Option<Entry> {
         let door = match self.door {

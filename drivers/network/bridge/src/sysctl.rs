@@ -80,8 +80,13 @@ pub fn route_localnet(bridge: &str) -> Result<()> {
 /// True when packets pass the IP hooks of the firewall while still on a bridge (br_netfilter): IPv4 ones, and IPv6 ones
 /// too where `ipv6` asks.
 pub fn filters_bridged(ipv6: bool) -> bool {
-    let on = |family| is(&format!("/proc/sys/net/bridge/bridge-nf-call-{family}"), "1");
-    on("iptables") && (!ipv6 || on("ip6tables"))
+    is("/proc/sys/net/bridge/bridge-nf-call-iptables", "1") && (!ipv6 || filters_bridged6())
+}
+
+/// The same for IPv6. Translation is then undone while a packet is on the bridge, and what is for `::1` afterwards
+/// counts as coming from outside.
+pub fn filters_bridged6() -> bool {
+    is("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1")
 }
 
 fn is(path: &str, value: &str) -> bool {

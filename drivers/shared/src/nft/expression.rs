@@ -199,6 +199,12 @@ impl Rule {
         rule.compare(NOT_EQUAL, &std::net::Ipv6Addr::LOCALHOST.octets())
     }
 
+    /// Its IPv6 source address is `::1`.
+    #[must_use]
+    pub fn from_loopback_address6(self) -> Rule {
+        self.ipv6().payload(NETWORK, 8, 16, R).equals(&std::net::Ipv6Addr::LOCALHOST.octets())
+    }
+
     /// Its destination is one of this host's addresses.
     #[must_use]
     pub fn to_this_host(self) -> Rule {

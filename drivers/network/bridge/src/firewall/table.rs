@@ -147,8 +147,8 @@ fn forward_rules() -> Vec<(&'static Chain, Rule)> {
     .into()
 }
 
-/// `::1` is left out: the kernel takes no answer for it from another interface, and a program that finds nothing there
-/// goes on with 127.0.0.1 at once.
+/// Of all addresses `::1` is left out: it needs a route of its own (see `bridge::answer_loopback`), and a program that
+/// finds nothing there goes on with 127.0.0.1 at once. By itself it can be published.
 fn translation_rules(chain: &'static Chain) -> Vec<(&'static Chain, Rule)> {
     let all6 = Rule::new("ports published on all IPv6 addresses").to_this_host().not_to_loopback_address6();
     [
@@ -165,9 +165,11 @@ fn postrouting_rules() -> Vec<(&'static Chain, Rule)> {
     const HAIRPIN: &str = "to a port published by a neighbour, or by oneself";
     const HAIRPIN6: &str = "the same for IPv6";
     let looped = Rule::new("from 127.0.0.1 to a published port").to_interface_in(&BRIDGES).from_loopback_address();
+    let looped6 = Rule::new("from ::1 to a published port").to_interface_in(&BRIDGES).from_loopback_address6();
     let outward = |comment| Rule::new(comment).to_interface_not_in(&BRIDGES);
     [
         looped.masquerade(),
+        looped6.masquerade(),
         Rule::new(HAIRPIN).destination_translated().to_interface_and_source_in(&LOCAL4).masquerade(),
         Rule::new(HAIRPIN6).destination_translated().to_interface_and_source6_in(&LOCAL6).masquerade(),
         outward("chosen address").source_by_map(&SNAT4),

@@ -107,9 +107,35 @@ fn one_ipv6_address_only() {
         assert_eq!(inside(&outside, || seen(at("2001:db8::1"), 8080)), "2001:db8::2");
         seen(at("2001:db8::1"), 8080);
         assert!(unreachable(at("fd00:5::1"), 8080));
-        let loopback = dual_endpoint(5, 3, &[port6("::1", 8081, 80, Protocol::TCP)]);
-        let error = world.try_attach(&dual(5), &loopback, &namespace()).expect_err("::1");
-        assert_eq!(error.class, Class::UNSUPPORTED, "{error}");
+    });
+}
+
+#[test]
+fn the_ipv6_loopback_address_only() {
+    on_a_host(|world| {
+        let outside = world.outside();
+        let ports = [port6("::1", 8081, 80, Protocol::TCP), port6("::1", 8081, 80, Protocol::UDP)];
+        if std::path::Path::new("/proc/sys/net/bridge/bridge-nf-call-ip6tables").exists() {
+            let error = world.try_attach(&dual(5), &dual_endpoint(5, 3, &ports), &namespace()).expect_err("filtered");
+            assert_eq!(error.class, Class::UNSUPPORTED, "{error}");
+        }
+        without_bridge_filtering();
+        let a = world.attach(&dual(5), dual_endpoint(5, 2, &ports));
+        serve(&a.netns, 80);
+        assert_eq!(seen(at("::1"), 8081), "fd00:5::1");
+        assert_eq!(seen_udp(at("::1"), 8081), "fd00:5::1");
+        assert!(unreachable(at("2001:db8::1"), 8081) && inside(&outside, || unreachable(at("2001:db8::1"), 8081)));
+        // The host's own servers there are as reachable as before.
+        let own = std::net::TcpListener::bind("[::1]:8082").expect("binds");
+        assert!(std::net::TcpStream::connect(own.local_addr().expect("bound")).is_ok());
+        world.detach(&dual(5), &a, false);
+        assert!(unreachable(at("::1"), 8081));
+        inside(&outside, || {
+            // Not even with a route by the host does its loopback address answer outside.
+            ip(&["addr", "del", "::1/128", "dev", "lo"]);
+            ip(&["-6", "route", "add", "::1/128", "via", "2001:db8::1"]);
+            assert!(unreachable(at("::1"), 8082));
+        });
     });
 }
 
