@@ -107,7 +107,7 @@ rate() {
   local n best=0 got
   for n in 1 2 3; do
     got=$(ip netns exec "$1" iperf3 -c "$2" -p "$3" -t 3 -J 2>/dev/null | awk -F'[:,]' '/"sum_received"/ { s = 1 } s && /bits_per_second/ { printf "%.2f", $2 / 1e9; exit }')
-    best=$(awk -v a="$best" -v b="${got:-0}" 'BEGIN { print a > b ? a : b }')
+    best=$(awk -v a="$best" -v b="${got:-0}" 'BEGIN { print (a > b ? a : b) }')
   done
   echo "$best"
 }

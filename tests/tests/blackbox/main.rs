@@ -20,6 +20,7 @@ mod local;
 mod logs;
 mod mounted_images;
 mod names;
+mod netfaults;
 mod netmatrix;
 mod network;
 mod networks;

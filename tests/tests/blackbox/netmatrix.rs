@@ -191,3 +191,24 @@ fn macvlan_with_and_without_the_host() {
         world.assert_no_leaks();
     });
 }
+
+#[test]
+fn a_closed_way_is_explained() {
+    need!();
+    on_a_host(|world, _, _| {
+        world.network("open", &[]);
+        world.line("run -d --name web --network open -p 18080:80 bb sleep 300").ok();
+        let explained = || world.line("port explain 18080").ok();
+        let text = explained();
+        assert!(text.contains("from out0 to 192.0.2.1: open"), "{text}");
+        assert!(!text.contains("2001:db8") && !text.contains("::1"), "the container has no IPv6 address: {text}");
+        let rules =
+            "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }";
+        netns::run("nft", &[rules]);
+        let text = explained();
+        assert!(text.contains("stopped by ip filter FORWARD: policy drop"), "{text}");
+        world.line("rm -f web").ok();
+        world.line("network rm open").ok();
+        world.assert_no_leaks();
+    });
+}
