@@ -297,6 +297,7 @@ impl Engine {
             if live.before.iter().any(stray) {
                 self.disconnect_live(&live, stray)?;
             }
+            self.mend_etc(&file, &self.endpoints(&file.id)?)?;
         }
         // A lease comes before the note of what it is for.
         let others = self.recorded_networks().into_iter().filter(|name| !joined.contains(name));

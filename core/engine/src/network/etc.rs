@@ -86,6 +86,18 @@ impl Engine {
         if untouched { write_public(&path, &self.resolv_text(file, after, false)) } else { Ok(()) }
     }
 
+    /// Makes hosts tell a running container's present addresses, whichever it told before.
+    pub(crate) fn mend_etc(&self, file: &ContainerFile, endpoints: &[EndpointRecord]) -> Result<()> {
+        let path = self.layout.container_state(&file.id).join("hosts");
+        let old = fs::read_to_string(&path).unwrap_or_default();
+        let names = own_names(file);
+        let told = old.lines().filter_map(|line| line.split_once('\t')).filter(|(_, n)| *n == names);
+        let told: Vec<IpAddr> = told.filter_map(|(address, _)| address.parse().ok()).collect();
+        let now: Vec<IpAddr> = endpoints.iter().flat_map(EndpointRecord::addresses).collect();
+        let new = files::with_addresses(&old, &told, &now, &names);
+        if new == old { Ok(()) } else { write_public(&path, &new) }
+    }
+
     fn extra_hosts(&self, file: &ContainerFile, endpoints: &[EndpointRecord]) -> Result<Vec<(String, String)>> {
         let mut extra = Vec::new();
         for entry in file.host.extra_hosts.iter().flatten() {

@@ -252,7 +252,7 @@ impl<'a> Work<'a> {
     fn forget(&self) -> Result<()> {
         match Firewall::open(&self.dirs.state) {
             Err(Error::Netlink(error)) if nft::is_missing(&error) => Ok(()),
-            other => other?.forget(&self.settings.network),
+            other => other?.forget(&self.zone()),
         }
     }
 

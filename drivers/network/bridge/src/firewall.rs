@@ -146,10 +146,14 @@ impl<'a> Firewall<'a> {
         Ok(change.commit(&mut self.socket)?)
     }
 
-    /// Removes a network.
-    pub fn forget(&mut self, network: &str) -> Result<()> {
+    /// Removes a network. Whoever tried before may have died after its note was gone.
+    pub fn forget(&mut self, zone: &Zone) -> Result<()> {
         let _lock = self.records.lock()?;
-        let Some(zone) = self.records.zone(network) else { return Ok(()) };
+        let (network, noted) = (zone.network.as_str(), self.records.zone(&zone.network));
+        if noted.is_none() && !self.knows(zone)? {
+            return Ok(());
+        }
+        let zone = noted.unwrap_or_else(|| zone.clone());
         for published in self.records.all_ports()?.iter().filter(|p| p.network == network) {
             self.remove(published, &published.entries)?;
         }

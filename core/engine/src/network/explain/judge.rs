@@ -410,7 +410,9 @@ fn put(registers: &mut Registers, register: u32, value: Option<&[u8]>, length: u
 
 fn put_bytes(registers: &mut Registers, register: u32, bytes: &[Byte]) {
     let from = position(register);
-    for (slot, byte) in registers[from..].iter_mut().zip(bytes) {
+    // The kernel fills up what it stores to four bytes.
+    let filled = std::iter::repeat_n(&Byte::Is(0), bytes.len().next_multiple_of(4) - bytes.len());
+    for (slot, byte) in registers[from..].iter_mut().zip(bytes.iter().chain(filled)) {
         *slot = *byte;
     }
 }
