@@ -142,7 +142,13 @@ async fn create(handle: &Handle, settings: &Settings) -> Result<()> {
         // Another start was quicker.
         Err(error) if errno(&error) == Some(libc::EEXIST) => Ok(()),
         Err(error) => Err(failed(format!("create bridge {}", settings.bridge), &error)),
-        Ok(()) => mark(handle, settings).await,
+        Ok(()) => {
+            let marked = mark(handle, settings).await;
+            if marked.is_err() {
+                let _ = remove(handle, &settings.bridge).await;
+            }
+            marked
+        }
     }
 }
 
