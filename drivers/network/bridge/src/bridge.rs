@@ -46,7 +46,7 @@ pub fn answer_loopback(socket: &mut Socket, bridge: &str) -> Result<()> {
     let mut message = RouteMessage::default();
     message.header.address_family = AddressFamily::Inet6;
     message.header.destination_prefix_length = 128;
-    message.header.table = libc::RT_TABLE_LOCAL as u8;
+    message.header.table = libc::RT_TABLE_LOCAL;
     message.header.protocol = RouteProtocol::Static;
     message.header.kind = RouteType::Local;
     message.attributes.push(RouteAttribute::Destination(RouteAddress::Inet6(Ipv6Addr::LOCALHOST)));
