@@ -14,6 +14,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags};
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 use rtnetlink::{Handle, LinkBridge, LinkUnspec};
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -62,7 +63,8 @@ pub fn answer_loopback(socket: &mut Socket, bridge: &str) -> Result<()> {
 /// Makes the bridge, or what is missing of it. True when it was not there. `known` tells whether a network's id is one
 /// of ours that still exists.
 pub fn ensure(settings: &Settings, known: impl Fn(&str) -> bool) -> Result<bool> {
-    run(async |handle| {
+    let made = Cell::new(false);
+    let ensured = run(async |handle| {
         let created = match find(handle, &settings.bridge).await? {
             Some(found) => {
                 check(&found, settings, known)?;
@@ -71,14 +73,13 @@ pub fn ensure(settings: &Settings, known: impl Fn(&str) -> bool) -> Result<bool>
                 }
                 false
             }
-            None => create(handle, settings).await.map(|()| true)?,
+            None => create(handle, settings, &made).await.map(|()| true)?,
         };
         let finished = finish(handle, settings, created).await;
-        if finished.is_err() && created {
-            let _ = remove(handle, &settings.bridge).await;
-        }
         finished.map(|()| created)
-    })
+    });
+    // By a connection of its own: the other may be what failed.
+    ensured.inspect_err(|_| drop(made.get().then(|| delete(settings))))
 }
 
 /// Deletes the bridge if it is ours. Nothing there is no error.
@@ -133,7 +134,7 @@ async fn find(handle: &Handle, name: &str) -> Result<Option<LinkMessage>> {
     }
 }
 
-async fn create(handle: &Handle, settings: &Settings) -> Result<()> {
+async fn create(handle: &Handle, settings: &Settings, made: &Cell<bool>) -> Result<()> {
     let mut link = LinkBridge::new(&settings.bridge).address(hardware_address(&settings.network).to_vec());
     if let Some(mtu) = settings.mtu {
         link = link.mtu(mtu);
@@ -143,11 +144,8 @@ async fn create(handle: &Handle, settings: &Settings) -> Result<()> {
         Err(error) if errno(&error) == Some(libc::EEXIST) => Ok(()),
         Err(error) => Err(failed(format!("create bridge {}", settings.bridge), &error)),
         Ok(()) => {
-            let marked = mark(handle, settings).await;
-            if marked.is_err() {
-                let _ = remove(handle, &settings.bridge).await;
-            }
-            marked
+            made.set(true);
+            mark(handle, settings).await
         }
     }
 }
