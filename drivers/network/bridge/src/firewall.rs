@@ -321,9 +321,9 @@ impl<'a> Firewall<'a> {
         Ok(())
     }
 
+    /// Not to know it costs the next start a check; what was done is done.
     fn note_present(&mut self) -> Result<()> {
-        let now = nft::generation(&mut self.socket)?;
-        self.note(now)
+        nft::generation(&mut self.socket).map_or(Ok(()), |now| self.note(now))
     }
 
     fn note(&self, generation: u32) -> Result<()> {
