@@ -214,13 +214,16 @@ fn an_error_at_any_step_of_create_leaves_nothing() {
         let scene = Scene::new();
         let before = scene.everything();
         let create = format!("network create --subnet {}.0/25 nn", other(&scene.subnet));
-        scene.at_every("error=EIO", false, &create, |outcome, when| {
+        let mut after = |outcome: &Outcome, when: &str| {
             // The last write prints the id of a network that is made.
             if outcome.run.code == 0 || when.contains(" write ") {
                 scene.world.line("network rm -f nn").ok();
             }
             scene.is_again(&before, when);
-        });
+        };
+        for call in ["symlink", "rename", "mkdir", "write", "unlink"] {
+            scene.at_each(call, "error=EIO", false, &create, &mut after);
+        }
     });
 }
 
