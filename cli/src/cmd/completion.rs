@@ -180,7 +180,7 @@ mod tests {
         let table: &[(&str, &[&str])] = &[
             ("ren", &["rename"]),
             ("container ren", &["rename"]),
-            ("volume ", &["create", "inspect", "list", "ls", "remove", "rm"]),
+            ("volume re", &["remove", "rename"]),
             ("--root /x ren", &["rename"]),
             ("--plug", &["--plugin-dir"]),
             ("run --net", &["--network", "--network-alias"]),

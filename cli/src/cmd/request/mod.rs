@@ -179,10 +179,6 @@ mod tests {
             ("--memory-swappiness 200 x", "invalid value: 200. Valid memory swappiness range is 0-100"),
             ("--env-file /nosuch/file x", "open /nosuch/file: no such file or directory"),
             ("--platform windows x", "--platform windows is not supported yet"),
-            (
-                "--mount type=bind,src=/h,dst=/x,ro,bind-propagation=rprivate,bind-recursive=readonly x",
-                "--mount bind-recursive=readonly is not supported yet",
-            ),
             ("--pull foo x", "invalid pull option: 'foo'"),
             ("--device a:b:c:d x", "invalid device specification: a:b:c:d"),
             ("-v /a -v vol:/a x", "Duplicate mount point: /a"),
