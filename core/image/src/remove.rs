@@ -181,9 +181,11 @@ impl Remover<'_> {
     /// True if the image itself is gone.
     fn remove(mut self, name: &str) -> Result<bool> {
         let references = self.store.records.references_of(&self.image.id)?;
-        match is_id_prefix(&self.image.id, name) {
-            false => self.by_name(name, &references),
-            true => self.by_id(references),
+        // A name may look like the beginning of an id: `bb`, `cafe`.
+        let is_name = Reference::parse(name).is_ok_and(|named| references.contains(&named));
+        match is_name || !is_id_prefix(&self.image.id, name) {
+            true => self.by_name(name, &references),
+            false => self.by_id(references),
         }
     }
 

@@ -68,8 +68,9 @@ impl ImageStore {
     fn named(&self, name: &str) -> Result<Vec<(Image, Option<Reference>)>> {
         match self.resolve(name) {
             Ok(image) => {
-                let is_id = crate::store::is_id_prefix(&image.id, name);
-                let reference = Reference::parse(name).ok().filter(|known| !is_id && known.digest().is_none());
+                let named = Reference::parse(name).ok().filter(|reference| reference.digest().is_none());
+                let known = self.references()?;
+                let reference = named.filter(|named| known.iter().any(|record| record.reference == *named));
                 Ok(vec![(image, reference)])
             }
             Err(error) => {

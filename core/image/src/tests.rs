@@ -325,6 +325,19 @@ fn used(running: bool) -> Used {
 }
 
 #[test]
+fn a_name_may_look_like_the_beginning_of_an_id() {
+    if !root() {
+        return;
+    }
+    let fixture = Fixture::overlay();
+    let name = TestImage::of_files(&[("a", "1")], &[]).id().hex()[..6].to_owned();
+    let image = TestImage::of_files(&[("a", "1")], &[&format!("{name}:latest"), "other:1"]);
+    fixture.load(&docker_archive(&[image])).unwrap();
+    assert_eq!(fixture.remove(&name, false, &()).unwrap(), [format!("Untagged: {name}:latest")]);
+    assert_eq!(fixture.remove(&name, false, &()).unwrap()[0], "Untagged: other:1", "now it can only be the id");
+}
+
+#[test]
 fn removal_follows_dockers_rules() {
     if !root() {
         return;
