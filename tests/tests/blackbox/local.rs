@@ -83,7 +83,13 @@ fn following_goes_on_over_rotation() {
     let id = world.gantry(words).ok();
     let logs = world.line("logs -f fol").ok();
     let expected: Vec<String> = (1..=4000).map(|n| n.to_string()).collect();
-    assert!(logs.lines().eq(expected.iter().map(String::as_str)), "{} lines", logs.lines().count());
+    let gap = logs.lines().zip(&expected).find(|(got, want)| got != want);
+    assert_eq!(
+        (None, 4000),
+        (gap, logs.lines().count()),
+        "{:?}",
+        std::fs::read_to_string(world.path(&format!("state/containers/{id}/supervisor.log")))
+    );
     assert!(files(&world, &id).len() > 20);
 }
 
