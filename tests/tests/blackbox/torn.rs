@@ -6,6 +6,8 @@ use crate::need;
 use gantry_tests::image::Layer;
 use gantry_tests::registry::Registry;
 use gantry_tests::{World, within};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -119,13 +121,14 @@ fn mounted(image: &Path, place: &Path) -> bool {
 /// What has reached the disk by now, nothing more. The copy is of one moment when a second one, made while the writer
 /// stands still, is the same: blocks of different moments would be no state that a power cut leaves.
 fn copy_of_a_moment(writer: u32, disk: &Path, copy: &Path) {
-    let send = |signal| succeeds("kill", &[signal, &writer.to_string()]);
-    send("-STOP");
+    // One that has ended stands still too.
+    let send = |signal| kill(Pid::from_raw(writer.cast_signed()), signal);
+    let _ = send(Signal::SIGSTOP);
     let same = within(Duration::from_secs(60), || {
         fs::copy(disk, copy).expect("room for a copy");
         succeeds("cmp", &["-s", &disk.to_string_lossy(), &copy.to_string_lossy()])
     });
-    send("-CONT");
+    let _ = send(Signal::SIGCONT);
     assert!(same, "the kernel writes all the time");
 }
 
