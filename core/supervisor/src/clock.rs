@@ -1,4 +1,4 @@
-//! The two clocks.
+//! The clocks.
 
 use nix::time::{ClockId, clock_gettime};
 
@@ -12,8 +12,13 @@ pub fn monotonic_ms() -> u64 {
     (read(ClockId::CLOCK_MONOTONIC) / 1_000_000).max(1)
 }
 
+/// Nanoseconds this thread has computed.
+pub fn thread_ns() -> u64 {
+    read(ClockId::CLOCK_THREAD_CPUTIME_ID)
+}
+
 fn read(clock: ClockId) -> u64 {
-    // Both clocks exist on every Linux.
+    // These clocks exist on every Linux.
     let now = clock_gettime(clock).map_or((0, 0), |t| (t.tv_sec(), t.tv_nsec()));
     now.0.unsigned_abs() * 1_000_000_000 + now.1.unsigned_abs()
 }

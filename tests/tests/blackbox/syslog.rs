@@ -169,7 +169,7 @@ fn a_server_that_restarts_gets_the_rest_and_is_told_what_is_missing() {
         server.resume();
         let before = server.messages_of(&name, 20).len();
         server.messages_of(&name, before + 20);
-        world.line(&format!("exec {name} touch /stop")).ok();
+        world.line(&format!("exec -d {name} touch /stop")).ok();
         world.becomes(&name, "exited");
         judge_account(&server, &name);
     }

@@ -10,12 +10,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A call that takes longer at the end is given up …
-const WEDGED_MS: u64 = 700;
-/// … and the end is not held up so long by a sink that nobody reads back.
+/// What is read back holds the end up until it is complete, but not longer than this while it stands still …
+const STILL: Duration = Duration::from_millis(700);
+/// (looked at again so often when it seems to wait for its turn) …
+const TURN: Duration = Duration::from_millis(100);
+/// … and the rest only so long.
 const BRIEF: Duration = Duration::from_millis(400);
-/// Sinks that move have so long in all.
+/// The end waits so long for sinks that move; a sink that stands still is given up after it.
 const CLOSING: Duration = Duration::from_secs(5);
+/// What is read back and moves goes on so long after the end.
+const LAST: Duration = Duration::from_secs(60);
 
 impl Pump {
     /// Init has ended: what is in the pipes now is all that counts.
@@ -56,10 +60,26 @@ impl Pump {
         Ok(())
     }
 
-    /// The container's end waits for what is read back, and a moment for the rest, which goes on by itself.
+    /// The container's end waits for what is read back, and a moment for the rest; what is left goes on by itself.
     fn may_end_without(&self, sink: &Sink) -> bool {
-        let rest = !sink.spec.readable && self.closing_since.elapsed() >= BRIEF;
-        rest || sink.health().is_final()
+        sink.health().is_final() || Instant::now() >= self.held_until(sink)
+    }
+
+    /// How long a sink holds the end up. One that only waits for its turn on a busy machine does not stand still.
+    fn held_until(&self, sink: &Sink) -> Instant {
+        if !sink.spec.readable {
+            return self.closing_since + BRIEF;
+        }
+        let (now, still_until) = (Instant::now(), self.last_move(sink) + STILL);
+        let turn = now >= still_until && sink.activity().waits_its_turn();
+        let until = if turn { now + TURN } else { still_until };
+        until.min(self.closing_until)
+    }
+
+    /// When the sink last did something, at the earliest when the end began.
+    fn last_move(&self, sink: &Sink) -> Instant {
+        let still = Duration::from_millis(sink.activity().still_for());
+        Instant::now().checked_sub(still).map_or(self.closing_since, |at| at.max(self.closing_since))
     }
 
     /// True when nothing is left to read.
@@ -97,9 +117,7 @@ impl Pump {
     fn give_up_wedged(&mut self) {
         let now = Instant::now();
         for sink in self.sinks.iter().filter(|sink| !sink.health().is_final()) {
-            if self.end_of(sink).is_some_and(|end| now >= end)
-                && sink.abandon("it did not take the last records in time")
-            {
+            if now >= self.end_of(sink) && sink.abandon("it did not take the last records in time") {
                 let text = format!("log driver {} was too slow at the end", sink.spec.driver);
                 crate::note::note(self.state_dir(), &text);
             }
@@ -107,25 +125,20 @@ impl Pump {
     }
 
     /// When a sink is given up. What spills is safe on the disk: the next run need not wait for it.
-    fn end_of(&self, sink: &Sink) -> Option<Instant> {
+    fn end_of(&self, sink: &Sink) -> Instant {
         let spills = sink.spec.policy == Policy::Spill;
-        let late = if spills { self.closing_since + BRIEF } else { self.closing_until };
-        let patience = if sink.spec.readable { Duration::from_millis(WEDGED_MS) } else { BRIEF };
-        let opening = (sink.health() == Health::Opening).then(|| self.closing_since + patience);
-        let busy = sink.busy_for().map(|ms| {
-            let begun = Instant::now().checked_sub(Duration::from_millis(ms)).unwrap_or(self.closing_since);
-            begun.max(self.closing_since) + patience
-        });
-        let wedged = busy.filter(|_| self.stage != Stage::Drained);
-        [Some(late), opening, wedged].into_iter().flatten().min()
+        if sink.spec.readable && !spills {
+            return (self.last_move(sink) + CLOSING).min(self.closing_since + LAST);
+        }
+        let brief = spills || sink.health() == Health::Opening;
+        if brief { self.closing_since + BRIEF } else { self.closing_until }
     }
 
-    /// When to look for wedged sinks again.
+    /// When to look at the sinks again.
     pub(super) fn closing_tick(&self, now: Instant) -> Option<Instant> {
         let open = || self.sinks.iter().filter(|sink| !sink.health().is_final());
-        let ends = open().filter_map(|sink| self.end_of(sink));
-        let brief = Some(self.closing_since + BRIEF).filter(|at| *at > now);
-        ends.chain(brief).min().map(|at| at.max(now + Duration::from_millis(1))).filter(|_| open().next().is_some())
+        let holds = open().map(|sink| self.held_until(sink)).filter(|at| *at > now);
+        open().map(|sink| self.end_of(sink)).chain(holds).min().map(|at| at.max(now + Duration::from_millis(1)))
     }
 
     /// Leaves what the sinks have done where it is found when the pump is gone; once more when the last one is done.

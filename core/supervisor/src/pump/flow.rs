@@ -203,7 +203,7 @@ impl Pump {
 
     fn abandon_hung(&mut self) {
         for sink in &self.sinks {
-            let overdue = sink.busy_for().is_some_and(|ms| ms >= CALL_LIMIT_MS);
+            let overdue = sink.activity().busy_for().is_some_and(|ms| ms >= CALL_LIMIT_MS);
             if overdue && sink.abandon("a call into the driver did not return within 10 s") {
                 crate::note::note(self.state_dir(), &format!("log driver {} hangs; left alone", sink.spec.driver));
             }
@@ -222,7 +222,11 @@ impl Pump {
             times.extend(blocking.map(|sink| since + block_limit(sink.spec.block_timeout_ms)).filter(|at| *at > now));
         }
         if !self.in_flight.is_empty() {
-            let busy = self.sinks.iter().filter(|sink| sink.health() != Health::Hung).filter_map(|s| s.busy_for());
+            let busy = self
+                .sinks
+                .iter()
+                .filter(|sink| sink.health() != Health::Hung)
+                .filter_map(|sink| sink.activity().busy_for());
             times.extend(busy.map(|ms| now + Duration::from_millis((CALL_LIMIT_MS + 1).saturating_sub(ms))));
         }
         if self.stage != Stage::Live {

@@ -3,6 +3,7 @@
 //! One thread reads; one thread per sink writes. What was read stays in a queue that outlives the pump until every sink
 //! has settled it, so that a successor goes on without a byte lost or doubled (see [`stream`] and [`crate::state`]).
 
+mod activity;
 mod change;
 mod chunk;
 mod client;

@@ -3,6 +3,7 @@
 //! A record is settled for a sink when it is stored, or will never be, or waits on the disk. Chunks leave the shared
 //! queues when every sink has settled them; a sink that may lag does not hold the others up.
 
+use super::activity::Activity;
 use super::chunk::Chunk;
 use super::queue::{Hole, Item, Piece, Queue};
 use super::spool::{Batch, Read, Spool};
@@ -13,7 +14,6 @@ use crate::state::{Commit, Reason, StateFile};
 use crate::wire::SinkCounters;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -70,8 +70,7 @@ pub struct Shared {
     inner: Mutex<Inner>,
     /// Waited for by the sink's thread, and by that of a successor that wants it to end: news are for all of them.
     arrived: Condvar,
-    /// When the current call into the driver began, ms; 0: none.
-    busy_since: AtomicU64,
+    activity: Activity,
     wake: Arc<Wake>,
 }
 
@@ -305,8 +304,8 @@ impl Sink {
         if found.health.is_final() {
             inner.give_up();
         }
-        let (arrived, busy_since) = (Condvar::new(), AtomicU64::new(0));
-        let shared = Arc::new(Shared { inner: Mutex::new(inner), arrived, busy_since, wake: wake.clone() });
+        let (arrived, activity) = (Condvar::new(), Activity::default());
+        let shared = Arc::new(Shared { inner: Mutex::new(inner), arrived, activity, wake: wake.clone() });
         Sink { spec, shared, state: found.state.clone() }
     }
 
@@ -378,10 +377,9 @@ impl Sink {
         self.shared.lock().health
     }
 
-    /// How long its driver has been inside one call, ms.
-    pub fn busy_for(&self) -> Option<u64> {
-        let since = self.shared.busy_since.load(Ordering::SeqCst);
-        (since > 0).then(|| clock::monotonic_ms().saturating_sub(since))
+    /// What its thread is at.
+    pub fn activity(&self) -> &Activity {
+        &self.shared.activity
     }
 
     /// It held the container for as long as it may; true when that is new.
@@ -574,7 +572,7 @@ impl Shared {
         self.lock().last_error.clone()
     }
 
-    pub fn set_busy(&self, busy: bool) {
-        self.busy_since.store(if busy { clock::monotonic_ms() } else { 0 }, Ordering::SeqCst);
+    pub fn activity(&self) -> &Activity {
+        &self.activity
     }
 }

@@ -113,23 +113,6 @@ impl Retry {
     }
 }
 
-/// Opens on a thread that ends, since loading a plugin leaves a deep stack behind, and an idle container should not.
-fn open_aside(
-    drivers: &dyn Drivers,
-    launch: &Launch,
-    spec: &SinkSpec,
-    token: Option<&ResumeToken>,
-) -> Result<Opened, String> {
-    thread::scope(|scope| {
-        let opening = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || {
-            gantry_sys::crash::runs_as(name_of(spec.slot));
-            drivers.open(launch, spec, token)
-        });
-        let opening = opening.map_err(|error| format!("cannot start a thread: {error}"))?;
-        opening.join().unwrap_or_else(|_| Err("it panicked".to_owned()))
-    })
-}
-
 /// By which a crash is told.
 fn name_of(slot: usize) -> u8 {
     slot as u8 + 1
@@ -176,9 +159,9 @@ impl Writer {
         let slot = self.spec.slot;
         let _ = self.state.set_busy(slot, true);
         gantry_sys::crash::runs_as(name_of(slot));
-        self.shared.set_busy(true);
+        self.shared.activity().begin();
         let result = act(self);
-        self.shared.set_busy(false);
+        self.shared.activity().end();
         gantry_sys::crash::runs_as(0);
         let _ = self.state.set_busy(slot, false);
         result
@@ -187,7 +170,7 @@ impl Writer {
     fn open(&mut self) {
         let commit = self.shared.commit();
         let token = commit.written.then_some(ResumeToken(commit.token));
-        match self.inside(|w| open_aside(w.drivers.as_ref(), &w.launch, &w.spec, token.as_ref())) {
+        match self.inside(|w| w.open_aside(token.as_ref())) {
             Ok(Opened { mut sink, beyond }) => {
                 self.note_found(sink.as_mut(), &commit, beyond);
                 self.sink = Some(sink);
@@ -195,6 +178,20 @@ impl Writer {
             }
             Err(error) => self.is_down(error),
         }
+    }
+
+    /// Opens on a thread that ends, since loading a plugin leaves a deep stack behind, and an idle container should not.
+    fn open_aside(&self, token: Option<&ResumeToken>) -> Result<Opened, String> {
+        let (drivers, shared, launch, spec) = (&self.drivers, &self.shared, &self.launch, &self.spec);
+        thread::scope(|scope| {
+            let opening = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || {
+                gantry_sys::crash::runs_as(name_of(spec.slot));
+                shared.activity().is_continued_here();
+                drivers.open(launch, spec, token)
+            });
+            let opening = opening.map_err(|error| format!("cannot start a thread: {error}"))?;
+            opening.join().unwrap_or_else(|_| Err("it panicked".to_owned()))
+        })
     }
 
     fn retry(&mut self) {
