@@ -5,8 +5,8 @@
 //! a write, or what a power cut left of one, knows it and looks again; it never needs new space, so a full disk cannot
 //! spoil it; and it is its own lock file.
 
+use crate::lock::Lock;
 use crate::{Error, Result};
-use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{File, OpenOptions};
@@ -45,9 +45,9 @@ pub fn update<T: Serialize + DeserializeOwned, E: From<Error>>(
     change: impl FnOnce(&mut T) -> std::result::Result<(), E>,
 ) -> std::result::Result<T, E> {
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(Error::io("open", path))?;
-    let file =
-        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| Error::io("lock", path)(errno.into()))?;
-    let bytes = content(&file).map_err(Error::io("read", path))?;
+    let lock = Lock::on(file, path)?;
+    let file = lock.file();
+    let bytes = content(file).map_err(Error::io("read", path))?;
     let body = checked(&bytes).ok_or_else(|| Error::Torn { path: path.to_owned() })?;
     let mut value = parse(path, body)?;
     change(&mut value)?;

@@ -1,37 +1,50 @@
 //! `flock` on a file beside the record: held for a read-modify-write, never while a driver runs.
 
 use crate::{Error, Result};
-use nix::fcntl::{Flock, FlockArg};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// A held lock; dropped, it is released. The kernel releases it when its process dies.
-pub struct Lock(#[allow(dead_code, reason = "held for its drop")] Flock<File>);
+pub struct Lock(File);
+
+impl Lock {
+    /// Waits for the exclusive lock on an open file.
+    pub(crate) fn on(file: File, path: &Path) -> Result<Lock> {
+        file.lock().map_err(Error::io("lock", path))?;
+        Ok(Lock(file))
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Lock {
+    /// Not left to the closing of the file: a process that was cloned meanwhile has it open, too. Should it fail, closing
+    /// is all that is left.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
 
 /// Waits for the exclusive lock on `path`, which is created when missing.
 pub fn exclusive(path: &Path) -> Result<Lock> {
-    lock(path, FlockArg::LockExclusive)
+    Lock::on(open(path)?, path)
 }
 
 /// The exclusive lock, or `None` when another process has it.
 pub fn try_exclusive(path: &Path) -> Result<Option<Lock>> {
-    match lock(path, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(lock)),
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
+    let file = open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Lock(file))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(Error::io("lock", path)(error)),
     }
 }
 
-fn lock(path: &Path, arg: FlockArg) -> Result<Lock> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(Error::io("open lock", path))?;
-    let locked = Flock::lock(file, arg).map_err(|(_, errno)| Error::io("lock", path)(errno.into()))?;
-    Ok(Lock(locked))
+fn open(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map_err(Error::io("open lock", path))
 }

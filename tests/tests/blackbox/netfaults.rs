@@ -168,6 +168,22 @@ fn an_error_at_any_step_of_connect_leaves_nothing() {
 }
 
 #[test]
+fn an_error_at_any_step_of_disconnect_leaves_it_whole_or_gone() {
+    need!();
+    on_a_host(|| {
+        let scene = Scene::new();
+        let gone = scene.everything();
+        scene.world.line("network connect b cc").ok();
+        scene.error_at_every("network disconnect b cc", |outcome, when| {
+            // What is left half-way, the same command finishes.
+            scene.world.line("network disconnect b cc");
+            scene.is_again(&gone, &format!("{when}: {:?}", outcome.run));
+            scene.world.line("network connect b cc").ok();
+        });
+    });
+}
+
+#[test]
 fn a_kill_at_any_step_of_connect_and_disconnect_is_put_right() {
     need!();
     on_a_host(|| {
@@ -221,9 +237,7 @@ fn an_error_at_any_step_of_create_leaves_nothing() {
             }
             scene.is_again(&before, when);
         };
-        for call in ["symlink", "rename", "mkdir", "write", "unlink"] {
-            scene.at_each(call, "error=EIO", false, &create, &mut after);
-        }
+        scene.error_at_every(&create, &mut after);
     });
 }
 

@@ -282,6 +282,8 @@ impl Engine {
         let after: Vec<EndpointRecord> = all.iter().map(|p| p.endpoint.clone()).collect();
         self.note_members(id, &after, live.record.state.init)?;
         self.rewrite_etc(live.file, &live.before, &after)?;
+        // An earlier attempt may have got half-way.
+        self.mend_etc(live.file, &after)?;
         if self.write_asker(live.file, &after)? && !has_names(&live.before) {
             gantry_supervisor::connect(&self.layout.container_state(id))?.resolve_names()?;
         }

@@ -259,7 +259,7 @@ impl Engine {
         if !endpoint.attached {
             return Ok(());
         }
-        self.forget_member(id, endpoint);
+        self.forget_member(id, endpoint)?;
         let Some(Planned { network, driver, .. }) = self.planned(endpoint)? else { return Ok(()) };
         let dirs = self.driver_dirs("network", &network.driver);
         let spec = endpoint.spec(id, name);

@@ -5,7 +5,7 @@ use super::endpoint::EndpointRecord;
 use super::files;
 use crate::Engine;
 use crate::container::ContainerFile;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use gantry_model::record::ProcessRef;
 use gantry_store::atomic::{self, Durability};
 use gantry_supervisor::dns::{ASKER, Asker, Member, Upstream, Zone};
@@ -34,9 +34,16 @@ impl Engine {
     }
 
     /// Nobody on the endpoint's network finds the container any more.
-    pub(crate) fn forget_member(&self, id: &str, endpoint: &EndpointRecord) {
-        if !endpoint.names.is_empty() {
-            let _ = std::fs::remove_file(self.members_dir(&endpoint.network_id).join(id));
+    pub(crate) fn forget_member(&self, id: &str, endpoint: &EndpointRecord) -> Result<()> {
+        if endpoint.names.is_empty() {
+            return Ok(());
+        }
+        let path = self.members_dir(&endpoint.network_id).join(id);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(format!("remove {}", path.display()))(error))
+            }
+            _ => Ok(()),
         }
     }
 

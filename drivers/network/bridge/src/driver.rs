@@ -207,12 +207,12 @@ impl<'a> Work<'a> {
     fn firewall<'u>(&'u self, unforwarded: &[u8], undo: &mut Undo<'u>) -> Result<Vec<String>> {
         let ensured = Firewall::open(&self.dirs.state).and_then(|mut firewall| {
             let new = firewall.ensure(&self.zone(), unforwarded, self.host)?;
-            let droppers = if new && !self.settings.internal { firewall.droppers()? } else { Vec::new() };
-            Ok((new, droppers))
+            Ok((new, firewall))
         });
         match ensured {
-            Ok((true, droppers)) => {
+            Ok((true, mut firewall)) => {
                 undo.push(|| self.forget_unused());
+                let droppers = if self.settings.internal { Vec::new() } else { firewall.droppers()? };
                 Ok(advice::about(&self.settings, &droppers))
             }
             Ok((false, _)) => Ok(Vec::new()),
