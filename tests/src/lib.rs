@@ -16,7 +16,7 @@ pub use binaries::{binary, target_dir};
 pub use command::{DEADLINE, Run, Running};
 pub use world::World;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Whether this test can make containers; says why not.
 pub fn able() -> bool {
@@ -25,6 +25,12 @@ pub fn able() -> bool {
         eprintln!("skipped: needs root");
     }
     root
+}
+
+/// Now as `--until` takes it, to the nanosecond.
+pub fn now_text() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    format!("{}.{:09}", now.as_secs(), now.subsec_nanos())
 }
 
 /// Waits until something is so; panics with `what` when it is not within ten seconds.

@@ -7,6 +7,7 @@ pub mod values;
 
 pub mod attach;
 pub mod config;
+pub mod events;
 pub mod exec;
 pub mod globals;
 pub mod images;

@@ -45,6 +45,14 @@ pub const COLLECT: Info = Info::new(&["internal collect"], "", "Delete what remo
 pub const RESTART: Info =
     Info::new(&["internal restart"], "CONTAINER", "Start a container again by its policy").arguments(1, 1);
 
+/// `gantry internal unhealthy`.
+pub const UNHEALTHY: Info = Info::new(
+    &["internal unhealthy"],
+    "CONTAINER kill|restart|stop",
+    "Do what a container's user wants when it becomes unhealthy",
+)
+.arguments(2, 2);
+
 /// `gantry internal settle`.
 pub const SETTLE: Info =
     Info::new(&["internal settle"], "", "Bring everything to the disk before the host shuts down").arguments(0, 0);

@@ -3,6 +3,7 @@
 use super::{Command, Context, Outcome, failed};
 use crate::args::system::{
     COLLECT as COLLECT_INFO, FINISH as FINISH_INFO, RESTART as RESTART_INFO, SETTLE as SETTLE_INFO,
+    UNHEALTHY as UNHEALTHY_INFO,
 };
 use crate::args::{NO_FLAGS, NoArgs};
 
@@ -10,10 +11,15 @@ pub static COLLECT: Command<NoArgs> = Command { info: COLLECT_INFO, flags: &[NO_
 pub static FINISH: Command<NoArgs> = Command { info: FINISH_INFO, flags: &[NO_FLAGS], run: finish };
 pub static RESTART: Command<NoArgs> = Command { info: RESTART_INFO, flags: &[NO_FLAGS], run: restart };
 
+pub static UNHEALTHY: Command<NoArgs> = Command { info: UNHEALTHY_INFO, flags: &[NO_FLAGS], run: unhealthy };
 pub static SETTLE: Command<NoArgs> = Command { info: SETTLE_INFO, flags: &[NO_FLAGS], run: settle };
 
 fn settle(context: &Context, _: NoArgs, _: Vec<String>) -> Outcome {
     context.engine()?.settle().map(|()| 0).map_err(failed)
+}
+
+fn unhealthy(context: &Context, _: NoArgs, words: Vec<String>) -> Outcome {
+    context.engine()?.internal_unhealthy(&words[0], &words[1]).map(|()| 0).map_err(failed)
 }
 
 fn collect(context: &Context, _: NoArgs, _: Vec<String>) -> Outcome {

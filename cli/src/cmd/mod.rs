@@ -6,6 +6,7 @@ pub mod check;
 pub mod completion;
 pub mod config;
 pub mod create;
+pub mod events;
 pub mod exec;
 pub mod explain;
 pub mod history;
@@ -144,6 +145,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &run::COMMAND,
     &create::COMMAND,
     &exec::COMMAND,
+    &events::COMMAND,
     &ps::COMMAND,
     &logs::COMMAND,
     &logs::ROTATE,
@@ -217,6 +219,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &internal::FINISH,
     &internal::RESTART,
     &internal::SETTLE,
+    &internal::UNHEALTHY,
 ];
 
 /// Every command.

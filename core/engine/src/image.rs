@@ -16,7 +16,7 @@ use crate::Engine;
 use crate::container::mounts::MountRecord;
 use crate::error::{Error, Result};
 use crate::request::ImportRequest;
-use gantry_image::{DeadLayer, Image, ImageStore, ImageSummary, UnpackOptions, User, Users};
+use gantry_image::{DeadLayer, Image, ImageStore, ImageSummary, Removed, UnpackOptions, User, Users};
 use gantry_model::digest::{ChainId, Digest};
 use gantry_model::reference::Reference;
 use gantry_store::containers;
@@ -107,6 +107,8 @@ impl Engine {
     pub fn tag(&self, source: &str, target: &str) -> Result<()> {
         let reference = Reference::parse(target).map_err(gantry_image::Error::from)?;
         self.images()?.tag(source, &reference)?;
+        let id = self.images()?.resolve(&reference.to_string())?.id;
+        self.tell_image("tag", &id.to_string(), &reference.familiar());
         Ok(())
     }
 
@@ -115,12 +117,32 @@ impl Engine {
         let delete = |dead: &DeadLayer| -> std::result::Result<(), gantry_image::BoxError> {
             Ok(self.with_storage(&dead.driver, |store| Ok(store.remove(&dead.layer)?))?)
         };
+        let id = self.images()?.resolve(reference).map(|image| image.id.to_string()).unwrap_or_default();
         let removal = self.images()?.remove(reference, force, &Containers(self), &delete)?;
+        self.tell_removed(&id, &removal.removed);
         for failure in &removal.failures {
             tracing::warn!("a layer is left for the next collection: {failure}");
         }
         self.collect_images()?;
         Ok(removal.removed.iter().map(ToString::to_string).collect())
+    }
+
+    /// Layers are nobody's business: only names and the image itself are told.
+    fn tell_removed(&self, id: &str, removed: &[Removed]) {
+        for removed in removed {
+            match removed {
+                Removed::Untagged(reference) => self.tell_image("untag", id, &reference.familiar()),
+                Removed::Deleted(digest) if digest.to_string() == id => self.tell_image("delete", id, id),
+                Removed::Deleted(_) => {}
+            }
+        }
+    }
+
+    fn tell_loaded(&self, loaded: &[gantry_image::Loaded]) {
+        for image in loaded {
+            let id = image.id.to_string();
+            self.tell_image("load", &id, &image.references.first().map_or_else(|| id.clone(), Reference::familiar));
+        }
     }
 
     /// Takes away what interrupted loads and put-off removals left, when there is any.
@@ -150,6 +172,7 @@ impl Engine {
         self.collect_images()?;
         let storage = self.storage()?;
         let loaded = self.images()?.load_reader(input, &UnpackOptions::new(&storage.driver, storage))?;
+        self.tell_loaded(&loaded);
         Ok(loaded.iter().map(told).collect())
     }
 
@@ -158,12 +181,18 @@ impl Engine {
         self.collect_images()?;
         let storage = self.storage()?;
         let loaded = self.images()?.load(path, &UnpackOptions::new(&storage.driver, storage))?;
+        self.tell_loaded(&loaded);
         Ok(loaded.iter().map(told).collect())
     }
 
     /// Writes images as one archive.
     pub fn save(&self, names: &[String], output: impl std::io::Write) -> Result<()> {
-        Ok(self.images()?.save(names, output)?)
+        self.images()?.save(names, output)?;
+        for name in names {
+            let id = self.images()?.resolve(name).map(|image| image.id.to_string()).unwrap_or_default();
+            self.tell_image("save", &id, name);
+        }
+        Ok(())
     }
 
     /// Makes an image of one layer from a root file system's archive; answers `sha256:…`.
@@ -183,7 +212,9 @@ impl Engine {
         for warning in &imported.warnings {
             tracing::warn!("{warning}");
         }
-        Ok(imported.id.to_string())
+        let id = imported.id.to_string();
+        self.tell_image("import", &id, request.reference.as_deref().unwrap_or(&id));
+        Ok(id)
     }
 
     /// Copies what the image has at a volume's place into the volume, when that is empty.

@@ -7,6 +7,7 @@ mod cgroups;
 pub mod check;
 pub mod container;
 mod error;
+pub mod events;
 pub mod image;
 mod mount_points;
 mod names;

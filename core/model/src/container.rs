@@ -134,6 +134,9 @@ pub struct HostConfig {
     pub masked_paths: Option<Vec<String>>,
     pub readonly_paths: Option<Vec<String>>,
     pub init: Option<bool>,
+    /// Gantry's own: what is done when the container becomes unhealthy.
+    #[serde(rename = "GantryHealthOnFailure", skip_serializing_if = "String::is_empty")]
+    pub health_on_failure: String,
 }
 
 /// `LogConfig`: a driver and its options.

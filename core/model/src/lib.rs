@@ -8,6 +8,8 @@ pub mod device;
 pub mod digest;
 pub mod duration;
 pub mod env;
+pub mod event;
+pub mod health;
 pub mod ids;
 pub mod logopt;
 pub mod mount;

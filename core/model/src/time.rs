@@ -74,6 +74,13 @@ pub fn rfc3339(ns: u64) -> String {
     String::from_utf8_lossy(&buffer).into_owned()
 }
 
+/// `2013-01-02T14:23:37.000000000+01:00`: the time zone of this host with exactly nine digits.
+pub fn in_local_zone(ns: u64) -> String {
+    let Ok(instant) = Timestamp::from_nanosecond(ns.into()) else { return rfc3339(ns) };
+    let zoned = instant.to_zoned(TimeZone::system());
+    if zoned.offset().seconds() == 0 { rfc3339(ns) } else { zoned.strftime("%Y-%m-%dT%H:%M:%S.%9f%:z").to_string() }
+}
+
 fn digits(out: &mut [u8], mut value: u64) {
     for slot in out.iter_mut().rev() {
         *slot = b'0' + (value % 10) as u8;

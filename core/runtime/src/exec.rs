@@ -21,12 +21,40 @@ pub struct Execed {
     pub warnings: Vec<Warning>,
 }
 
+/// A process on its way into the container; a child of the caller. It may take its time, as in a frozen container.
+#[derive(Debug)]
+pub struct Begun {
+    /// Its end is for the caller to await.
+    pub pidfd: OwnedFd,
+    pid: i32,
+    report: OwnedFd,
+}
+
+impl Begun {
+    /// Why the program was not executed. To be asked when the process has ended; until then this may wait.
+    pub fn failure(self, plan: &ExecPlan) -> Option<Error> {
+        listen(plan, &Report::new(self.report), self.pidfd.as_fd()).err()
+    }
+}
+
 /// Starts the planned process beside `target_pid`, the container's init: in its cgroup, in all of
 /// its namespaces. Returns when the program runs, or with the reason why it does not.
 ///
 /// The caller's own namespaces do not change. It should run from a protected copy of its binary
 /// (`gantry_sys::protect`), since its child is visible in the container for a moment.
 pub fn exec(plan: &ExecPlan, target_pid: i32, stdio: Stdio) -> Result<Execed, Error> {
+    let Begun { pid, pidfd, report } = begin(plan, target_pid, stdio)?;
+    match listen(plan, &Report::new(report), pidfd.as_fd()) {
+        Ok(warnings) => Ok(Execed { pid, pidfd, warnings }),
+        Err(error) => {
+            kill_and_reap(pidfd.as_fd());
+            Err(error)
+        }
+    }
+}
+
+/// The same without waiting for the program to run.
+pub fn begin(plan: &ExecPlan, target_pid: i32, stdio: Stdio) -> Result<Begun, Error> {
     let find = || failed("find the container's process");
     let target = pidfd_open(target_pid).map_err(find())?;
     let root = format!("/proc/{target_pid}/root");
@@ -34,10 +62,10 @@ pub fn exec(plan: &ExecPlan, target_pid: i32, stdio: Stdio) -> Result<Execed, Er
     let root = root.map_err(find())?;
     // Alive now, it was its root that was opened.
     pidfd_send_signal(target.as_fd(), 0).map_err(find())?;
-    exec_in(plan, Entered { pidfd: target.as_fd(), root: root.as_fd() }, stdio)
+    begin_in(plan, Entered { pidfd: target.as_fd(), root: root.as_fd() }, stdio)
 }
 
-fn exec_in(plan: &ExecPlan, target: Entered<'_>, stdio: Stdio) -> Result<Execed, Error> {
+fn begin_in(plan: &ExecPlan, target: Entered<'_>, stdio: Stdio) -> Result<Begun, Error> {
     let made = make::open_existing(&plan.cgroup)?;
     let stdio = Standard::new(stdio)?;
     let (report, init_report) = pipe("make the report pipe")?;
@@ -56,15 +84,7 @@ fn exec_in(plan: &ExecPlan, target: Entered<'_>, stdio: Stdio) -> Result<Execed,
     };
     let envp = envp(&plan.program);
     let (pid, pidfd) = in_pid_namespace(target.pidfd, || clone(0, &made, || init::run(&prepared, envp)))?;
-    drop(init_report);
-    let report = Report::new(report);
-    match listen(plan, &report, pidfd.as_fd()) {
-        Ok(warnings) => Ok(Execed { pid, pidfd, warnings }),
-        Err(error) => {
-            kill_and_reap(pidfd.as_fd());
-            Err(error)
-        }
-    }
+    Ok(Begun { pidfd, pid, report })
 }
 
 /// Listens until the pipe closes on exec. Without "ready" before, init died on its way.

@@ -28,7 +28,7 @@ pub use build::{plan, plan_exec, plan_on};
 pub use caps::all_names as all_capabilities;
 pub use caps::is_permitted;
 pub use error::{Error, Kind, Kind as ErrorKind, ProgramFault, Warning};
-pub use exec::{Execed, exec};
+pub use exec::{Begun, Execed, begin as begin_exec, exec};
 pub use launch::early::{Early, Guess, launch_early};
 pub use launch::{Launched, Released, Stdio, is_program_error, launch};
 pub use mount_root::mount_root;

@@ -6,6 +6,7 @@
 pub mod atomic;
 pub mod containers;
 pub mod error;
+pub mod events;
 pub mod inplace;
 pub mod layout;
 pub mod lock;

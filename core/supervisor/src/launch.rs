@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The encoding this crate writes and reads.
 pub const VERSION: u32 = 1;
@@ -60,8 +61,29 @@ pub struct Launch {
     /// Something was mounted for the container after its supervisor was started: an init cloned before that does not
     /// see it.
     pub stale: bool,
+    /// How the container's health is checked; `None`: not at all.
+    pub health: Option<HealthSpec>,
     /// The files whose growth tells that the kernel killed for lack of memory (`memory.events`, `memory.oom_control`).
     pub oom_files: Vec<PathBuf>,
+}
+
+/// How the health of a container is checked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HealthSpec {
+    /// `gantry_runtime::ExecPlan::to_bytes`.
+    pub plan: Vec<u8>,
+    /// From the end of a check to the next one.
+    pub interval: Duration,
+    /// The longest time of one.
+    pub timeout: Duration,
+    /// In this time after the start failures do not count.
+    pub start_period: Duration,
+    /// In place of `interval` meanwhile.
+    pub start_interval: Duration,
+    /// Failures in a row until unhealthy; 0: Docker's 3.
+    pub retries: u32,
+    /// `kill`, `restart`, `stop`; empty or `none`: nothing.
+    pub on_failure: String,
 }
 
 /// How plugins are found.

@@ -19,11 +19,12 @@ pub mod launch;
 mod note;
 pub mod pump;
 mod state;
+mod tell;
 pub mod wire;
 
 pub use client::{Action, AttachOptions, Client, End, Guess, Session, SessionIo, Status, Supervisor};
 pub use client::{change_sinks, connect, counters, keys, last_counters};
 pub use error::{Error, Result};
 pub use exec::{exec, exec_detached, exec_terminal};
-pub use launch::{Launch, LogData, PluginSearch, Policy, SinkSpec};
+pub use launch::{HealthSpec, Launch, LogData, PluginSearch, Policy, SinkSpec};
 pub use wire::{Exit, SinkCounters, Started};

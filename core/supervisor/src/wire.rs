@@ -151,8 +151,13 @@ pub enum Ask {
     Signal { number: i32 },
     /// What runs.
     Status {},
-    /// Start a program as a child of the keeper: its descriptors come along as 0, 1, 2.
-    Exec { argv: Vec<String> },
+    /// Start a program as a child of the keeper: its descriptors come along as 0, 1, 2. With the id of an exec its end is
+    /// told as an event.
+    Exec {
+        argv: Vec<String>,
+        #[serde(default)]
+        exec: String,
+    },
     /// Follow the streams; the connection becomes a session.
     Attach { stdin: bool, stdout: bool, stderr: bool },
     /// The sinks' counters.

@@ -23,6 +23,7 @@ impl Engine {
         let client = gantry_supervisor::connect(&self.layout.container_state(&id))?;
         let options = AttachOptions { stdin: request.stdin, stdout: request.stdout, stderr: request.stderr };
         let mut session = client.attach(options)?;
+        self.tell_of(&id, "attach", &[]);
         if let Some((rows, columns)) = request.size {
             session.resize(rows, columns)?;
         }

@@ -87,7 +87,9 @@ impl Engine {
         self.collect_images()?;
         let _frozen = self.frozen(&id, request.pause)?;
         let changes = self.changes(&file)?;
-        self.commit_changes(&file, &changes, &commit)
+        let digest = self.commit_changes(&file, &changes, &commit)?;
+        self.tell_of(&id, "commit", &[("comment", request.message.clone()), ("imageID", digest.to_string())]);
+        Ok(digest)
     }
 
     fn commit_changes(

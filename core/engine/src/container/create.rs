@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::request::{CreateRequest, Created};
 use crate::{names, spec};
 use gantry_image::config::ContainerConfig;
-use gantry_model::container::{Config, Empty, HostConfig};
+use gantry_model::container::{Config, Empty, Healthcheck, HostConfig};
 use gantry_model::record::{Busy, ProcessRef, Record, SCHEMA, State};
 use gantry_store::{atomic, containers, proc};
 use nix::errno::Errno;
@@ -112,6 +112,9 @@ impl Engine {
         fs::create_dir(&dir).map_err(Error::io(format!("create container directory {}", dir.display())))?;
         let made = self.fill(&file, &mounts, name, busy);
         drop(hold);
+        if let Ok(record) = &made {
+            self.tell_container(&file, &record.name, "create", &[]);
+        }
         made.map(|record| (file, record)).map_err(|error| {
             let undone = self.unmake(&id, &mounts);
             self.forget_creation(&id);
@@ -245,6 +248,7 @@ fn check_name(name: &str) -> Result<()> {
 /// Options that exclude each other, in Docker's words.
 fn check_host(config: &Config, host: &HostConfig) -> Result<()> {
     spec::check_resources(host)?;
+    super::health::check(config, host)?;
     let policy = host.restart_policy.name.as_str();
     if host.auto_remove && !matches!(policy, "" | "no") {
         return Err(Error::invalid("Conflicting options: --restart and --rm"));
@@ -293,8 +297,20 @@ fn merge(config: &mut Config, image: &ContainerConfig) {
         config.stop_signal = Some(image.stop_signal.clone());
     }
     config.stop_timeout = config.stop_timeout.or(image.stop_timeout);
+    super::health::merge(&mut config.healthcheck, image.healthcheck.as_ref().map(image_health));
     add_keys(&mut config.exposed_ports, &image.exposed_ports);
     add_keys(&mut config.volumes, &image.volumes);
+}
+
+fn image_health(image: &gantry_image::config::Healthcheck) -> Healthcheck {
+    Healthcheck {
+        test: image.test.clone(),
+        interval: image.interval,
+        timeout: image.timeout,
+        retries: image.retries,
+        start_period: image.start_period,
+        start_interval: image.start_interval,
+    }
 }
 
 fn fill(value: &mut String, default: &str) {

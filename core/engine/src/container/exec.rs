@@ -1,6 +1,7 @@
 //! A further process in a running container. It is started by the small program from its protected clone, not by this
 //! one: nothing of ours that can be overwritten ever enters a container.
 
+use super::file::ContainerFile;
 use super::truth;
 use crate::Engine;
 use crate::error::{Error, Result};
@@ -8,11 +9,13 @@ use crate::request::ExecRequest;
 use crate::spec::{self, SeccompChoice};
 use gantry_model::class::Class;
 use gantry_model::container::Config;
+use gantry_model::event::Event;
 use gantry_model::record::Status;
 use gantry_runtime::Seccomp;
 use gantry_store::containers;
 use gantry_supervisor::{Action, End, SessionIo};
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 /// A process to be executed in a container: planned, not yet started.
 pub struct Exec {
@@ -21,8 +24,34 @@ pub struct Exec {
     plan: gantry_runtime::ExecPlan,
     pid: i32,
     size: Option<(u16, u16)>,
-    keeper: std::path::PathBuf,
-    state_dir: std::path::PathBuf,
+    keeper: PathBuf,
+    state_dir: PathBuf,
+    teller: Teller,
+}
+
+/// What is told of an exec when the engine is not at hand.
+struct Teller {
+    dir: PathBuf,
+    container: ContainerFile,
+    name: String,
+    command: String,
+    exec: String,
+}
+
+impl Teller {
+    fn tell(&self, action: &str, more: &[(&str, String)]) {
+        let who = (self.container.id.as_str(), self.name.as_str(), self.container.config.image.as_str());
+        let more: Vec<_> = more.iter().cloned().chain([("execID", self.exec.clone())]).collect();
+        let event = Event::container(action, who, &self.container.config.labels, &more, crate::now_ns());
+        let event = Event { by: Some(crate::events::doer()), ..event };
+        if let Err(error) = gantry_store::events::append(&self.dir, &event) {
+            tracing::debug!("an event is not written: {error}");
+        }
+    }
+
+    fn ended(&self, code: i32) {
+        self.tell("exec_die", &[("exitCode", code.to_string())]);
+    }
 }
 
 impl Engine {
@@ -42,6 +71,29 @@ impl Engine {
             return Err(Error::invalid("No exec command specified"));
         }
         let file = self.container_file(&id)?;
+        let plan = self.exec_plan(&file, request)?;
+        let exec = crate::random_id()?;
+        let teller = Teller {
+            dir: gantry_store::events::dir(&self.layout),
+            name: record.name,
+            command: request.cmd.join(" "),
+            exec: exec.clone(),
+            container: file,
+        };
+        teller.tell(&format!("exec_create: {}", teller.command), &[]);
+        Ok(Exec {
+            id: exec,
+            plan,
+            pid: record.state.init.pid,
+            size: request.size,
+            keeper: self.program("gantry-keeper")?,
+            state_dir: self.layout.container_state(&id),
+            teller,
+        })
+    }
+
+    /// How a further process is made in a container.
+    pub(crate) fn exec_plan(&self, file: &ContainerFile, request: &ExecRequest) -> Result<gantry_runtime::ExecPlan> {
         let mut host = file.host.clone();
         host.privileged |= request.privileged;
         let config = exec_config(&file.config, request);
@@ -53,29 +105,28 @@ impl Engine {
             SeccompChoice::Profile(profile) => Seccomp::Profile(profile),
         };
         let cache = self.layout.cache();
-        let plan = gantry_runtime::plan_exec(&gantry_runtime::ExecRequest {
+        Ok(gantry_runtime::plan_exec(&gantry_runtime::ExecRequest {
             process: &process,
-            cgroup: &super::start::cgroup_path(&file.host, &id),
+            cgroup: &super::start::cgroup_path(&file.host, &file.id),
             cache_dir: Some(&cache),
             seccomp,
             terminal: request.tty,
             groups: host.group_add.as_deref().unwrap_or_default(),
-        })?;
-        Ok(Exec {
-            id: crate::random_id()?,
-            plan,
-            pid: record.state.init.pid,
-            size: request.size,
-            keeper: self.program("gantry-keeper")?,
-            state_dir: self.layout.container_state(&id),
-        })
+        })?)
     }
 }
 
 impl Exec {
+    fn started(&self) {
+        self.teller.tell(&format!("exec_start: {}", self.teller.command), &[]);
+    }
+
     /// Runs it on the caller's own descriptors and answers its exit code.
     pub fn run(self, stdio: [BorrowedFd<'_>; 3]) -> Result<i32> {
-        Ok(gantry_supervisor::exec(&self.keeper, &self.plan, self.pid, stdio)?)
+        self.started();
+        let code = gantry_supervisor::exec(&self.keeper, &self.plan, self.pid, stdio)?;
+        self.teller.ended(code);
+        Ok(code)
     }
 
     /// Runs it on a terminal of its own, relayed to the caller's descriptors.
@@ -85,12 +136,18 @@ impl Exec {
         keys: &[u8],
         on_signal: &mut dyn FnMut() -> Vec<Action>,
     ) -> Result<End> {
-        let Exec { keeper, plan, pid, size, .. } = self;
-        Ok(gantry_supervisor::exec_terminal(&keeper, &plan, pid, size, io, keys, on_signal)?)
+        self.started();
+        let Exec { keeper, plan, pid, size, teller, .. } = self;
+        let end = gantry_supervisor::exec_terminal(&keeper, &plan, pid, size, io, keys, on_signal)?;
+        if let End::Exited(code) = end {
+            teller.ended(code);
+        }
+        Ok(end)
     }
 
     /// Runs it as a child of the container's keeper, on `/dev/null`.
     pub fn detach(self) -> Result<()> {
+        self.started();
         Ok(gantry_supervisor::exec_detached(&self.keeper, &self.state_dir, &self.id, &self.plan, self.pid)?)
     }
 }

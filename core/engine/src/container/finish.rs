@@ -107,6 +107,14 @@ impl Engine {
             r.state.boot = proc::boot().to_owned();
             Ok(())
         })?;
+        let policy = self.container_file(id)?.host.restart_policy.name;
+        let grounds = [
+            ("policy", policy),
+            ("exitCode", record.state.exit_code.to_string()),
+            ("restarts", (record.state.restarts + 1).to_string()),
+            ("pauseMs", pause.as_millis().to_string()),
+        ];
+        self.decide(id, "restart", &grounds);
         std::thread::sleep(pause);
         self.internal_restart(id)
     }

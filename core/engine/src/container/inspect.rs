@@ -8,6 +8,7 @@ use crate::network::endpoint::EndpointRecord;
 use crate::network::ports::protocol_name;
 use crate::spec;
 use gantry_host::api::network::Protocol;
+use gantry_model::health::Health;
 use gantry_model::record::{Record, Status};
 use gantry_store::containers;
 use gantry_supervisor::SinkCounters;
@@ -30,7 +31,7 @@ impl Engine {
             "Created": crate::rfc3339(file.created_ns),
             "Path": program,
             "Args": args,
-            "State": state(&record, self.log_counters(&record)),
+            "State": state(&record, self.log_counters(&record), self.health(&record)),
             "Image": file.image_id,
             "ResolvConfPath": path("resolv.conf"),
             "HostnamePath": path("hostname"),
@@ -140,7 +141,7 @@ fn shown_sink(sink: SinkCounters) -> Value {
     })
 }
 
-fn state(record: &Record, logs: Vec<Value>) -> Value {
+fn state(record: &Record, logs: Vec<Value>, health: Option<Health>) -> Value {
     let state = &record.state;
     let live = state.status.is_live();
     let mut value = json!({
@@ -157,8 +158,8 @@ fn state(record: &Record, logs: Vec<Value>) -> Value {
         "FinishedAt": crate::rfc3339(state.finished_ns),
         "Logs": logs,
     });
-    if let (false, Some(object)) = (state.health.is_empty(), value.as_object_mut()) {
-        object.insert("Health".into(), json!({ "Status": state.health, "FailingStreak": 0, "Log": [] }));
+    if let (Some(health), Some(object)) = (health, value.as_object_mut()) {
+        object.insert("Health".into(), serde_json::to_value(health).unwrap_or_default());
     }
     value
 }

@@ -43,6 +43,7 @@ impl Engine {
         if number == Signal::SIGKILL as i32 {
             self.note_stop(&id)?;
         }
+        self.tell_of(&id, "kill", &[("signal", number.to_string())]);
         self.signal(&record, number)?;
         if number == Signal::SIGKILL as i32 {
             self.thaw_if_paused(&record)?;
@@ -91,13 +92,18 @@ impl Engine {
         let given = file.config.stop_timeout.map(|s| if s < 0 { Duration::MAX } else { Duration::from_secs(s as u64) });
         let patience = request.timeout.or(given).unwrap_or(DEFAULT_STOP);
         self.note_stop(&id)?;
+        self.tell_container(&file, &record.name, "kill", &[("signal", number.to_string())]);
         self.signal(&record, number)?;
         self.thaw_if_paused(&record)?;
         if !self.await_death(&record, patience) {
+            let grounds = [("signal", number.to_string()), ("seconds", patience.as_secs().to_string())];
+            self.decide(&id, "stop-ignored", &grounds);
+            self.tell_container(&file, &record.name, "kill", &[("signal", (Signal::SIGKILL as i32).to_string())]);
             self.kill_all(&id, &file.host)?;
             self.await_death(&record, RECORDING);
         }
         self.await_end(&id, RECORDING);
+        self.tell_container(&file, &record.name, "stop", &[]);
         Ok(())
     }
 
@@ -160,8 +166,10 @@ impl Engine {
 
     /// Stops and starts a container.
     pub fn restart(&self, reference: &str, request: &StopRequest) -> Result<()> {
-        self.stop(reference, request)?;
-        self.start(reference, AttachRequest::default())?;
+        let id = self.resolve(reference)?;
+        self.stop(&id, request)?;
+        self.start(&id, AttachRequest::default())?;
+        self.tell_of(&id, "restart", &[]);
         Ok(())
     }
 
@@ -193,7 +201,8 @@ impl Engine {
         } else {
             manager.thaw()?
         }
-        act.finish(|r| r.state.status = if freeze { Status::Paused } else { Status::Running })?;
+        let record = act.finish(|r| r.state.status = if freeze { Status::Paused } else { Status::Running })?;
+        self.tell_container(&file, &record.name, if freeze { "pause" } else { "unpause" }, &[]);
         Ok(())
     }
 
@@ -240,7 +249,9 @@ impl Engine {
         containers::claim_name(&self.layout, new, &id)?;
         act.finish(|r| new.clone_into(&mut r.name))?;
         self.rename_member(&id, &old, new)?;
-        Ok(containers::release_name(&self.layout, &old, &id)?)
+        containers::release_name(&self.layout, &old, &id)?;
+        self.tell_of(&id, "rename", &[("oldName", format!("/{old}"))]);
+        Ok(())
     }
 
     /// Tells a container's terminal its size.

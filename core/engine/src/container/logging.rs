@@ -46,6 +46,7 @@ impl Engine {
             finish: self.finish_command(&file.id)?,
             plugins: self.plugin_search(),
             stale: false,
+            health: self.health_spec(file)?,
             oom_files: crate::cgroups::oom_files(cgroups, &cgroup),
         })
     }

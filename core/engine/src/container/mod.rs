@@ -11,6 +11,7 @@ mod exec;
 mod file;
 mod finish;
 mod guess;
+pub(crate) mod health;
 pub(crate) mod image_mounts;
 mod inspect;
 mod kill;

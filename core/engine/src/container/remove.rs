@@ -40,6 +40,7 @@ impl Engine {
             }
             Ok(())
         })?;
+        self.tell_of(id, "kill", &[("signal", "9".to_owned())]);
         self.kill_all(id, &file.host)?;
         self.await_end(id, Duration::from_secs(2));
         Ok(())
@@ -66,7 +67,8 @@ impl Engine {
             self.undo_run(id, &act.record.name).into_iter().for_each(|e| note(Err(e)));
         }
         self.remove_log_data(id);
-        if let Ok(file) = self.container_file(id) {
+        let file = self.container_file(id);
+        if let Ok(file) = &file {
             note(self.with_storage(&file.storage_driver, |store| Ok(store.remove(id)?)));
         }
         note(self.release_addresses(id));
@@ -75,6 +77,9 @@ impl Engine {
         }
         self.throw_away(&self.layout.container(id))?;
         containers::release_name(&self.layout, &act.record.name, id)?;
+        if let Ok(file) = &file {
+            self.tell_container(file, &act.record.name, "destroy", &[]);
+        }
         act.forget();
         self.empty_trash_if_full();
         if volumes { self.remove_anonymous_volumes(&mounts) } else { Ok(()) }

@@ -138,6 +138,11 @@ impl Engine {
             Err(error) => {
                 let undone = self.undo_run(&id, &name);
                 let (text, code) = (error.to_string(), error.class().run_exit_code());
+                self.decide(
+                    &id,
+                    "start-refused",
+                    &[("error", text.clone()), ("hint", error.hint().unwrap_or_default())],
+                );
                 act.finish(|r| {
                     r.state.error = text;
                     r.state.exit_code = if code == 125 { 128 } else { code };
@@ -156,6 +161,9 @@ impl Engine {
         mut supervisor: Supervisor,
     ) -> Result<Running> {
         let mut prepared = self.prepare_start(file, &act.record, attach)?;
+        if attach.any() {
+            self.tell_container(file, &act.record.name, "attach", &[]);
+        }
         supervisor.launch(&prepared.launch)?;
         hold(&mut supervisor, &prepared.network.sockets)?;
         let pid = supervisor.wait_cloned()?;

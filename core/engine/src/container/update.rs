@@ -40,7 +40,9 @@ impl Engine {
             file.config.exposed_ports = plan.file.config.exposed_ports;
         }
         self.replace_container_file(&file)?;
-        act.finish(|r| r.ports = shown.unwrap_or_else(|| std::mem::take(&mut r.ports))).map(|_| ())
+        let record = act.finish(|r| r.ports = shown.unwrap_or_else(|| std::mem::take(&mut r.ports)))?;
+        self.tell_container(&file, &record.name, "update", &[]);
+        Ok(())
     }
 
     /// What the container would have been made with.

@@ -59,6 +59,7 @@ impl Engine {
             }
         }
         self.collect_images()?;
+        self.tell_pruned("image", pruned.reclaimed);
         Ok(pruned)
     }
 
@@ -76,6 +77,7 @@ impl Engine {
                 self.images().and_then(|images| Ok(images.remove(name, false, &Containers(self), &delete)?));
             match removed {
                 Ok(removal) => {
+                    self.tell_removed(&id, &removal.removed);
                     for removed in &removal.removed {
                         pruned.reclaimed += freed(summary, removed);
                         pruned.lines.push(lower(&removed.to_string()));
@@ -109,6 +111,7 @@ impl Engine {
                 Err(error) => tracing::warn!("container {} stays: {error}", record.id),
             }
         }
+        self.tell_pruned("container", pruned.reclaimed);
         Ok(pruned)
     }
 

@@ -65,6 +65,7 @@ impl Engine {
         report(said(None, &format!("Digest: {}", planned.named)));
         let news = if pulled.known { "Image is up to date" } else { "Downloaded newer image" };
         report(said(None, &format!("Status: {news} for {}", reference.familiar())));
+        self.tell_image("pull", &reference.familiar(), &reference.familiar_name());
         Ok(())
     }
 }

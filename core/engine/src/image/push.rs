@@ -59,6 +59,7 @@ impl Engine {
         let digest = repository.put_manifest(tag, &plan.manifest, &plan.media_type)?;
         images.pushed(reference, digest)?;
         report(said(Some(tag), &format!("digest: {digest} size: {}", plan.manifest.len())));
+        self.tell_image("push", &reference.familiar(), &reference.familiar_name());
         Ok(())
     }
 }

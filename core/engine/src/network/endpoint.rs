@@ -228,7 +228,9 @@ impl Engine {
         let Planned { network, driver, endpoint } = planned;
         let dirs = self.driver_dirs("network", &network.driver);
         let attachment = driver.attach(&network.spec(), &network.state, &endpoint.spec(id, name), netns, &dirs)?;
-        Ok(endpoint.take(attachment))
+        let warnings = endpoint.take(attachment);
+        self.tell_network("connect", &network.id, &network.name, &network.driver, Some(id));
+        Ok(warnings)
     }
 
     /// Undoes what is noted; goes on after a failure and reports the first.
@@ -263,7 +265,9 @@ impl Engine {
         let Some(Planned { network, driver, .. }) = self.planned(endpoint)? else { return Ok(()) };
         let dirs = self.driver_dirs("network", &network.driver);
         let spec = endpoint.spec(id, name);
-        Ok(driver.detach(&network.spec(), &network.state, &spec, &endpoint.attachment, netns, &dirs)?)
+        driver.detach(&network.spec(), &network.state, &spec, &endpoint.attachment, netns, &dirs)?;
+        self.tell_network("disconnect", &network.id, &network.name, &network.driver, Some(id));
+        Ok(())
     }
 
     /// Gives the addresses of a removed container back.

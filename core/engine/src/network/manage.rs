@@ -102,6 +102,9 @@ impl Engine {
                 let _ = driver.delete(&record.spec(), &record.state, &dirs);
             })
         });
+        if noted.is_ok() {
+            self.tell_network("create", &record.id, &record.name, &record.driver, None);
+        }
         noted.map(|()| record.id.clone()).map_err(|error| {
             let undone = self.throw_away(&self.network_dir(&record.name));
             error.join(undone.err().into_iter().collect())
@@ -235,7 +238,9 @@ impl Engine {
         let dirs = self.driver_dirs("network", driver.name());
         driver.delete(&record.spec(), &record.state, &dirs)?;
         let _ = std::fs::remove_dir_all(self.members_dir(&record.id));
-        self.throw_away(&self.network_dir(&record.name))
+        self.throw_away(&self.network_dir(&record.name))?;
+        self.tell_network("destroy", &record.id, &record.name, &record.driver, None);
+        Ok(())
     }
 
     /// Names and ids of the containers that are connected: those that run (or start), or all that will be when they do.
@@ -270,6 +275,7 @@ impl Engine {
                 }
             }
         }
+        self.tell_pruned("network", 0);
         Ok(removed)
     }
 }

@@ -96,6 +96,7 @@ impl Engine {
         atomic::make_dir(&self.layout.volumes())?;
         driver.create(&record.name, &options, &self.driver_dirs("volume", &record.driver))?;
         atomic::write_json(&self.volume_path(&record.name), &record, Durability::Rename)?;
+        self.tell_object("volume", "create", &record.name, &[("driver", &record.driver)]);
         Ok(record.name)
     }
 
@@ -136,7 +137,9 @@ impl Engine {
             }
         }
         let _ = fs::remove_file(self.volume_copying(name));
-        fs::remove_file(self.volume_path(name)).map_err(Error::io(format!("remove record of volume {name}")))
+        fs::remove_file(self.volume_path(name)).map_err(Error::io(format!("remove record of volume {name}")))?;
+        self.tell_object("volume", "destroy", name, &[("driver", &record.driver)]);
+        Ok(())
     }
 
     fn volume_users(&self, name: &str) -> Result<Vec<String>> {

@@ -14,7 +14,10 @@ impl Engine {
         for mount in &mut mounts {
             ensure_bind_source(mount, self.settings.config.bind_autocreate)?;
             match mount.r#type.as_str() {
-                "volume" => mount.source = self.open_volume(&file.id, mount)?,
+                "volume" => {
+                    mount.source = self.open_volume(&file.id, mount)?;
+                    self.tell_mounted(&file.id, mount);
+                }
                 "image" => mount.source = self.open_image(file, mount)?,
                 _ => {}
             }
@@ -26,6 +29,25 @@ impl Engine {
             self.make_ready(file, number, mount)?;
         }
         Ok(mounts)
+    }
+
+    fn tell_mounted(&self, container: &str, mount: &MountRecord) {
+        let more = [
+            ("container", container),
+            ("destination", mount.destination.as_str()),
+            ("driver", mount.driver.as_str()),
+            ("propagation", mount.propagation.as_str()),
+            ("read/write", if mount.rw { "true" } else { "false" }),
+        ];
+        self.tell_object("volume", "mount", &mount.name, &more);
+    }
+
+    /// That an ended container uses its volumes no longer.
+    pub(crate) fn tell_unmounted(&self, container: &str) {
+        for mount in self.mounts(container).unwrap_or_default().iter().filter(|m| m.r#type == "volume") {
+            let more = [("container", container), ("driver", mount.driver.as_str())];
+            self.tell_object("volume", "unmount", &mount.name, &more);
+        }
     }
 
     fn make_ready(&self, file: &ContainerFile, number: usize, mount: &mut MountRecord) -> Result<()> {

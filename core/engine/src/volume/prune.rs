@@ -25,6 +25,7 @@ impl Engine {
                 self.prune_volume(&record, &mut pruned);
             }
         }
+        self.tell_pruned("volume", pruned.reclaimed);
         Ok(pruned)
     }
 

@@ -83,6 +83,7 @@ impl Engine {
 
     /// Ends a container's use of its volumes; the last user's end unmounts.
     pub(crate) fn close_volumes(&self, container: &str) -> Result<()> {
+        self.tell_unmounted(container);
         let Ok(entries) = fs::read_dir(self.layout.state().join("volumes")) else { return Ok(()) };
         for base in entries.flatten().map(|e| e.path()) {
             if base.join("refs").join(container).exists() {

@@ -99,9 +99,9 @@ impl Client {
     }
 
     /// Runs `argv` as a child of the keeper, with these as its streams, and answers its pid. The keeper reaps it.
-    pub fn spawn(&mut self, argv: &[String], stdio: [BorrowedFd<'_>; 3]) -> Result<i32> {
+    pub fn spawn(&mut self, exec: &str, argv: &[String], stdio: [BorrowedFd<'_>; 3]) -> Result<i32> {
         let numbers = stdio.map(|fd| fd.as_raw_fd());
-        match self.ask(&Ask::Exec { argv: argv.to_vec() }, &numbers)? {
+        match self.ask(&Ask::Exec { argv: argv.to_vec(), exec: exec.to_owned() }, &numbers)? {
             Tell::Spawned { pid } => Ok(pid),
             other => Err(Error::protocol(format!("it said {other:?} instead of a pid"))),
         }

@@ -1,13 +1,16 @@
 //! The helper's side: it starts the process inside the container, waits for it and ends as it ended.
 
-use super::{PLAN, REPORT, memfd, path_text, take_file};
+use super::{PLAN, REPORT, memfd, take_file};
 use crate::wire::Refusal;
 use gantry_model::class::Class;
 use gantry_runtime::{ExecPlan, Kind, Stdio};
+use gantry_sys::process::StringArray;
 use gantry_sys::{passing, pidfd, process, protect};
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The program called as `exec` or `exec-file KEEPER ORDER`; `None` when it was called otherwise.
@@ -66,30 +69,33 @@ fn stdio(terminal: bool) -> io::Result<Stdio> {
 /// From a keeper this program comes unprotected: it starts itself again from a protected clone. Its stderr is where the
 /// report goes.
 fn again(keeper: &Path, order: &Path) -> i32 {
-    let spawn = || -> io::Result<()> {
-        let order = memfd(&take_file(order)?)?;
-        let report = io::stderr().as_fd().try_clone_to_owned()?;
-        let null = File::open("/dev/null")?;
-        let null_out = File::options().write(true).open("/dev/null")?;
-        let fds = [
-            (null.as_fd(), 0),
-            (null_out.as_fd(), 1),
-            (null_out.as_fd(), 2),
-            (order.as_fd(), PLAN),
-            (report.as_fd(), REPORT),
-        ];
-        path_text(keeper)?;
-        protect::spawn_protected(keeper, &[c"gantry-keeper", c"exec"], &fds, true)?;
-        Ok(())
+    let report = io::stderr().as_fd().try_clone_to_owned();
+    let error = match take_file(order).and_then(|order| execute_again(keeper, &order)) {
+        Ok(never) => match never {},
+        Err(error) => error,
     };
-    match spawn() {
-        Ok(()) => 0,
-        Err(error) => {
-            let refusal = Refusal::new(Class::Internal, format!("cannot start the helper: {error}"));
-            let _ = io::stderr().write_all(&serde_json::to_vec(&refusal).unwrap_or_default());
-            125
-        }
+    let refusal = Refusal::new(Class::Internal, format!("cannot start the helper: {error}"));
+    let _ = report.and_then(|to| File::from(to).write_all(&serde_json::to_vec(&refusal).unwrap_or_default()));
+    125
+}
+
+/// In place, so that the keeper sees how the program ends. Descriptors go over high numbers that nobody is about to need.
+fn execute_again(keeper: &Path, order: &[u8]) -> io::Result<std::convert::Infallible> {
+    const FREE: i32 = 16;
+    let order = process::duplicate_from(memfd(order)?.as_fd(), FREE)?;
+    let report = process::duplicate_from(io::stderr().as_fd(), FREE)?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let program = process::duplicate_from(protect::readonly_exe_clone(keeper)?.as_fd(), FREE)?;
+    let null = process::duplicate_from(null.as_fd(), FREE)?;
+    for (from, to) in [(&null, 0), (&null, 1), (&null, 2), (&order, PLAN), (&report, REPORT)] {
+        process::duplicate_onto(from.as_fd(), to)?;
     }
+    let environment: Vec<CString> = std::env::vars_os()
+        .filter_map(|(key, value)| CString::new([key.as_bytes(), b"=", value.as_bytes()].concat()).ok())
+        .collect();
+    let envp = StringArray::new(environment.iter().map(CString::as_c_str));
+    let argv = StringArray::new([c"gantry-keeper", c"exec"]);
+    Err(process::execveat_fd(program.as_fd(), &argv, &envp).into())
 }
 
 fn refusal(error: &gantry_runtime::Error) -> Refusal {

@@ -11,11 +11,9 @@ use crate::{Client, End, Error, Result, SessionIo};
 use gantry_runtime::ExecPlan;
 use gantry_sys::pidfd;
 use gantry_sys::protect::{self, Spawned};
-use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -79,7 +77,7 @@ pub fn exec_detached(keeper: &Path, state_dir: &Path, id: &str, plan: &ExecPlan,
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let argv = [text(keeper), "exec-file".to_owned(), text(keeper), text(&order)];
     let mut client: Client = crate::connect(state_dir)?;
-    client.spawn(&argv, [null.as_fd(), null.as_fd(), writer.as_fd()])?;
+    client.spawn(id, &argv, [null.as_fd(), null.as_fd(), writer.as_fd()])?;
     drop(writer);
     told(File::from(OwnedFd::from(reader)))
 }
@@ -152,10 +150,6 @@ fn memfd(bytes: &[u8]) -> std::io::Result<OwnedFd> {
     file.write_all(bytes)?;
     file.seek(SeekFrom::Start(0))?;
     Ok(file.into())
-}
-
-fn path_text(path: &Path) -> std::io::Result<CString> {
-    Ok(CString::new(path.as_os_str().as_bytes())?)
 }
 
 fn take_file(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -1,6 +1,6 @@
 //! The end of a container: its status, the last of its output, the record, those who wait, the cleaning up.
 
-use super::Keeper;
+use super::{Keeper, oom};
 use crate::client::{KEEPER_DOOR, PUMP_DOOR};
 use crate::clock;
 use crate::estate::Link;
@@ -57,7 +57,12 @@ impl Keeper {
                 Some(status) => (status.shell_code(), String::new()),
                 None => (255, STATUS_LOST.to_owned()),
             };
-            self.life.exit = Exit { code, oom: self.oom_killed(), error, finished_ns: clock::realtime_ns() };
+            self.life.exit = Exit {
+                code,
+                oom: oom::killed(&self.estate.launch.oom_files),
+                error,
+                finished_ns: clock::realtime_ns(),
+            };
             self.estate.state.set_life(&self.life)?;
         }
         if let Some(init) = &self.estate.init {
@@ -83,12 +88,6 @@ impl Keeper {
             }
             thread::sleep(Duration::from_millis(5));
         }
-    }
-
-    fn oom_killed(&self) -> bool {
-        let count = |text: String| text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok());
-        let files = self.estate.launch.oom_files.iter();
-        files.filter_map(|file| std::fs::read_to_string(file).ok()).filter_map(count).any(|kills: u64| kills > 0)
     }
 
     fn await_drained(&mut self) -> io::Result<()> {

@@ -2,6 +2,7 @@
 //! forks the keeper. So the pump is the keeper's ancestor and, as a subreaper, inherits the container from a killed
 //! keeper; and neither is the caller's child.
 
+use super::health::Checks;
 use super::{Keeper, Launcher, PumpProcess};
 use crate::client::{CONTROL, Guess};
 use crate::estate::{Estate, Programs};
@@ -107,6 +108,7 @@ fn resume(link: OwnedFd) -> io::Result<()> {
     let pid = nix::unistd::getppid().as_raw();
     let pump = PumpProcess::new(pid, gantry_sys::pidfd::pidfd_open(pid).ok());
     let mut keeper = Keeper::new(estate, link, pump);
+    keeper.checks = Checks::new(&keeper.estate.launch, keeper.life.started_ns, false);
     keeper.record_running();
     keeper.run()
 }

@@ -3,7 +3,9 @@
 
 mod end;
 mod fork;
+mod health;
 mod make;
+mod oom;
 mod pump;
 mod record;
 mod runtime;
@@ -11,6 +13,7 @@ mod serve;
 mod start;
 
 pub use fork::main;
+pub use health::FILE as HEALTH_FILE;
 pub use runtime::RuntimeLauncher;
 
 use crate::client::Guess;
@@ -60,13 +63,14 @@ struct Keeper {
     clients: Vec<OwnedFd>,
     /// Those that wait for the end.
     waiters: Vec<OwnedFd>,
-    /// Programs started for `exec`.
-    programs: Vec<OwnedFd>,
+    /// Programs started for `exec`, with the ids of those whose end is told.
+    programs: Vec<(OwnedFd, String)>,
     /// The container's mount namespace. The kernel takes its mounts down when the last holder lets go, which takes longer
     /// than all else of a container's end: so it is us, when everybody has been told, and not the dying init.
     mounts: Option<OwnedFd>,
     /// The caller knows init's pid from before its streams were made.
     told_cloned: bool,
+    checks: Option<health::Checks>,
     pump_ready: Option<(Vec<String>, Option<Refusal>)>,
     drained: bool,
     caller_finished: bool,

@@ -3,6 +3,7 @@
 use super::{Keeper, PumpProcess};
 use crate::estate::Estate;
 use crate::state::Phase;
+use crate::tell;
 use crate::wire::{self, Ask, Refusal, Tell};
 use gantry_model::class::Class;
 use gantry_sys::{Errno, pidfd};
@@ -22,6 +23,8 @@ pub(super) enum Cause {
     Door,
     Client(usize),
     Program(usize),
+    Check,
+    CheckOutput,
 }
 
 impl Keeper {
@@ -36,6 +39,7 @@ impl Keeper {
             programs: Vec::new(),
             mounts: None,
             told_cloned: false,
+            checks: None,
             pump_ready: None,
             drained: false,
             caller_finished: false,
@@ -47,7 +51,9 @@ impl Keeper {
         while self.life.phase == Phase::Running && !self.init_ended() {
             let ready = self.wait(true, None)?;
             self.serve(&ready)?;
+            self.check_health();
         }
+        self.end_checks();
         self.conclude()
     }
 
@@ -55,7 +61,8 @@ impl Keeper {
     pub(super) fn wait(&self, with_init: bool, until: Option<Instant>) -> io::Result<Vec<Cause>> {
         let watched = self.watched(with_init);
         let mut fds: Vec<_> = watched.iter().map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN)).collect();
-        let until = until.into_iter().chain(self.pump.retry_at).min();
+        let checks = self.checks.as_ref().map(|checks| checks.due());
+        let until = until.into_iter().chain(self.pump.retry_at).chain(checks).min();
         let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis() as i32;
         let timeout = until.map_or(Ok(PollTimeout::NONE), |until| PollTimeout::try_from(left(until).saturating_add(1)));
         match poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX)) {
@@ -75,7 +82,8 @@ impl Keeper {
         watched.extend(self.estate.control.as_ref().map(|fd| (Cause::Caller, fd.as_fd())));
         watched.extend(self.estate.init.as_ref().filter(|_| with_init).map(|fd| (Cause::Init, fd.as_fd())));
         watched.extend(self.clients.iter().enumerate().map(|(at, fd)| (Cause::Client(at), fd.as_fd())));
-        watched.extend(self.programs.iter().enumerate().map(|(at, fd)| (Cause::Program(at), fd.as_fd())));
+        watched.extend(self.programs.iter().enumerate().map(|(at, (fd, _))| (Cause::Program(at), fd.as_fd())));
+        watched.extend(self.checks.iter().flat_map(|checks| checks.watched()));
         watched
     }
 
@@ -84,7 +92,9 @@ impl Keeper {
         for cause in ready.iter().rev() {
             match cause {
                 Cause::Program(at) => {
-                    let _ = pidfd::wait(self.programs.swap_remove(*at).as_fd(), libc::WNOHANG);
+                    let (program, exec) = self.programs.swap_remove(*at);
+                    let exit = pidfd::wait(program.as_fd(), libc::WNOHANG).ok().flatten();
+                    self.tell_exec_end(exec, exit);
                 }
                 Cause::Client(at) => {
                     let client = self.clients.swap_remove(*at);
@@ -97,6 +107,8 @@ impl Keeper {
                     self.take_link_messages()?;
                     self.pump_died()?;
                 }
+                Cause::Check => self.check_ended(),
+                Cause::CheckOutput => self.hear_check(),
                 Cause::Init | Cause::Link => {}
             }
         }
@@ -149,7 +161,7 @@ impl Keeper {
             Ask::Wait {} => return self.waiters.push(client),
             Ask::Signal { number } => self.signal(number),
             Ask::Status {} => self.status(),
-            Ask::Exec { argv } => self.exec(&argv, packet.fds).unwrap_or_else(Tell::Refused),
+            Ask::Exec { argv, exec } => self.exec(&argv, exec, packet.fds).unwrap_or_else(Tell::Refused),
             Ask::Hold {} => {
                 self.hold(packet.fds);
                 Tell::Done {}
@@ -188,7 +200,7 @@ impl Keeper {
         Tell::Status { keeper, pump, init: self.life.init, running: self.life.phase == Phase::Running }
     }
 
-    fn exec(&mut self, argv: &[String], fds: Vec<OwnedFd>) -> Result<Tell, Refusal> {
+    fn exec(&mut self, argv: &[String], exec: String, fds: Vec<OwnedFd>) -> Result<Tell, Refusal> {
         let invalid = || Refusal::new(Class::Invalid, "exec wants a program and three descriptors");
         let [stdin, stdout, stderr] = <[OwnedFd; 3]>::try_from(fds).map_err(|_| invalid())?;
         let (program, arguments) = argv.split_first().ok_or_else(invalid)?;
@@ -196,7 +208,15 @@ impl Keeper {
         command.args(arguments).stdin(stdin).stdout(stdout).stderr(stderr).process_group(0);
         let child = command.spawn().map_err(|error| super::refuse(&error, &format!("execute {program}")))?;
         let pid = child.id().cast_signed();
-        self.programs.extend(pidfd::pidfd_open(pid));
+        self.programs.extend(pidfd::pidfd_open(pid).map(|program| (program, exec)));
         Ok(Tell::Spawned { pid })
+    }
+
+    fn tell_exec_end(&self, exec: String, exit: Option<pidfd::Exit>) {
+        if exec.is_empty() {
+            return;
+        }
+        let code = exit.map_or(255, |exit| exit.shell_code());
+        tell::event(&self.estate.launch, "exec_die", &[("execID", exec), ("exitCode", code.to_string())]);
     }
 }

@@ -1,5 +1,6 @@
 //! Leading one container to life, step by step with the caller. Until the caller says "release", its death undoes.
 
+use super::health::Checks;
 use super::serve::Cause;
 use super::{Keeper, Launcher, PumpProcess, Steps, make, refuse};
 use crate::clock;
@@ -138,10 +139,12 @@ impl Keeper {
         self.life.started_ns = clock::realtime_ns();
         self.estate.state.set_life(&self.life)?;
         let _ = wire::send(self.link.as_fd(), &Link::Running {}, &[]);
+        self.checks = Checks::new(&self.estate.launch, self.life.started_ns, true);
         self.record_running();
         let started = Started { pid: self.life.init, started_ns: self.life.started_ns };
         // The caller may be gone by now: from here on that is its own affair.
         let _ = self.tell_caller(&Tell::Started(started));
+        self.tell_started();
         Ok(())
     }
 

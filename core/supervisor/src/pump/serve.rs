@@ -179,6 +179,8 @@ impl Pump {
     fn resize(&self, rows: u16, columns: u16) {
         if let Some(terminal) = &self.terminal {
             let _ = tty::set_size(terminal.as_fd(), rows, columns);
+            let more = [("height", rows.to_string()), ("width", columns.to_string())];
+            crate::tell::event(&self.launch, "resize", &more);
         }
     }
 

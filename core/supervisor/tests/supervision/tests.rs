@@ -402,7 +402,7 @@ fn exec_children_belong_to_the_keeper() {
     let target = scene.path("executed");
     let null = File::options().read(true).write(true).open("/dev/null").expect("null");
     let argv = ["/bin/sh".to_owned(), "-c".to_owned(), format!("sleep 0.1; echo $PPID > {}", target.display())];
-    let pid = client.spawn(&argv, [null.as_fd(), null.as_fd(), null.as_fd()]).expect("exec");
+    let pid = client.spawn("", &argv, [null.as_fd(), null.as_fd(), null.as_fd()]).expect("exec");
     let keeper = client.status().expect("status").keeper;
     eventually("it ran", || std::fs::read_to_string(&target).is_ok_and(|text| text.trim() == keeper.to_string()));
     eventually("it is reaped", || !Path::new(&format!("/proc/{pid}")).exists());

@@ -1,0 +1,282 @@
+//! Health checks: the keeper starts each one itself, beside the container's init, and waits for it as for everything
+//! else. What it finds goes into `health.json` in the container's directory, a change of status also into the record, so
+//! that a successor goes on and readers need nobody.
+
+use super::Keeper;
+use super::serve::Cause;
+use crate::launch::{HealthSpec, Launch};
+use crate::note::note;
+use crate::{clock, tell};
+use gantry_model::health::{Health, HealthResult};
+use gantry_model::record::Status;
+use gantry_model::time;
+use gantry_runtime::{Begun, ExecPlan, Stdio};
+use gantry_store::{containers, inplace};
+use gantry_sys::pidfd;
+use nix::fcntl::OFlag;
+use nix::unistd::{pipe2, read};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::process::{Command, Stdio as ProcessStdio};
+use std::time::{Duration, Instant};
+
+/// Bytes of output that are kept.
+const LONGEST_OUTPUT: usize = 4096;
+/// The file in the container's directory.
+pub const FILE: &str = "health.json";
+
+/// The checks of one container.
+pub(super) struct Checks {
+    spec: HealthSpec,
+    plan: ExecPlan,
+    health: Health,
+    next_at: Instant,
+    check: Option<Check>,
+}
+
+/// One that runs.
+struct Check {
+    process: Begun,
+    output: Option<OwnedFd>,
+    text: Vec<u8>,
+    cut: bool,
+    began_ns: u64,
+    deadline: Instant,
+    timed_out: bool,
+}
+
+impl Checks {
+    /// Of a container that was just started, or (`fresh` is false) of one whose keeper was killed.
+    pub(super) fn new(launch: &Launch, started_ns: u64, fresh: bool) -> Option<Checks> {
+        let spec = launch.health.clone()?;
+        let plan = ExecPlan::from_bytes(&spec.plan)
+            .inspect_err(|error| note(&launch.state_dir, &format!("no health checks: {error}")))
+            .ok()?;
+        let path = launch.container_dir.join(FILE);
+        let known = if fresh { None } else { inplace::read(&path).ok() };
+        let health = known.unwrap_or_else(Health::starting);
+        if fresh {
+            let _ = std::fs::remove_file(&path);
+            let _ = inplace::create(&path, &health);
+        }
+        let mut checks = Checks { spec, plan, health, next_at: Instant::now(), check: None };
+        checks.schedule(started_ns);
+        Some(checks)
+    }
+
+    /// `starting`, `healthy`, `unhealthy`.
+    pub(super) fn status(&self) -> &str {
+        &self.health.status
+    }
+
+    /// When something is to be done without anything having happened.
+    pub(super) fn due(&self) -> Instant {
+        match &self.check {
+            Some(check) if check.timed_out => Instant::now() + Duration::from_secs(3600),
+            Some(check) => check.deadline,
+            None => self.next_at,
+        }
+    }
+
+    pub(super) fn watched(&self) -> impl Iterator<Item = (Cause, BorrowedFd<'_>)> {
+        let process = self.check.iter().map(|check| (Cause::Check, check.process.pidfd.as_fd()));
+        let outputs = self.check.iter().filter_map(|check| check.output.as_ref());
+        process.chain(outputs.map(|output| (Cause::CheckOutput, output.as_fd())))
+    }
+
+    fn schedule(&mut self, started_ns: u64) {
+        let starting = self.health.status == "starting" && is_within(&self.spec, started_ns, clock::realtime_ns());
+        let pause = if starting { self.spec.start_interval } else { self.spec.interval };
+        self.next_at = Instant::now() + pause;
+    }
+
+    fn begin(&mut self, init: i32) -> io::Result<()> {
+        let (output, theirs) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+        // The program gets a pipe that blocks like any other.
+        nix::fcntl::fcntl(&theirs, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty()))?;
+        let stdio = Stdio {
+            stdin: File::open("/dev/null")?.into(),
+            stdout: theirs.try_clone()?,
+            stderr: theirs,
+            console: None,
+        };
+        let process = gantry_runtime::begin_exec(&self.plan, init, stdio).map_err(io::Error::other)?;
+        self.check = Some(Check {
+            process,
+            output: Some(output),
+            text: Vec::new(),
+            cut: false,
+            began_ns: clock::realtime_ns(),
+            deadline: Instant::now() + self.spec.timeout,
+            timed_out: false,
+        });
+        Ok(())
+    }
+
+    /// What the check that just ended has found.
+    fn result(&mut self) -> Option<HealthResult> {
+        let mut check = self.check.take()?;
+        check.read_output();
+        let exit = pidfd::wait(check.process.pidfd.as_fd(), libc::WNOHANG).ok().flatten();
+        let printed = check.printed();
+        let failure = check.process.failure(&self.plan);
+        let code = match (check.timed_out, &failure) {
+            (false, None) => exit.map_or(-1, |exit| exit.shell_code()),
+            _ => -1,
+        };
+        let output = match failure {
+            _ if check.timed_out => timed_out(self.spec.timeout, &printed),
+            Some(error) => error.to_string(),
+            None => printed,
+        };
+        Some(HealthResult { exit_code: code, output, ..spanning(check.began_ns) })
+    }
+}
+
+impl Check {
+    /// What is there; the rest of a long output is thrown away.
+    fn read_output(&mut self) {
+        let mut buffer = [0; LONGEST_OUTPUT];
+        while let Some(output) = &self.output {
+            match read(output, &mut buffer) {
+                Ok(0) => self.output = None,
+                Ok(count) => self.keep(&buffer[..count]),
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(nix::errno::Errno::EAGAIN) => return,
+                Err(_) => self.output = None,
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = LONGEST_OUTPUT - self.text.len();
+        self.cut |= bytes.len() > room;
+        self.text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    fn printed(&self) -> String {
+        let text = String::from_utf8_lossy(&self.text).into_owned();
+        if self.cut { text + "..." } else { text }
+    }
+
+    fn kill(&self) {
+        let _ = pidfd::pidfd_send_signal(self.process.pidfd.as_fd(), libc::SIGKILL);
+    }
+}
+
+impl Keeper {
+    /// Does what is due: begins a check, or ends one that takes too long. Nothing runs in a frozen container, and what
+    /// stands still there is not late.
+    pub(super) fn check_health(&mut self) {
+        let Some(checks) = self.checks.as_mut().filter(|checks| Instant::now() >= checks.due()) else { return };
+        let paused = containers::read_in(&self.estate.launch.container_dir)
+            .is_ok_and(|record| record.state.status == Status::Paused);
+        match &mut checks.check {
+            Some(check) if paused => check.deadline = Instant::now() + checks.spec.timeout,
+            Some(check) => {
+                check.timed_out = true;
+                check.kill();
+            }
+            None if paused => checks.next_at = Instant::now() + checks.spec.interval.max(Duration::from_millis(100)),
+            None => {
+                if let Err(error) = checks.begin(self.life.init) {
+                    let began = clock::realtime_ns();
+                    self.take_health(HealthResult { exit_code: -1, output: error.to_string(), ..spanning(began) });
+                }
+            }
+        }
+    }
+
+    /// The check has printed something.
+    pub(super) fn hear_check(&mut self) {
+        if let Some(check) = self.checks.as_mut().and_then(|checks| checks.check.as_mut()) {
+            check.read_output();
+        }
+    }
+
+    /// The check has ended.
+    pub(super) fn check_ended(&mut self) {
+        if let Some(result) = self.checks.as_mut().and_then(Checks::result) {
+            self.take_health(result);
+        }
+    }
+
+    /// The container has ended: so have its processes.
+    pub(super) fn end_checks(&mut self) {
+        if let Some(check) = self.checks.take().and_then(|checks| checks.check) {
+            check.kill();
+            let _ = pidfd::wait(check.process.pidfd.as_fd(), 0);
+        }
+    }
+
+    fn take_health(&mut self, result: HealthResult) {
+        let Some(checks) = self.checks.as_mut() else { return };
+        let excused = is_within(&checks.spec, self.life.started_ns, clock::realtime_ns());
+        let changed = checks.health.take(result, checks.spec.retries, excused);
+        checks.schedule(self.life.started_ns);
+        let launch = &self.estate.launch;
+        if let Err(error) = write(&launch.container_dir.join(FILE), &checks.health) {
+            note(&launch.state_dir, &format!("a health check is not recorded: {error}"));
+        }
+        if changed {
+            self.health_changed();
+        }
+    }
+
+    fn health_changed(&mut self) {
+        let Some(checks) = &self.checks else { return };
+        let (status, action) = (checks.health.status.clone(), checks.spec.on_failure.clone());
+        let last = checks.health.log.last().map(|result| (result.exit_code, result.output.clone()));
+        let name = self.record(|record| record.state.health.clone_from(&status));
+        tell::event_named(&self.estate.launch, &name, &format!("health_status: {status}"), &[]);
+        if status == "unhealthy" {
+            let (code, output) = last.unwrap_or_default();
+            let output = output.chars().take(200).collect();
+            let grounds = [("exitCode", code.to_string()), ("output", output), ("action", action.clone())];
+            tell::decision(&self.estate.launch, "unhealthy", &grounds);
+            self.act_on_failure(&action);
+        }
+    }
+
+    /// The engine does it: stopping and starting need drivers.
+    fn act_on_failure(&mut self, action: &str) {
+        let [program, arguments @ .., _internal, _finish, id] = self.estate.launch.finish.as_slice() else { return };
+        if matches!(action, "" | "none") {
+            return;
+        }
+        let mut command = Command::new(program);
+        command.args(arguments).args(["internal", "unhealthy", id, action]);
+        command.stdin(ProcessStdio::null()).stdout(ProcessStdio::null()).stderr(ProcessStdio::null());
+        match command.spawn() {
+            Ok(child) => {
+                let opened = pidfd::pidfd_open(child.id().cast_signed());
+                self.programs.extend(opened.map(|program| (program, String::new())));
+            }
+            Err(error) => note(&self.estate.launch.state_dir, &format!("cannot execute {program}: {error}")),
+        }
+    }
+}
+
+fn write(path: &Path, health: &Health) -> gantry_store::Result<()> {
+    inplace::update(path, |known: &mut Health| {
+        known.clone_from(health);
+        Ok(())
+    })
+    .map(drop)
+}
+
+fn is_within(spec: &HealthSpec, started_ns: u64, now_ns: u64) -> bool {
+    u128::from(now_ns.saturating_sub(started_ns)) < spec.start_period.as_nanos()
+}
+
+fn spanning(began_ns: u64) -> HealthResult {
+    let (start, end) = (time::rfc3339(began_ns), time::rfc3339(clock::realtime_ns()));
+    HealthResult { start, end, ..HealthResult::default() }
+}
+
+fn timed_out(limit: Duration, printed: &str) -> String {
+    let said = format!("Health check exceeded timeout ({limit:?})");
+    if printed.is_empty() { said } else { format!("{said}: {printed}") }
+}
