@@ -24,6 +24,7 @@ pub mod system;
 pub mod transfer;
 pub mod update;
 pub mod volumes;
+pub mod watching;
 
 /// A flag of a command whose arguments are gathered in `T`.
 pub struct Flag<T: 'static> {

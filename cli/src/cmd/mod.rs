@@ -19,6 +19,7 @@ pub mod lifecycle;
 pub mod load;
 pub mod login;
 pub mod logs;
+pub mod metrics;
 pub mod networks;
 pub mod plugins;
 pub mod port;
@@ -28,12 +29,14 @@ pub mod registry;
 pub mod request;
 pub mod run;
 pub mod start;
+pub mod start_all;
 pub mod stats;
 pub mod top;
 pub mod transfer;
 pub mod update;
 pub mod version;
 pub mod volumes;
+pub mod why;
 
 use crate::args::globals::Globals;
 use crate::args::scan::{self, Fault, Parsed};
@@ -145,6 +148,9 @@ static COMMANDS: &[&dyn Runnable] = &[
     &run::COMMAND,
     &create::COMMAND,
     &exec::COMMAND,
+    &why::COMMAND,
+    &metrics::COMMAND,
+    &start_all::COMMAND,
     &events::COMMAND,
     &ps::COMMAND,
     &logs::COMMAND,

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(50);
 /// The longest part of a command line that is kept.
 const LONGEST_COMMAND: usize = 160;
+/// So many words of it.
+const WORDS: usize = 3;
 
 /// Which events are wanted.
 #[derive(Clone, Debug, Default)]
@@ -106,14 +108,24 @@ pub(crate) fn doer() -> Doer {
 fn own() -> &'static Doer {
     static OWN: OnceLock<Doer> = OnceLock::new();
     OWN.get_or_init(|| {
-        let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
         let sudo = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
         Doer {
             pid: std::process::id().cast_signed(),
             uid: sudo.unwrap_or_else(|| nix::unistd::getuid().as_raw()),
-            command: words.join(" ").chars().take(LONGEST_COMMAND).collect(),
+            command: command(std::env::args_os().map(|word| word.to_string_lossy().into_owned())),
         }
     })
+}
+
+/// The program and the first words after it that are neither options nor paths nor settings: enough to know the act, and
+/// never a secret.
+fn command(words: impl Iterator<Item = String>) -> String {
+    let mut words = words;
+    let program = words.next().unwrap_or_default();
+    let program = program.rsplit('/').next().unwrap_or_default().to_owned();
+    let plain = words.filter(|word| !word.starts_with('-') && !word.contains(['/', '=']));
+    let said: Vec<String> = std::iter::once(program).chain(plain.take(WORDS)).collect();
+    said.join(" ").chars().take(LONGEST_COMMAND).collect()
 }
 
 impl Engine {
@@ -181,5 +193,21 @@ impl Engine {
     pub(crate) fn decide(&self, id: &str, what: &str, grounds: &[(&str, String)]) {
         let grounds: Vec<(&str, &str)> = grounds.iter().map(|(key, value)| (*key, value.as_str())).collect();
         self.tell_object(DECISION, what, id, &grounds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command;
+
+    #[test]
+    fn commands_are_told_without_secrets() {
+        for (line, want) in [
+            ("/usr/bin/gantry stop -t 3 web", "gantry stop 3 web"),
+            ("gantry --root /x --state /y kill web", "gantry kill web"),
+            ("gantry run -e PASSWORD=x bb sh -c secret", "gantry run bb sh"),
+        ] {
+            assert_eq!(command(line.split(' ').map(str::to_owned)), want);
+        }
     }
 }

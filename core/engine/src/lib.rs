@@ -3,12 +3,14 @@
 
 #![forbid(unsafe_code)]
 
+mod boot;
 mod cgroups;
 pub mod check;
 pub mod container;
 mod error;
 pub mod events;
 pub mod image;
+mod metrics;
 mod mount_points;
 mod names;
 pub mod network;
@@ -18,7 +20,9 @@ mod storage;
 mod system;
 mod trash;
 mod volume;
+pub mod why;
 
+pub use boot::StartedAll;
 pub use error::{Error, Result};
 pub use gantry_config as config;
 pub use gantry_host::tell_warnings;

@@ -37,6 +37,7 @@ mod torn;
 mod transfer;
 mod volumes;
 mod volumes_more;
+mod why;
 
 /// Leaves a test that cannot be made here.
 macro_rules! need {

@@ -95,6 +95,11 @@ impl Engine {
             return Ok(None);
         }
         let file = self.container_file(&id)?;
+        // Asked for, it is under its restart policy again, which begins to count anew.
+        let record = containers::update(&self.layout.container(&id), |r| -> Result<()> {
+            (r.state.stop_requested, r.state.restarts) = (false, 0);
+            Ok(())
+        })?;
         let supervisor = self.spawn_supervisor(&id, &file.host)?;
         self.start_made(file, record, attach, !attach.any(), supervisor).map(Some)
     }
