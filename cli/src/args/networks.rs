@@ -222,6 +222,15 @@ pub const EXPLAIN: Info = Info::new(
 .arguments(1, 1)
 .choices(Choices::Running);
 
+/// `gantry network dns`.
+pub const DNS: Info = Info::new(
+    &["network dns"],
+    "[OPTIONS] CONTAINER NAME",
+    "Say what a container is told of a name, by whom, and how long that takes",
+)
+.arguments(2, 2)
+.choices(Choices::Running);
+
 /// `gantry port explain`. A container called `explain` is asked for by `gantry container port explain`.
 pub const EXPLAIN_PORT: Info = Info::new(
     &["port explain"],

@@ -1,20 +1,28 @@
-//! `network explain`, `port explain`.
+//! `network explain`, `network dns`, `port explain`.
 
 use super::{Command, Context, Outcome, failed};
-use crate::args::networks::{EXPLAIN, EXPLAIN_FLAGS, EXPLAIN_PORT, ExplainArgs};
+use crate::args::networks::{DNS, EXPLAIN, EXPLAIN_FLAGS, EXPLAIN_PORT, ExplainArgs};
 use crate::out;
 use crate::out::failure::Failure;
 use crate::out::list;
 use crate::out::template::json;
-use gantry_engine::network::explain::{EndpointExplanation, NetworkExplanation, Owner, PortExplanation, Way};
+use gantry_engine::network::explain::{
+    EndpointExplanation, NameExplanation, NetworkExplanation, Owner, PortExplanation, Way,
+};
 use std::fmt::Write as _;
 
 pub static NETWORK: Command<ExplainArgs> = Command { info: EXPLAIN, flags: &[EXPLAIN_FLAGS], run: network };
+pub static NAMES: Command<ExplainArgs> = Command { info: DNS, flags: &[EXPLAIN_FLAGS], run: names };
 pub static PORT: Command<ExplainArgs> = Command { info: EXPLAIN_PORT, flags: &[EXPLAIN_FLAGS], run: port };
 
 fn network(context: &Context, args: ExplainArgs, words: Vec<String>) -> Outcome {
     let explained = context.engine()?.network_explain(&words[0]).map_err(failed)?;
     show(&args, &explained, network_text)
+}
+
+fn names(context: &Context, args: ExplainArgs, words: Vec<String>) -> Outcome {
+    let explained = context.engine()?.network_dns(&words[0], &words[1]).map_err(failed)?;
+    show(&args, &explained, names_text)
 }
 
 fn port(context: &Context, args: ExplainArgs, words: Vec<String>) -> Outcome {
@@ -50,6 +58,18 @@ fn endpoint_text(endpoint: &EndpointExplanation) -> String {
     }
     for way in &endpoint.outward {
         let _ = writeln!(text, "  to the outside ({}): {}", way.address, answer(way));
+    }
+    text
+}
+
+fn names_text(explained: &NameExplanation) -> String {
+    let NameExplanation { container, name, resolver, answers } = explained;
+    let mut text = format!("{name}, asked by container {container} at {resolver}\n");
+    for answer in answers {
+        let said = [answer.answers.join(" "), answer.remark.clone()];
+        let said: Vec<&str> = said.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+        let ms = answer.took_us as f64 / 1000.0;
+        let _ = writeln!(text, "  {:<4} {}: {} ({ms:.2} ms)", answer.kind, answer.by, said.join(", "));
     }
     text
 }

@@ -205,6 +205,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &networks::DISCONNECT,
     &networks::RELOAD,
     &explain::NETWORK,
+    &explain::NAMES,
     &explain::PORT,
     &volumes::CREATE,
     &volumes::LS,

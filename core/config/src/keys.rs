@@ -74,6 +74,12 @@ pub const KEYS: &[Key] = &[
         show: |c| list(&c.fallback_dns),
     },
     Key {
+        path: "engine.network.publish-addresses",
+        variable: "GANTRY_PUBLISH_ADDRESSES",
+        set: |c, v| v.list(Given::address).map(|addresses| c.publish_addresses = addresses),
+        show: |c| list(&c.publish_addresses),
+    },
+    Key {
         path: "engine.volume.bind-autocreate",
         variable: "GANTRY_BIND_AUTOCREATE",
         set: |c, v| v.truth().map(|on| c.bind_autocreate = on),

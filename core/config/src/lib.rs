@@ -51,6 +51,8 @@ pub struct Config {
     pub volume_driver: String,
     /// `engine.network.address-pools`.
     pub address_pools: Vec<AddressPool>,
+    /// `engine.network.publish-addresses`: host addresses of ports published without one; none: all.
+    pub publish_addresses: Vec<String>,
     /// `engine.network.fallback-dns`.
     pub fallback_dns: Vec<String>,
     /// `engine.volume.bind-autocreate`: `-v` makes a missing source.
@@ -90,6 +92,7 @@ impl Default for Config {
             network: "bridge".into(),
             volume_driver: "local".into(),
             address_pools: default_pools(),
+            publish_addresses: Vec::new(),
             fallback_dns: vec!["8.8.8.8".into(), "8.8.4.4".into()],
             bind_autocreate: true,
             registries: BTreeMap::new(),

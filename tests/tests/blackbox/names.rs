@@ -31,6 +31,10 @@ fn containers_find_each_other() {
     }
     let reverse = look_up(&world, "asker", &address);
     assert!(reverse.contains("web.net"), "{reverse}");
+    let told = world.line("network dns asker www").ok();
+    assert!(told.contains(&format!("A    network net: {address} (")), "{told}");
+    assert!(told.contains("AAAA network net: a name of ours, without such an address"), "{told}");
+    assert!(world.gantry(["network", "dns", "asker", &address]).ok().contains("PTR  network net: web.net ("));
     let resolv = world.line("exec asker cat /etc/resolv.conf").ok();
     assert!(resolv.starts_with("nameserver 127.0.0.11\n") && resolv.contains("ndots:0"), "{resolv}");
     world.line("rename web shop").ok();
@@ -239,6 +243,9 @@ fn unknown_names_go_to_the_servers_of_the_user_s_choice() {
     sleeper(&world, "strict", &["--network", "net", "--dns", &server, "--dns-opt", "ndots:1"]);
     finds(&world, "strict", "www.example.org", "198.51.100.7");
     assert!(!look_up(&world, "strict", "single").contains("198.51.100.7"));
+    let told = world.line("network dns asker www.example.org").ok();
+    assert!(told.contains(&format!("A    server {server} (from the container): 198.51.100.7 (")), "{told}");
+    assert!(world.line("network dns strict single").ok().contains("option ndots:1: names without a dot go to nobody"));
     world.line("rm -f first asker strict").ok();
     world.line("network rm net").ok();
     world.assert_no_leaks();

@@ -140,6 +140,32 @@ impl Drop for Wall {
 }
 
 #[test]
+fn ports_without_an_address_are_where_the_operator_wants_them() {
+    need!();
+    let world = World::new();
+    world.configure("publish-addresses = [\"127.0.0.1\"]\n");
+    let [first, second, third] = [free_port(), free_port(), free_port()];
+    web(&world, "here", &["-p", &format!("{first}:80")]);
+    assert_eq!(format!("80/tcp -> 127.0.0.1:{first}"), world.line("port here").ok());
+    web(&world, "chosen", &["-p", &format!("0.0.0.0:{second}:80")]);
+    assert_eq!(format!("80/tcp -> 0.0.0.0:{second}"), world.line("port chosen").ok());
+    world.line("rm -f here chosen").ok();
+    // A network of its own mind is heard by its driver, and what it does is shown, taken back and given free.
+    world.configure("");
+    world.network("inner", &["-o", "com.docker.network.bridge.host_binding_ipv4=127.0.0.1"]);
+    web(&world, "inside", &["--network", "inner", "-p", &format!("{third}:80")]);
+    assert_eq!(format!("80/tcp -> 127.0.0.1:{third}"), world.line("port inside").ok());
+    let explained = world.gantry(["port", "explain", &third.to_string()]).ok();
+    assert!(explained.contains(&format!("127.0.0.1:{third} is container inside")), "{explained}");
+    world.gantry(["update", "--publish-rm", &format!("{third}:80"), "inside"]).ok();
+    assert_eq!("", world.line("port inside").ok());
+    TcpListener::bind(("0.0.0.0", third)).expect("the port is free again");
+    world.line("rm -f inside").ok();
+    world.line("network rm inner").ok();
+    world.assert_no_leaks();
+}
+
+#[test]
 fn explanations_name_the_owner_and_the_rule() {
     need!();
     let world = World::new();

@@ -148,8 +148,10 @@ impl<'a> Claims<'a> {
 }
 
 /// What is left of a claim when another is taken out of it.
+/// A driver may have published on one address what was claimed on all of its family.
 fn without(claim: &Claim, gone: &Claim) -> Vec<Claim> {
-    if (claim.ip, claim.protocol) != (gone.ip, gone.protocol) {
+    let covers = claim.ip == gone.ip || (claim.ip.is_unspecified() && claim.ip.is_ipv4() == gone.ip.is_ipv4());
+    if !covers || claim.protocol != gone.protocol {
         return vec![*claim];
     }
     let (start, end) = (u32::from(claim.port), u32::from(claim.port) + u32::from(claim.count));

@@ -268,7 +268,7 @@ impl Engine {
 
     /// A container whose ports nobody carried gets them when it is connected to a network that does.
     fn publish_again(&self, live: &Live<'_>, all: &mut [Planned]) -> Result<()> {
-        let wanted = ports::wanted_ports(&live.file.config, &live.file.host)?;
+        let wanted = ports::wanted_ports(&live.file.config, &live.file.host, &self.everywhere())?;
         let carried = all.iter().any(|p| !p.endpoint.ports.is_empty());
         let Some(at) = carrier(all).filter(|_| !carried && !wanted.is_empty()) else { return Ok(()) };
         let claimed = Claims::new(&self.layout).claim(&live.record.id, &wanted)?;

@@ -38,7 +38,7 @@ impl Engine {
             let pid = self.running_pid(other)?;
             return Ok(NetworkPlan::without(NetworkNamespace::Path(format!("/proc/{pid}/ns/net").into())));
         }
-        let wanted = ports::wanted_ports(&file.config, &file.host)?;
+        let wanted = ports::wanted_ports(&file.config, &file.host, &self.everywhere())?;
         let mut plan = NetworkPlan::without(NetworkNamespace::New);
         for (name, settings) in self.joined(file) {
             let (network, driver) = self.network_by_reference(&name)?;

@@ -29,18 +29,17 @@ impl Wanted {
 }
 
 /// The ports a container wants published: its bindings, and all exposed ones with `-P`.
-pub(crate) fn wanted_ports(config: &Config, host: &HostConfig) -> Result<Vec<Wanted>> {
+pub(crate) fn wanted_ports(config: &Config, host: &HostConfig, everywhere: &[IpAddr]) -> Result<Vec<Wanted>> {
     let mut wanted = Vec::new();
-    let everywhere = everywhere();
     for (key, bindings) in &host.port_bindings {
         for binding in bindings.iter().flatten() {
-            wanted.push(wanted_port(key, binding, &everywhere)?);
+            wanted.push(wanted_port(key, binding, everywhere)?);
         }
     }
     if host.publish_all_ports {
         for key in config.exposed_ports.iter().flat_map(|m| m.keys()) {
             if host.port_bindings.get(key).is_none_or(|b| b.as_ref().is_none_or(Vec::is_empty)) {
-                wanted.push(wanted_port(key, &PortBinding::default(), &everywhere)?);
+                wanted.push(wanted_port(key, &PortBinding::default(), everywhere)?);
             }
         }
     }
@@ -85,8 +84,11 @@ fn host_addresses(text: &str, everywhere: &[IpAddr]) -> Result<Vec<IpAddr>> {
     Ok(vec![address])
 }
 
-/// What a binding without an address means: all addresses of both families that the host has.
-pub(crate) fn everywhere() -> Vec<IpAddr> {
+/// What a binding without an address means: the addresses configured; else all of both families that the host has.
+pub(crate) fn everywhere(configured: &[String]) -> Vec<IpAddr> {
+    if !configured.is_empty() {
+        return configured.iter().filter_map(|text| text.parse().ok()).collect();
+    }
     let mut all = vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
     all.extend(host_has_ipv6().then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
     all
@@ -175,7 +177,7 @@ mod tests {
         let exposed = config.exposed_ports.get_or_insert_default();
         exposed.insert("80/tcp".into(), gantry_model::container::Empty {});
         exposed.insert("53/udp".into(), gantry_model::container::Empty {});
-        let wanted = wanted_ports(&config, &host).expect("sound");
+        let wanted = wanted_ports(&config, &host, &everywhere(&[])).expect("sound");
         let shape: Vec<_> = wanted.iter().map(|w| (w.container_port, w.first, w.last)).collect();
         assert_eq!(shape, [(80, 8000, 8010), (53, 0, 0)]);
         assert!(wanted_port("0/tcp", &PortBinding::default(), &[]).is_err());

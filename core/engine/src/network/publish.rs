@@ -15,7 +15,7 @@ use gantry_model::class::Class;
 use gantry_model::container::{Empty, PortBinding};
 use gantry_model::port::Published;
 use gantry_model::record::Record;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Ports of a container after an update, checked.
@@ -33,7 +33,7 @@ impl Engine {
         for gone in &update.remove {
             unbind(&mut file, gone)?;
         }
-        let (mut add, everywhere) = (Vec::new(), ports::everywhere());
+        let (mut add, everywhere) = (Vec::new(), self.everywhere());
         for new in &update.add {
             add.push(ports::wanted_port(&new.key(), &new.binding, &everywhere)?);
             bind(&mut file, new)?;
@@ -137,14 +137,24 @@ impl Engine {
 
     fn free_ports(&self, id: &str, ports: &[PortMapping]) -> Result<()> {
         let mut client = gantry_supervisor::connect(&self.layout.container_state(id))?;
+        // They are held where they were claimed, which may be on all addresses of the family.
+        let all =
+            |ip: IpAddr| if ip.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
         let each = |p: &PortMapping| {
-            (0..p.count).map(|n| (SocketAddr::new(p.host_ip, p.host_port + n), p.protocol.0)).collect::<Vec<_>>()
+            let at = |ip| (0..p.count).map(move |n| (SocketAddr::new(ip, p.host_port + n), p.protocol.0));
+            let others = Some(all(p.host_ip)).filter(|ip| *ip != p.host_ip);
+            at(p.host_ip).chain(others.into_iter().flat_map(at)).collect::<Vec<_>>()
         };
         let places: Vec<(SocketAddr, u8)> = ports.iter().flat_map(each).collect();
         for some in places.chunks(500) {
             client.let_go(some)?;
         }
         Claims::new(&self.layout).release(id, ports)
+    }
+
+    /// What a binding without an address means.
+    pub(super) fn everywhere(&self) -> Vec<IpAddr> {
+        ports::everywhere(&self.settings.config.publish_addresses)
     }
 
     /// Has the keeper of a running container hold bound sockets.

@@ -3,7 +3,7 @@
 use domain::base::iana::{Class, Opcode, Rcode, Rtype};
 use domain::base::message_builder::AdditionalBuilder;
 use domain::base::{Message, MessageBuilder, Name, Ttl};
-use domain::rdata::{A, Aaaa, Ptr};
+use domain::rdata::{A, Aaaa, AllRecordData, Ptr};
 use std::net::IpAddr;
 
 /// Seconds for which an answer about a container holds: short, as containers come and go.
@@ -180,6 +180,44 @@ fn finish(mut builder: AdditionalBuilder<Vec<u8>>, edns: bool) -> Vec<u8> {
     builder.finish()
 }
 
+/// A question as programs send it; `None` for what can be no name.
+pub fn ask(name: &str, kind: Rtype) -> Option<Vec<u8>> {
+    let name: Name<Vec<u8>> = format!("{name}.").parse().ok()?;
+    let mut builder = MessageBuilder::new_vec();
+    builder.header_mut().set_rd(true);
+    let mut builder = builder.question();
+    builder.push((name, kind)).ok()?;
+    Some(builder.finish())
+}
+
+/// What an answer holds: its records as texts, and its code when it is an error, or that there is nothing.
+pub fn told(answer: &[u8]) -> (Vec<String>, String) {
+    let Ok(message) = Message::from_octets(answer) else { return (Vec::new(), "it answers rubbish".to_owned()) };
+    let records = message.answer().ok().map(|section| section.limit_to::<AllRecordData<_, _>>());
+    let texts: Vec<String> = records.into_iter().flatten().flatten().map(|record| record.data().to_string()).collect();
+    let remark = match message.header().rcode() {
+        Rcode::NOERROR if texts.is_empty() => "no such record".to_owned(),
+        Rcode::NOERROR => String::new(),
+        code => code.to_string(),
+    };
+    (texts, remark)
+}
+
+/// The name by which an address is asked for.
+pub fn reverse(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(v6) => {
+            let value = u128::from(v6);
+            let digits = (0..32).map(|n| format!("{:x}.", (value >> (4 * n)) & 15));
+            digits.collect::<String>() + "ip6.arpa"
+        }
+    }
+}
+
 /// The address that a reverse name such as `2.0.17.172.in-addr.arpa` means.
 pub fn reversed(name: &str) -> Option<IpAddr> {
     if let Some(rest) = name.strip_suffix(".in-addr.arpa") {
@@ -204,9 +242,8 @@ pub fn reversed(name: &str) -> Option<IpAddr> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use domain::rdata::AllRecordData;
 
-    /// A question as programs send it.
+    /// A question with or without EDNS.
     pub fn ask(name: &str, kind: Rtype, limit: Option<u16>) -> Vec<u8> {
         let mut builder = MessageBuilder::new_vec();
         builder.header_mut().set_id(4711);
@@ -273,8 +310,22 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn answers_are_told() {
+        let asked = super::ask("web", Rtype::A).expect("a name");
+        let answer = addresses(&asked, &[[10, 0, 0, 2].into()], 512);
+        assert_eq!(told(&answer), (vec!["10.0.0.2".to_owned()], String::new()));
+        assert_eq!(told(&no_server(&asked)), (Vec::new(), "SERVFAIL".to_owned()));
+        assert_eq!(told(&nothing(&asked)).1, "no such record");
+        assert_eq!(told(b"x").1, "it answers rubbish");
+        assert_eq!(super::ask("a..b", Rtype::A), None);
+    }
+
+    #[test]
     fn reverse_names() {
         assert_eq!(reversed("2.0.17.172.in-addr.arpa"), Some(IpAddr::from([172, 17, 0, 2])));
+        for address in ["172.17.0.2", "fd00::1:2"].map(|text| text.parse::<IpAddr>().expect("an address")) {
+            assert_eq!(reversed(&reverse(address)), Some(address));
+        }
         let v6 = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa";
         assert_eq!(reversed(v6), "fd00::1".parse().ok());
         for bad in ["2.0.17.in-addr.arpa", "x.0.17.172.in-addr.arpa", "1.2.3.ip6.arpa", "web"] {

@@ -6,6 +6,7 @@
 //! that the container may use port 53 itself. What it does not know it asks the servers of the host, as they are
 //! at the moment and from the host's namespace, or those the user named, from the container's.
 
+mod explain;
 mod host;
 mod message;
 mod names;
@@ -16,6 +17,7 @@ mod sockets;
 mod stream;
 mod upstream;
 
+pub use explain::{Step, Whom, explain};
 pub use host::servers;
 pub use record::{ADDRESS, ASKER, Asker, Member, Upstream, Zone};
 

@@ -105,6 +105,22 @@ impl Names {
         self.zones.iter().map(of).find(|members| !members.is_empty()).unwrap_or_default()
     }
 
+    /// The network that answers for a name or an address written backwards; `None`: a link does, or nobody.
+    pub fn home(&self, name: &str) -> Option<String> {
+        if self.asker.links.contains_key(name) {
+            return None;
+        }
+        let address = super::message::reversed(name);
+        let knows = |zone: &&CachedZone| match address {
+            Some(address) => zone.members.values().any(|m| m.member.addresses.contains(&address)),
+            None => {
+                let bare = name.strip_suffix(zone.name.as_str()).and_then(|rest| rest.strip_suffix('.'));
+                zone.by_name.contains_key(name) || bare.is_some_and(|bare| zone.by_name.contains_key(bare))
+            }
+        };
+        self.zones.iter().find(knows).map(|zone| zone.name.clone())
+    }
+
     fn name_of(&self, address: IpAddr) -> Option<String> {
         self.zones.iter().find_map(|zone| {
             let mut members = zone.members.values().map(|m| &m.member);

@@ -41,6 +41,8 @@ pub struct Pending {
     line: Line,
     deadline: Instant,
     refusal: Option<Vec<u8>>,
+    /// A server has said something.
+    heard: bool,
 }
 
 /// How far a question has come.
@@ -57,7 +59,16 @@ impl Pending {
         let mut rest: Vec<Upstream> = servers.iter().take(MOST_SERVERS).rev().copied().collect();
         let line = next_line(&mut rest, &sent, client, spaces)?;
         let deadline = Instant::now() + PATIENCE;
-        Some(Pending { client, question: question.to_vec(), sent, servers: rest, line, deadline, refusal: None })
+        Some(Pending {
+            client,
+            question: question.to_vec(),
+            sent,
+            servers: rest,
+            line,
+            deadline,
+            refusal: None,
+            heard: false,
+        })
     }
 
     /// To be waited for.
@@ -73,6 +84,11 @@ impl Pending {
         matches!(&self.line, Line::Stream(framed) if framed.has_output())
     }
 
+    /// False when the answer is made up, since no server gave one.
+    pub fn was_answered(&self) -> bool {
+        self.heard
+    }
+
     /// When patience ends.
     pub fn deadline(&self) -> Instant {
         self.deadline
@@ -81,6 +97,7 @@ impl Pending {
     /// Sees whether the answer has come, or goes on to the next server.
     pub fn advance(&mut self, ready: bool, now: Instant, spaces: &Namespaces) -> Progress {
         let heard = if ready { self.hear() } else { Ok(None) };
+        self.heard |= matches!(heard, Ok(Some(_)));
         match heard {
             Ok(Some(answer)) if message::is_refusal(&answer) => {
                 self.refusal = Some(answer);

@@ -36,7 +36,8 @@ pub fn doors(settings: &Settings, endpoint: &EndpointSpec, ports: &[PortMapping]
             return Err(Error::NoAddress(port.host_ip));
         };
         doors.entries.extend((0..port.count).map(|by| entry(settings, pool, address, port, by)));
-        doors.published.push(*port);
+        let host_ip = binding(settings, port).unwrap_or(port.host_ip);
+        doors.published.push(PortMapping { host_ip, ..*port });
     }
     Ok(doors)
 }
@@ -93,12 +94,17 @@ fn tracks_sctp() -> bool {
     !tracking || Path::new("/proc/sys/net/netfilter/nf_conntrack_sctp_timeout_established").exists()
 }
 
-fn entry(settings: &Settings, pool: &Pool, address: IpAddr, port: &PortMapping, by: u16) -> Entry {
-    let host = match port.host_ip {
+/// The one address of the host where a port is published; `None`: all.
+fn binding(settings: &Settings, port: &PortMapping) -> Option<IpAddr> {
+    match port.host_ip {
         IpAddr::V4(host) if host.is_unspecified() => settings.host_binding,
         host if host.is_unspecified() => None,
         host => Some(host),
-    };
+    }
+}
+
+fn entry(settings: &Settings, pool: &Pool, address: IpAddr, port: &PortMapping, by: u16) -> Entry {
+    let host = binding(settings, port);
     let number = port.host_port + by;
     let door = match (pool.mode, host) {
         (Mode::Routed, _) => Door::Own,

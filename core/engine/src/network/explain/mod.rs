@@ -1,6 +1,7 @@
-//! `network explain` and `port explain`: who has a port, which address answers, and what the firewall does to those who
+//! `network explain`, `network dns` and `port explain`: who has a port, which address answers, and what the firewall does to those who
 //! ask.
 
+mod dns;
 mod judge;
 mod route;
 mod ruleset;
@@ -8,7 +9,7 @@ mod ruleset;
 mod tests;
 
 use super::claims::Claims;
-use super::endpoint::EndpointRecord;
+use super::endpoint::{EndpointRecord, PortRecord};
 use super::ports::{parse_port, protocol_name};
 use crate::Engine;
 use crate::error::{Error, Result};
@@ -19,6 +20,7 @@ use ruleset::Ruleset;
 use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 
+pub use dns::{NameAnswer, NameExplanation};
 pub use route::{HostAddress, Listener};
 
 /// Who has a port of the host.
@@ -145,8 +147,7 @@ impl Engine {
             let endpoints = self.endpoints(&id)?;
             // On a family that it has no address of it is claimed, and nothing more.
             let leads_to = endpoints.iter().find_map(|e| target(e, claim.ip, port, protocol));
-            let on = SocketAddr::new(claim.ip, port).to_string();
-            owners.extend(leads_to.map(|leads_to| Owner::Container { name, id, on, leads_to }));
+            owners.extend(leads_to.map(|(on, leads_to)| Owner::Container { name, id, on, leads_to }));
         }
         Ok(owners)
     }
@@ -198,11 +199,15 @@ fn each(record: &super::endpoint::PortRecord) -> Vec<(u16, Protocol)> {
 }
 
 /// Where a port of the host leads in a container.
-fn target(endpoint: &EndpointRecord, ip: IpAddr, port: u16, protocol: Protocol) -> Option<String> {
-    let fits = |p: &&super::endpoint::PortRecord| p.host_ip == ip && p.protocol == protocol.0;
-    let inside = endpoint.ports.iter().filter(fits).flat_map(|p| p.each()).find(|(_, outside)| *outside == port)?.0;
+/// Where on the host a claimed port is published, and where that leads. What is claimed on all addresses of a family the
+/// driver may have published on one.
+fn target(endpoint: &EndpointRecord, ip: IpAddr, port: u16, protocol: Protocol) -> Option<(String, String)> {
+    let covers = |p: &PortRecord| p.host_ip == ip || (ip.is_unspecified() && p.host_ip.is_ipv4() == ip.is_ipv4());
+    let fits = |p: &&PortRecord| covers(p) && p.protocol == protocol.0;
+    let inside = |p: &PortRecord| p.each().find(|(_, outside)| *outside == port).map(|(inside, _)| (p.host_ip, inside));
+    let (on, inside) = endpoint.ports.iter().filter(fits).find_map(inside)?;
     let address: IpAddr = endpoint.address_of(ip.is_ipv6()).parse().ok()?;
-    Some(SocketAddr::new(address, inside).to_string())
+    Some((SocketAddr::new(on, port).to_string(), SocketAddr::new(address, inside).to_string()))
 }
 
 fn way(ruleset: &Ruleset, here: &HostAddress, port: u16, protocol: Protocol, owners: &[Owner]) -> Way {
