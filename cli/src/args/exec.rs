@@ -12,6 +12,7 @@ pub struct ExecArgs {
     pub env: Vec<String>,
     pub env_files: Vec<String>,
     pub interactive: bool,
+    pub log: bool,
     pub privileged: bool,
     pub tty: bool,
     pub user: Option<String>,
@@ -31,6 +32,7 @@ pub const FLAGS: &[Flag<ExecArgs>] = &[
     Flag::<ExecArgs>::value("env-file", "list", "Read variables from a file", |a, v| push(&mut a.env_files, v))
         .choices(Choices::Files),
     Flag::<ExecArgs>::switch("interactive", "Keep STDIN open", |a, on| a.interactive = on).short('i'),
+    Flag::<ExecArgs>::switch("log", "Put the output into the container's log, too", |a, on| a.log = on),
     Flag::<ExecArgs>::switch("privileged", "Give all rights to the command", |a, on| a.privileged = on),
     Flag::<ExecArgs>::switch("tty", "Allocate a terminal", |a, on| a.tty = on).short('t'),
     Flag::<ExecArgs>::value("user", "string", "User inside (name or number[:group])", |a, v| put(&mut a.user, v))

@@ -11,6 +11,7 @@ use gantry_engine::{Action, End, Engine, Error, Session, SessionIo};
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 pub static COMMAND: Command<AttachArgs> = Command { info: ATTACH, flags: &[FLAGS], run };
 
@@ -59,7 +60,8 @@ impl Following {
         if tty && stdin && !terminal::is_input() {
             return Err("the input device is not a TTY".to_owned());
         }
-        let given = keys.filter(|keys| !keys.is_empty());
+        let configured = if tty && stdin && keys.is_none() { configured_keys() } else { None };
+        let given = keys.or(configured.as_deref()).filter(|keys| !keys.is_empty());
         let keys = gantry_engine::keys::parse(given.unwrap_or(DETACH_KEYS))
             .map_err(|reason| format!("invalid detach keys ({}) provided: {reason}", given.unwrap_or_default()))?;
         Ok(Following { tty, stdin, keys, proxy })
@@ -69,6 +71,14 @@ impl Following {
     pub fn enter_raw(&self) -> Option<Raw> {
         if self.tty && self.stdin { Raw::enter() } else { None }
     }
+}
+
+/// What Docker's own configuration says: `detachKeys` in `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`.
+fn configured_keys() -> Option<String> {
+    let named = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let dir = named.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker")))?;
+    let config: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.join("config.json")).ok()?).ok()?;
+    config["detachKeys"].as_str().map(str::to_owned)
 }
 
 /// Follows a container that was just started to its end; gives its exit code.

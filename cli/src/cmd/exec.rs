@@ -28,6 +28,7 @@ fn run(context: &Context, args: ExecArgs, words: Vec<String>) -> Outcome {
         user: args.user.clone().unwrap_or_default(),
         working_dir: args.working_dir.clone().unwrap_or_default(),
         privileged: args.privileged,
+        log: args.log,
         size: args.tty.then(terminal::size).flatten(),
     };
     let exec = context.engine()?.exec(name, &request).map_err(|error| Failure::exec(&error))?;

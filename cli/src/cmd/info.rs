@@ -89,6 +89,15 @@ fn text(info: &Value) -> String {
     ] {
         lines.add(1, name, &show(key));
     }
+    let features = info["HostFeatures"].as_array().into_iter().flatten();
+    let (there, missing): (Vec<&Value>, Vec<&Value>) = features.partition(|feature| feature["Present"] == true);
+    let word = |feature: &Value, key: &str| feature[key].as_str().unwrap_or_default().to_owned();
+    let names: Vec<String> = there.iter().map(|feature| word(feature, "Name")).collect();
+    lines.add(1, "Host Features", &names.join(", "));
+    if !missing.is_empty() {
+        lines.0.push_str(" Missing Here:\n");
+        missing.iter().for_each(|f| lines.add(2, &word(f, "Name"), &format!("no {}", word(f, "Without"))));
+    }
     lines.0
 }
 

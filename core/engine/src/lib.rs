@@ -9,6 +9,7 @@ pub mod check;
 pub mod container;
 mod error;
 pub mod events;
+mod features;
 pub mod image;
 mod metrics;
 mod mount_points;

@@ -128,6 +128,8 @@ pub struct ExecRequest {
     pub working_dir: String,
     /// All capabilities.
     pub privileged: bool,
+    /// Its output goes into the container's log, too.
+    pub log: bool,
     /// The caller's terminal size.
     pub size: Option<(u16, u16)>,
 }

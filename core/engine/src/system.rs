@@ -2,6 +2,7 @@
 
 use crate::Engine;
 use crate::error::{Error, Result};
+use crate::features::Feature;
 use gantry_host::api::options::OptionKind;
 use gantry_host::{Kind, Listed};
 use gantry_model::class::Class;
@@ -20,8 +21,11 @@ impl Engine {
         let status = storage.as_ref().ok().and_then(|s| s.store.status().ok()).unwrap_or_default();
         let kernel = nix::sys::utsname::uname().map(|u| u.release().to_string_lossy().into_owned()).unwrap_or_default();
         let layout = gantry_runtime::cgroup::detect().map(|h| format!("{:?}", h.layout)).unwrap_or_default();
-        let warnings: Vec<String> = storage.as_ref().err().map(|e| format!("WARNING: {e}")).into_iter().collect();
-        Ok(json!({
+        let mut warnings: Vec<String> = storage.as_ref().err().map(|e| format!("WARNING: {e}")).into_iter().collect();
+        let features = self.cgroups().map(crate::features::all).unwrap_or_default();
+        let missing = features.iter().filter(|feature| !feature.present && feature.name.starts_with("cgroup"));
+        warnings.extend(missing.map(|f| format!("WARNING: no {}: without it there is no {}", f.name, f.without)));
+        let mut info = json!({
             "ID": self.engine_id(),
             "Containers": states.len(),
             "ContainersRunning": count(Status::Running),
@@ -37,9 +41,6 @@ impl Engine {
                 "Log": self.driver_names(Kind::Log),
                 "Authorization": Value::Null,
             },
-            "MemoryLimit": true,
-            "SwapLimit": fs::exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").unwrap_or(false),
-            "PidsLimit": true,
             "IPv4Forwarding": read("/proc/sys/net/ipv4/ip_forward") == "1",
             "LoggingDriver": self.settings().config.log_drivers.first(),
             "CgroupDriver": "cgroupfs",
@@ -59,7 +60,12 @@ impl Engine {
             "SecurityOptions": ["name=seccomp,profile=builtin"],
             "LiveRestoreEnabled": true,
             "Warnings": warnings,
-        }))
+        });
+        let more = host_facts(&features, layout == "V2");
+        if let (Some(info), Value::Object(more)) = (info.as_object_mut(), more) {
+            info.extend(more);
+        }
+        Ok(info)
     }
 
     /// A lasting id of this engine's root.
@@ -95,6 +101,43 @@ impl Engine {
         }
         Ok(found)
     }
+}
+
+/// What the host has, by Docker's keys and by ours; and what Docker's clients expect to be there.
+fn host_facts(features: &[Feature], unified: bool) -> Value {
+    let has = |name: &str| features.iter().any(|feature| feature.name == name && feature.present);
+    json!({
+        "MemoryLimit": has("cgroup memory"),
+        "SwapLimit": has("swap accounting"),
+        "CpuCfsPeriod": has("cgroup cpu"),
+        "CpuCfsQuota": has("cgroup cpu"),
+        "CPUShares": has("cgroup cpu"),
+        "CPUSet": has("cgroup cpuset"),
+        "PidsLimit": has("cgroup pids"),
+        "OomKillDisable": !unified && has("cgroup memory"),
+        "HostFeatures": features
+            .iter()
+            .map(|f| json!({ "Name": f.name, "Present": f.present, "Without": f.without }))
+            .collect::<Vec<_>>(),
+        "BridgeNfIptables": read("/proc/sys/net/bridge/bridge-nf-call-iptables") == "1",
+        "BridgeNfIp6tables": read("/proc/sys/net/bridge/bridge-nf-call-ip6tables") == "1",
+        "Debug": false,
+        "NFd": fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
+        "NGoroutines": 0,
+        "NEventsListener": 0,
+        "SystemTime": crate::rfc3339(crate::now_ns()),
+        "KernelMemoryTCP": false,
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "InitBinary": "gantry-keeper",
+        "Isolation": "",
+        "HttpProxy": "",
+        "HttpsProxy": "",
+        "NoProxy": "",
+        "Labels": [],
+        "ExperimentalBuild": false,
+        "Runtimes": { "gantry": { "path": "gantry" } },
+        "Swarm": { "LocalNodeState": "inactive", "NodeID": "" },
+    })
 }
 
 fn listed(plugin: &Listed) -> Value {

@@ -16,6 +16,7 @@ mod hostile;
 mod images;
 mod init;
 mod journald;
+mod kills;
 mod lifecycle;
 mod limits;
 mod local;

@@ -247,3 +247,23 @@ fn interactive_terminals_need_one() {
     let run = World::new().line("run --rm -it bb true");
     assert!(run.code != 0 && run.stderr.contains("the input device is not a TTY"), "{run:#?}");
 }
+
+#[test]
+fn the_output_of_exec_is_logged_on_demand_alone() {
+    need!();
+    let world = World::new();
+    world.detached("cc", "sleep 1000");
+    world.gantry(["exec", "cc", "echo", "unseen"]).ok();
+    let both = world.gantry(["exec", "--log", "cc", "sh", "-c", "echo out; echo err >&2; exit 6"]);
+    assert_eq!((both.code, both.stdout.as_str(), both.stderr.as_str()), (6, "out\n", "err\n"));
+    world.gantry(["exec", "-d", "--log", "cc", "sh", "-c", "echo late; echo wrong >&2"]).ok();
+    world.logs_hold("cc", "late");
+    let logs = || {
+        let logs = world.gantry(["logs", "cc"]);
+        (logs.stdout, logs.stderr)
+    };
+    gantry_tests::eventually("errors are logged, too", || logs().1.contains("wrong"));
+    assert_eq!(logs(), ("out\nlate\n".to_owned(), "err\nwrong\n".to_owned()));
+    world.gantry(["run", "-dt", "--network", "none", "--name", "term", "bb", "sleep", "1000"]).ok();
+    world.gantry(["exec", "--log", "term", "true"]).fails(1, "--log wants separate streams");
+}

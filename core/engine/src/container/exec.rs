@@ -14,8 +14,10 @@ use gantry_model::record::Status;
 use gantry_runtime::Seccomp;
 use gantry_store::containers;
 use gantry_supervisor::{Action, End, SessionIo};
-use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 
 /// A process to be executed in a container: planned, not yet started.
 pub struct Exec {
@@ -27,6 +29,8 @@ pub struct Exec {
     keeper: PathBuf,
     state_dir: PathBuf,
     teller: Teller,
+    /// Where the container's streams are, when they get the output.
+    log: Option<PathBuf>,
 }
 
 /// What is told of an exec when the engine is not at hand.
@@ -58,7 +62,13 @@ impl Engine {
     /// Plans a process in a running container.
     pub fn exec(&self, reference: &str, request: &ExecRequest) -> Result<Exec> {
         let id = self.resolve(reference)?;
-        let record = truth::corrected(containers::read(&self.layout, &id)?);
+        let mut record = containers::read(&self.layout, &id)?;
+        if record.busy.is_some() && !truth::busy_alive(&record) {
+            // Whoever was killed there may have left it frozen.
+            self.repair(&id)?;
+            record = containers::read(&self.layout, &id)?;
+        }
+        let record = truth::corrected(record);
         match record.state.status {
             Status::Running => {}
             Status::Paused => {
@@ -71,6 +81,12 @@ impl Engine {
             return Err(Error::invalid("No exec command specified"));
         }
         let file = self.container_file(&id)?;
+        if request.log && (request.tty || file.config.tty) {
+            return Err(Error::invalid(
+                "--log wants separate streams: neither the container nor the command may have a terminal",
+            ));
+        }
+        let log = request.log.then(|| self.layout.container_state(&id));
         let plan = self.exec_plan(&file, request)?;
         let exec = crate::random_id()?;
         let teller = Teller {
@@ -89,6 +105,7 @@ impl Engine {
             keeper: self.program("gantry-keeper")?,
             state_dir: self.layout.container_state(&id),
             teller,
+            log,
         })
     }
 
@@ -124,9 +141,28 @@ impl Exec {
     /// Runs it on the caller's own descriptors and answers its exit code.
     pub fn run(self, stdio: [BorrowedFd<'_>; 3]) -> Result<i32> {
         self.started();
-        let code = gantry_supervisor::exec(&self.keeper, &self.plan, self.pid, stdio)?;
+        let code = match &self.log {
+            Some(dir) => self.run_logged(dir, stdio)?,
+            None => gantry_supervisor::exec(&self.keeper, &self.plan, self.pid, stdio)?,
+        };
         self.teller.ended(code);
         Ok(code)
+    }
+
+    /// Each output goes to the caller and into the container's stream.
+    fn run_logged(&self, dir: &Path, [stdin, stdout, stderr]: [BorrowedFd<'_>; 3]) -> Result<i32> {
+        let pipe = || std::io::pipe().map_err(Error::io("make a pipe"));
+        let ((out, to_out), (err, to_err)) = (pipe()?, pipe()?);
+        let copies = [(out, stdout, stream(dir, "stdout")?), (err, stderr, stream(dir, "stderr")?)];
+        std::thread::scope(|scope| {
+            for (from, caller, log) in copies {
+                scope.spawn(move || copy_to_both(from, caller, log));
+            }
+            let ends = [stdin, to_out.as_fd(), to_err.as_fd()];
+            let code = gantry_supervisor::exec(&self.keeper, &self.plan, self.pid, ends);
+            drop((to_out, to_err));
+            Ok(code?)
+        })
     }
 
     /// Runs it on a terminal of its own, relayed to the caller's descriptors.
@@ -148,7 +184,33 @@ impl Exec {
     /// Runs it as a child of the container's keeper, on `/dev/null`.
     pub fn detach(self) -> Result<()> {
         self.started();
-        Ok(gantry_supervisor::exec_detached(&self.keeper, &self.state_dir, &self.id, &self.plan, self.pid)?)
+        let streams = self.log.as_ref().map(|dir| Ok::<_, Error>([stream(dir, "stdout")?, stream(dir, "stderr")?]));
+        let streams = streams.transpose()?;
+        let streams = streams.as_ref().map(|[out, err]| [out.as_fd(), err.as_fd()]);
+        Ok(gantry_supervisor::exec_detached(&self.keeper, &self.state_dir, &self.id, &self.plan, self.pid, streams)?)
+    }
+}
+
+/// The end of one of the container's streams that programs write to.
+fn stream(dir: &Path, name: &str) -> Result<File> {
+    let open = File::options().read(true).write(true).open(dir.join(name));
+    open.map_err(Error::io(format!("open the container's {name}")))
+}
+
+/// Until the command and all it started have closed their end. A caller that reads no more does not keep it from the log.
+fn copy_to_both(mut from: std::io::PipeReader, caller: BorrowedFd<'_>, mut log: File) {
+    let mut caller = caller.try_clone_to_owned().map(File::from).ok();
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(count) = from.read(&mut buffer)
+        && count > 0
+    {
+        let bytes = &buffer[..count];
+        if caller.as_mut().is_some_and(|to| to.write_all(bytes).is_err()) {
+            caller = None;
+        }
+        if log.write_all(bytes).is_err() {
+            return;
+        }
     }
 }
 

@@ -44,8 +44,11 @@ impl Engine {
         let mut act = self.begin(id, "finish")?;
         act.record = truth::corrected(act.record.clone());
         if act.record.state.status.is_live() {
-            let half_done = matches!(act.interrupted.as_deref(), Some("connect" | "disconnect"));
-            return if half_done { self.mend_network(act).map(|()| None) } else { Ok(None) };
+            return match act.interrupted.as_deref() {
+                Some("connect" | "disconnect") => self.mend_network(act).map(|()| None),
+                Some("pause" | "unpause") => self.mend_freeze(act).map(|()| None),
+                _ => Ok(None),
+            };
         }
         if act.interrupted.is_some() && self.runs_unrecorded(id) {
             return Ok(None);

@@ -206,6 +206,18 @@ impl Engine {
         Ok(())
     }
 
+    /// What was frozen or thawed half-way runs.
+    pub(crate) fn mend_freeze(&self, act: super::Act) -> Result<()> {
+        let file = self.container_file(&act.record.id)?;
+        self.cgroup(&super::start::cgroup_path(&file.host, &act.record.id))?.thaw()?;
+        act.finish(|r| {
+            if r.state.status == Status::Paused {
+                r.state.status = Status::Running;
+            }
+        })
+        .map(drop)
+    }
+
     fn thaw_if_paused(&self, record: &Record) -> Result<()> {
         if record.state.status != Status::Paused {
             return Ok(());

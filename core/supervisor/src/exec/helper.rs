@@ -87,7 +87,9 @@ fn execute_again(keeper: &Path, order: &[u8]) -> io::Result<std::convert::Infall
     let null = File::options().read(true).write(true).open("/dev/null")?;
     let program = process::duplicate_from(protect::readonly_exe_clone(keeper)?.as_fd(), FREE)?;
     let null = process::duplicate_from(null.as_fd(), FREE)?;
-    for (from, to) in [(&null, 0), (&null, 1), (&null, 2), (&order, PLAN), (&report, REPORT)] {
+    let out = process::duplicate_from(io::stdout().as_fd(), FREE)?;
+    let err = process::duplicate_from(io::stdin().as_fd(), FREE)?;
+    for (from, to) in [(&null, 0), (&out, 1), (&err, 2), (&order, PLAN), (&report, REPORT)] {
         process::duplicate_onto(from.as_fd(), to)?;
     }
     let environment: Vec<CString> = std::env::vars_os()

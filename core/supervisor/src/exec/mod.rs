@@ -61,8 +61,15 @@ pub fn exec_terminal(
     }
 }
 
-/// Runs a process on `/dev/null` as a child of the container's keeper.
-pub fn exec_detached(keeper: &Path, state_dir: &Path, id: &str, plan: &ExecPlan, target: i32) -> Result<()> {
+/// Runs a process on `/dev/null` as a child of the container's keeper, its output on `streams` when there are any.
+pub fn exec_detached(
+    keeper: &Path,
+    state_dir: &Path,
+    id: &str,
+    plan: &ExecPlan,
+    target: i32,
+    streams: Option<[BorrowedFd<'_>; 2]>,
+) -> Result<()> {
     let order = state_dir.join(format!("exec-{id}.plan"));
     let mut file = OpenOptions::new()
         .write(true)
@@ -77,7 +84,9 @@ pub fn exec_detached(keeper: &Path, state_dir: &Path, id: &str, plan: &ExecPlan,
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let argv = [text(keeper), "exec-file".to_owned(), text(keeper), text(&order)];
     let mut client: Client = crate::connect(state_dir)?;
-    client.spawn(id, &argv, [null.as_fd(), null.as_fd(), writer.as_fd()])?;
+    // The helper's standard error is its report's: what the process is to have there comes as standard input.
+    let [out, err] = streams.unwrap_or([null.as_fd(), null.as_fd()]);
+    client.spawn(id, &argv, [err, out, writer.as_fd()])?;
     drop(writer);
     told(File::from(OwnedFd::from(reader)))
 }

@@ -6,6 +6,7 @@ use super::health::Checks;
 use super::{Keeper, Launcher, PumpProcess};
 use crate::client::{CONTROL, Guess};
 use crate::estate::{Estate, Programs};
+use crate::state::Phase;
 use crate::wire;
 use gantry_sys::passing;
 use gantry_sys::process::{self, Forked, StringArray};
@@ -108,7 +109,10 @@ fn resume(link: OwnedFd) -> io::Result<()> {
     let pid = nix::unistd::getppid().as_raw();
     let pump = PumpProcess::new(pid, gantry_sys::pidfd::pidfd_open(pid).ok());
     let mut keeper = Keeper::new(estate, link, pump);
-    keeper.checks = Checks::new(&keeper.estate.launch, keeper.life.started_ns, false);
-    keeper.record_running();
+    // A predecessor that was killed after it had recorded the end left nothing but the cleaning up.
+    if keeper.life.phase == Phase::Running {
+        keeper.checks = Checks::new(&keeper.estate.launch, keeper.life.started_ns, false);
+        keeper.record_running();
+    }
     keeper.run()
 }
