@@ -58,7 +58,7 @@ impl Header {
     /// The entry without its extensions.
     pub(super) fn entry(&self) -> Result<Entry, TarError> {
         let path = self.path();
-        let kind = self.kind(&path)?;
+        let kind = self.kind()?;
         let unsigned = |at, len, what| u64::try_from(self.number(at, len, what)?).map_err(|_| TarError::Header(what));
         let device = matches!(kind, Kind::CharDevice | Kind::BlockDevice);
         let minor = |at| if device { self.number(at, 8, "device") } else { Ok(0) };
@@ -79,9 +79,10 @@ impl Header {
         })
     }
 
-    fn kind(&self, path: &[u8]) -> Result<Kind, TarError> {
+    /// The type alone: a name that ends in a slash counts only when it is whole, for the one in the header may be the
+    /// beginning of a longer one.
+    fn kind(&self) -> Result<Kind, TarError> {
         Ok(match self.type_flag() {
-            b'0' | 0 if path.ends_with(b"/") => Kind::Directory,
             b'0' | 0 | b'7' | b'S' => Kind::Regular,
             b'1' => Kind::HardLink,
             b'2' => Kind::Symlink,
