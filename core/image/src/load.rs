@@ -111,6 +111,7 @@ impl ImageStore {
         if !known.is_some_and(|known| known.blobs().all(|blob| self.content.exists(&blob))) {
             self.records.write_image(image)?;
         }
+        self.note_use(&image.id);
         self.name(image, references)
     }
 
@@ -121,6 +122,7 @@ impl ImageStore {
         if !known.is_some_and(|known| known.manifest == image.manifest && known.layers == image.layers) {
             self.records.write_image(image)?;
         }
+        self.note_use(&image.id);
         self.name(image, references).map(drop)
     }
 

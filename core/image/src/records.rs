@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use gantry_model::digest::{ChainId, DiffId, Digest};
 use gantry_model::reference::Reference;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -162,6 +164,17 @@ impl Records {
 
     pub(crate) fn write_image(&self, image: &Image) -> Result<()> {
         files::write_record(&self.image_path(&image.id), image)
+    }
+
+    pub(crate) fn touch_image(&self, id: &Digest) {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        let _ = rustix::fs::utimensat(CWD, self.image_path(id), &times, AtFlags::empty());
+    }
+
+    pub(crate) fn image_time(&self, id: &Digest) -> Result<SystemTime> {
+        let path = self.image_path(id);
+        std::fs::metadata(&path).and_then(|meta| meta.modified()).map_err(Error::io("look at", path))
     }
 
     pub(crate) fn remove_image(&self, id: &Digest) -> Result<()> {

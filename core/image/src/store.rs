@@ -5,6 +5,7 @@
 //! content is only deleted by who gets it alone, so nothing disappears under a load.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use gantry_model::digest::Digest;
 use gantry_model::reference::Reference;
@@ -207,6 +208,11 @@ impl ImageStore {
         Ok(drivers)
     }
 
+    /// All layers of images that a storage driver holds.
+    pub fn layer_records(&self, driver: &str) -> Result<Vec<crate::records::LayerRecord>> {
+        self.records.layers(driver)
+    }
+
     /// Unpacks from the blobs what a storage driver lacks of an image.
     pub fn unpack_image(&self, image: &Image, options: &UnpackOptions<'_>) -> Result<()> {
         let _writing = self.begin_writing()?;
@@ -240,6 +246,16 @@ impl ImageStore {
     pub(crate) fn last_tagged(&self, id: &Digest) -> Result<Option<String>> {
         let records = self.records.references()?.into_iter().filter(|record| record.id == *id);
         Ok(records.map(|record| record.tagged).max())
+    }
+
+    /// Notes that an image is used now, in the time of its record: a few microseconds, and no harm if it fails.
+    pub fn note_use(&self, id: &Digest) {
+        self.records.touch_image(id);
+    }
+
+    /// When an image came, or was last used.
+    pub fn last_used(&self, id: &Digest) -> Result<SystemTime> {
+        self.records.image_time(id)
     }
 
     /// Holds off removals and changes of names. For whoever makes a container: take it before `resolve`, and

@@ -42,6 +42,17 @@ pub(super) fn set_open(file: &OwnedFd, entry: &Entry, path: &[u8]) -> Result<(),
     Ok(())
 }
 
+/// Everything, of a file that was just made: what it has already is left alone.
+pub(super) fn set_fresh(file: &OwnedFd, entry: &Entry, path: &[u8]) -> Result<(), ApplyError> {
+    let stat = rustix::fs::fstat(file).map_err(ApplyError::io("look at", path))?;
+    let (uid, gid) = owner(entry, path)?;
+    let own = (stat.st_uid, stat.st_gid) == (uid.as_raw(), gid.as_raw());
+    if !own || stat.st_mode & 0o7777 != entry.mode & 0o7777 || !entry.xattrs.is_empty() {
+        set_open(file, entry, path)?;
+    }
+    rustix::fs::futimens(file, &times(entry)).map_err(ApplyError::io("set the times of", path))
+}
+
 /// Removes attributes that a directory has from a lower layer and this entry does not bring.
 pub(super) fn clear_xattrs(dir: &OwnedFd, path: &[u8]) -> Result<(), ApplyError> {
     let mut names = vec![0; 64 << 10];

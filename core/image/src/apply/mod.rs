@@ -9,10 +9,13 @@ mod lower;
 mod meta;
 mod path;
 mod whiteout;
+mod writer;
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, Timestamps};
 use rustix::io::Errno;
@@ -27,6 +30,7 @@ pub(crate) use error::lossy;
 pub(crate) use lower::Lower;
 use lower::{Found, Layers};
 use whiteout::{Hider, Meaning};
+use writer::Pen;
 
 /// The most warnings one layer may give.
 const WARNINGS: usize = 20;
@@ -73,12 +77,13 @@ pub(crate) fn apply<R: Input>(
     limits: &Limits,
     lower: Option<&dyn Lower>,
 ) -> Result<Applied, ApplyError> {
-    let mut applier = Applier::new(target, *limits, lower)?;
-    while let Some(entry) = tar.next_entry()? {
-        applier.apply(tar, &entry)?;
-    }
-    tar.drain()?;
-    applier.finish()
+    std::thread::scope(|scope| {
+        let (pen, desk) = writer::pair();
+        let writing = scope.spawn(move || desk.run());
+        let applied = Applier::new(target, *limits, lower, pen).and_then(|applier| applier.all(tar));
+        let written = writing.join().unwrap_or_else(|_| Err(ApplyError::Stream(io::Error::other("a thread panicked"))));
+        written.and(applied)
+    })
 }
 
 struct Applier<'l> {
@@ -93,11 +98,12 @@ struct Applier<'l> {
     limits: Limits,
     dir_times: HashMap<Vec<u8>, Timestamps>,
     applied: Applied,
+    pen: Pen,
     sums: Recorder,
 }
 
 impl<'l> Applier<'l> {
-    fn new(target: &LayerTarget, limits: Limits, lower: Option<&'l dyn Lower>) -> Result<Self, ApplyError> {
+    fn new(target: &LayerTarget, limits: Limits, lower: Option<&'l dyn Lower>, pen: Pen) -> Result<Self, ApplyError> {
         let root = open_root(&target.path)?;
         Ok(Self {
             dirs: Dirs::new(root, target.whiteouts, limits.depth),
@@ -109,8 +115,17 @@ impl<'l> Applier<'l> {
             limits,
             dir_times: HashMap::new(),
             applied: Applied::default(),
+            pen,
             sums: Recorder::new(target.whiteouts != Whiteouts::Plain),
         })
+    }
+
+    fn all<R: Input>(mut self, tar: &mut TarReader<R>) -> Result<Applied, ApplyError> {
+        while let Some(entry) = tar.next_entry()? {
+            self.apply(tar, &entry)?;
+        }
+        tar.drain()?;
+        self.finish()
     }
 
     fn apply<R: Input>(&mut self, tar: &mut TarReader<R>, entry: &Entry) -> Result<(), ApplyError> {
@@ -163,13 +178,37 @@ impl<'l> Applier<'l> {
     }
 
     fn file<R: Input>(&mut self, tar: &mut TarReader<R>, entry: &Entry, place: &Place) -> Result<(), ApplyError> {
-        self.new_file(entry, place, |file| match &entry.chunks {
-            None => write_all(tar, file, &place.path),
-            Some(_) => {
-                write_sparse(tar, file, entry, &place.path)?;
-                sparse_digest(file).map_err(ApplyError::io("read back", &place.path))
-            }
+        if entry.chunks.is_none() {
+            return self.plain_file(tar, entry, place);
+        }
+        self.new_file(entry, place, |file| {
+            write_sparse(tar, file, entry, &place.path)?;
+            sparse_digest(file).map_err(ApplyError::io("read back", &place.path))
         })
+    }
+
+    /// Makes a file and has it filled.
+    fn plain_file<R: Input>(&mut self, tar: &mut TarReader<R>, entry: &Entry, place: &Place) -> Result<(), ApplyError> {
+        let file = Arc::new(self.create(entry, place)?);
+        let (pen, mut digest) = (&mut self.pen, Content::new());
+        tar.read_data(|piece| {
+            digest.update(piece);
+            pen.write(&file, piece)
+        })?;
+        pen.end(&file, entry, &place.path)?;
+        self.counted(entry, place, digest.finish());
+        Ok(())
+    }
+
+    fn create(&mut self, entry: &Entry, place: &Place) -> Result<OwnedFd, ApplyError> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(entry.mode & 0o777);
+        self.make("create", place, || rustix::fs::openat(&*place.dir, &place.name[..], flags, mode))
+    }
+
+    fn counted(&mut self, entry: &Entry, place: &Place, digest: u128) {
+        self.note(&place.path, entry, digest);
+        self.applied.size = self.applied.size.saturating_add(entry.size);
     }
 
     /// Makes a file; `fill` writes it and answers the digest of its content.
@@ -179,15 +218,10 @@ impl<'l> Applier<'l> {
         place: &Place,
         fill: impl FnOnce(&OwnedFd) -> Result<u128, ApplyError>,
     ) -> Result<(), ApplyError> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let create = || rustix::fs::openat(&*place.dir, &place.name[..], flags, Mode::RUSR | Mode::WUSR);
-        let file = self.make("create", place, create)?;
+        let file = self.create(entry, place)?;
         let digest = fill(&file)?;
-        meta::set_open(&file, entry, &place.path)?;
-        let timed = rustix::fs::futimens(&file, &meta::times(entry));
-        timed.map_err(ApplyError::io("set the times of", &place.path))?;
-        self.note(&place.path, entry, digest);
-        self.applied.size = self.applied.size.saturating_add(entry.size);
+        meta::set_fresh(&file, entry, &place.path)?;
+        self.counted(entry, place, digest);
         Ok(())
     }
 
@@ -381,6 +415,7 @@ impl<'l> Applier<'l> {
         for (path, times) in times {
             set_dir_times(&root, &path, &times)?;
         }
+        self.pen.finish()?;
         self.applied.sums = self.sums.finish().map_err(ApplyError::Stream)?;
         Ok(self.applied)
     }
@@ -401,20 +436,6 @@ fn set_dir_times(root: &OwnedFd, path: &[u8], times: &Timestamps) -> Result<(), 
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(()),
         Err(error) => Err(ApplyError::io("open the directory", path)(error)),
     }
-}
-
-/// Writes a file's content; answers its digest.
-fn write_all<R: Input>(tar: &mut TarReader<R>, file: &OwnedFd, path: &[u8]) -> Result<u128, ApplyError> {
-    let mut digest = Content::new();
-    tar.read_data(|mut piece| {
-        digest.update(piece);
-        while !piece.is_empty() {
-            let count = rustix::io::write(file, piece).map_err(ApplyError::io("write", path))?;
-            piece = &piece[count..];
-        }
-        Ok::<(), ApplyError>(())
-    })?;
-    Ok(digest.finish())
 }
 
 /// Writes the stored runs where they belong and leaves the holes.
