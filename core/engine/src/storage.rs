@@ -6,8 +6,12 @@ use gantry_host::api::options::{Options, Scope};
 use gantry_host::api::storage::Whiteouts as DriverWhiteouts;
 use gantry_host::{Kind, Store};
 use gantry_image::{BoxError, LayerSink, LayerTarget, Whiteouts};
+use gantry_model::container::HostConfig;
 use gantry_runtime::RootMount;
 use std::path::PathBuf;
+
+/// The option by which a driver leaves syncs out: of a store, for containers that are removed at their end.
+const VOLATILE: &str = "volatile";
 
 /// An open store and its driver's name.
 pub struct Storage {
@@ -47,12 +51,19 @@ impl Engine {
     }
 
     /// Options of a container's writable layer.
-    pub(crate) fn storage_options(&self, given: &std::collections::BTreeMap<String, String>) -> Result<Options> {
-        if given.is_empty() {
-            return Ok(Options::default());
+    pub(crate) fn storage_options(&self, host: &HostConfig) -> Result<Options> {
+        let driver = self.storage_driver();
+        let check =
+            |pairs: &[(String, String)]| self.plugins.check_options(Kind::Storage, driver, Scope::CONTAINER, pairs);
+        let mut pairs: Vec<_> = host.storage_opt.clone().into_iter().collect();
+        // What an operator lets a driver leave unsynced is what nobody means to keep.
+        let operator = self.settings.config.driver_options("storage", driver);
+        if !host.auto_remove && !host.storage_opt.contains_key(VOLATILE) && operator.iter().any(|(k, _)| k == VOLATILE)
+        {
+            let lasting = (VOLATILE.to_owned(), "false".to_owned());
+            pairs.extend(check(std::slice::from_ref(&lasting)).is_ok().then_some(lasting));
         }
-        let pairs: Vec<_> = given.clone().into_iter().collect();
-        Ok(self.plugins.check_options(Kind::Storage, self.storage_driver(), Scope::CONTAINER, &pairs)?)
+        if pairs.is_empty() { Ok(Options::default()) } else { Ok(check(&pairs)?) }
     }
 }
 

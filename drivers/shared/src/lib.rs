@@ -11,6 +11,7 @@ pub mod logfiles;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
+pub mod quota;
 pub mod report;
 pub mod tree;
 pub mod undo;

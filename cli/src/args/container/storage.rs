@@ -17,6 +17,7 @@ pub struct StorageArgs {
     pub read_only: bool,
     pub log_drivers: Vec<String>,
     pub log_opts: Vec<String>,
+    pub storage_opts: Vec<String>,
 }
 
 /// The flags.
@@ -37,7 +38,9 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
     Flag::<ContainerArgs>::switch("read-only", "Mount the root file system read-only", |a, on| {
         a.storage.read_only = on
     }),
-    Flag::<ContainerArgs>::unsupported("storage-opt", "list", "Option of the storage driver"),
+    Flag::<ContainerArgs>::value("storage-opt", "list", "Option of the storage driver (size=10g)", |a, v| {
+        push(&mut a.storage.storage_opts, v)
+    }),
     Flag::<ContainerArgs>::value("tmpfs", "list", "Mount a tmpfs (path[:options])", |a, v| {
         push(&mut a.storage.tmpfs, v)
     }),

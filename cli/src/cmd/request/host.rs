@@ -14,6 +14,7 @@ pub(super) fn apply(args: &ContainerArgs, host: &mut HostConfig) -> Step {
     namespaces(&args.security, host)?;
     devices(args, host)?;
     logs(args, host)?;
+    storage(args, host)?;
     host.readonly_rootfs = args.storage.read_only;
     host.annotations = args.process.annotations.iter().cloned().collect();
     host.init = args.process.init.then_some(true);
@@ -139,6 +140,17 @@ fn devices(args: &ContainerArgs, host: &mut HostConfig) -> Step {
     host.blkio_device_write_bps = args.devices.write_bps.clone();
     host.blkio_device_read_iops = args.devices.read_iops.clone();
     host.blkio_device_write_iops = args.devices.write_iops.clone();
+    Ok(())
+}
+
+fn storage(args: &ContainerArgs, host: &mut HostConfig) -> Step {
+    for option in &args.storage.storage_opts {
+        let (key, value) = option.split_once('=').unwrap_or((option, ""));
+        if key.is_empty() || value.is_empty() {
+            return refuse(format!("invalid storage option {option:?}: write KEY=VALUE"));
+        }
+        host.storage_opt.insert(key.to_owned(), value.to_owned());
+    }
     Ok(())
 }
 

@@ -51,6 +51,7 @@ impl Engine {
         self.unpack_mounted(&request.host)?;
         let hold = self.images()?.hold()?;
         let image = self.images()?.resolve(&image.id.to_string())?;
+        self.images()?.note_use(&image.id);
         let image_config = self.images()?.config(&image.id)?;
         let mut config = request.config;
         merge(&mut config, &image_config.config);
@@ -64,7 +65,7 @@ impl Engine {
         let (networks, joined) = self.resolve_networks(&config, &mut host, request.networks)?;
         let mounts = self.resolve_mounts(&config, &host)?;
         mounts.iter().try_for_each(|m| ensure_bind_source(m, self.settings.config.bind_autocreate))?;
-        self.storage_options(&host.storage_opt)?;
+        self.storage_options(&host)?;
         if config.hostname.is_empty() {
             config.hostname =
                 if host.uts_mode == "host" || host.network_mode == "host" { host_name() } else { id[..12].to_owned() };
@@ -135,7 +136,7 @@ impl Engine {
             self.write_mounts(&file.id, mounts)?;
             self.ensure_volumes(mounts)?;
         }
-        let options = self.storage_options(&file.host.storage_opt)?;
+        let options = self.storage_options(&file.host)?;
         self.storage()?.store.create_container(&file.id, &file.layers, &options)?;
         self.copy_up(file, mounts)?;
         let record = Record { busy, ..record(file, name) };

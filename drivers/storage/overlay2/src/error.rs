@@ -1,6 +1,7 @@
 //! What can go wrong, and what the engine may conclude from it.
 
 use gantry_driver_shared::layers::LayersError;
+use gantry_driver_shared::quota::QuotaError;
 use gantry_driver_shared::tree::TreeError;
 use gantry_plugin_api::error::{Class, Error as ApiError};
 use std::path::PathBuf;
@@ -59,11 +60,25 @@ pub enum Error {
         layer: String,
     },
     /// A limit cannot be kept here.
-    #[error("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")]
+    #[error(
+        "--storage-opt size is supported only for overlay over xfs with 'pquota' mount option, or ext4 with 'prjquota'"
+    )]
     Quota,
+    /// A limit could not be set.
+    #[error("cannot limit the writable layer")]
+    Limit(#[source] std::io::Error),
     /// A volatile layer that a crash may have damaged.
     #[error("the writable layer of container {0} was volatile and is lost: the host was restarted")]
     Volatile(String),
+}
+
+impl From<QuotaError> for Error {
+    fn from(error: QuotaError) -> Error {
+        match error {
+            QuotaError::Unsupported => Error::Quota,
+            QuotaError::Io(source) => Error::Limit(source),
+        }
+    }
 }
 
 impl Error {
@@ -75,6 +90,7 @@ impl Error {
             Error::Layers(LayersError::Busy(_)) => Class::IN_USE,
             Error::Option(e) => e.class,
             Error::Volatile(_) => Class::DRIVER,
+            Error::Limit(e) => ApiError::io("", e).class,
             _ => Class::UNSUPPORTED,
         }
     }
@@ -84,6 +100,7 @@ impl Error {
             Error::Backing { .. } => "choose the storage driver vfs, or another root directory",
             Error::DType { .. } => "format it with d_type (mkfs.xfs -n ftype=1), or choose the storage driver vfs",
             Error::Path(_) => "choose another root directory",
+            Error::Quota => "leave the option away, or move the root directory to such a file system",
             Error::Kernel => "load the module overlay, or choose the storage driver vfs",
             Error::MissingLayer { .. } => "load the image again",
             Error::Volatile(_) => "remove the container and create it again",

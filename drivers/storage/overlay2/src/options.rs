@@ -5,8 +5,11 @@ use gantry_plugin_api::options::{OptionKind, OptionSpec, Options, Scope};
 
 /// The schema.
 pub const OPTIONS: &[OptionSpec] = &[
-    OptionSpec::bool("volatile", "never sync writable layers; after a crash of the host they are lost")
-        .default("false"),
+    OptionSpec::bool(
+        "volatile",
+        "never sync the writable layers of --rm containers; after a crash of the host they are lost",
+    )
+    .default("false"),
     OptionSpec::new("size", OptionKind::SIZE_BINARY, "limit of each writable layer; needs project quotas"),
     OptionSpec::bool("volatile", "never sync this container's writable layer").scope(Scope::CONTAINER),
     OptionSpec::new("size", OptionKind::SIZE_BINARY, "limit of the writable layer; needs project quotas")

@@ -7,6 +7,7 @@ use crate::mounts::{Plan, WORK, check_depth};
 use crate::options::Settings;
 use crate::probe::{Backing, Kernel};
 use gantry_driver_shared::layers::{Layers, LayersError, Sort};
+use gantry_driver_shared::quota;
 use gantry_driver_shared::tree::{CopyMode, TreeError, copy_tree};
 use gantry_plugin_api::error::Result;
 use gantry_plugin_api::options::Options;
@@ -31,7 +32,7 @@ impl Store for OverlayStore {
         StorageCapabilities {
             copy_on_write: true,
             native_diff: true,
-            quota: false,
+            quota: quota::is_supported(self.layers.dir()),
             idmap: !self.kernel.user_xattr,
             reflink: false,
             rootless: true,
@@ -132,7 +133,7 @@ impl OverlayStore {
     fn create(&self, id: &str, image: &[String], options: &Options) -> Result<(), Error> {
         check_depth(image.len())?;
         let settings = self.settings.with(options)?;
-        if settings.size.is_some() {
+        if settings.size.is_some() && !quota::is_supported(self.layers.dir()) {
             return Err(Error::Quota);
         }
         self.layers.has(Sort::Container, id)?;
@@ -140,11 +141,16 @@ impl OverlayStore {
         // In this order: a sweep takes a work directory without a container for a leftover.
         self.make_dir(&format!("containers/{id}"))?;
         self.make_dir(&format!("{WORK}/{id}"))?;
+        if let Some(size) = settings.size {
+            // The kernel moves files from the one to the other, which it only does inside one project.
+            quota::limit(&[&upper, &self.work(id)], size)?;
+        }
         self.dress_root(&upper, image.first().map(String::as_str))?;
         if settings.volatile { self.mark_volatile(id) } else { Ok(()) }
     }
 
     fn delete(&self, id: &str) -> Result<(), Error> {
+        quota::release(&self.work(id));
         links::delete(&self.layers, id)?;
         self.layers.remove(id)?;
         Ok(self.layers.throw_away(&format!("{WORK}/{id}"))?)

@@ -136,6 +136,7 @@ fn a_limit_without_quota_support_is_refused_in_dockers_words() {
     let error = store.create_container(&id(9), &[], &Options::from_pairs([("size", "1g")])).unwrap_err();
     assert_eq!(error.class, Class::UNSUPPORTED);
     assert!(error.message.contains("supported only for overlay over xfs with 'pquota' mount option"), "{error}");
+    assert!(!store.capabilities().quota);
     assert!(store.list().unwrap().is_empty());
 }
 

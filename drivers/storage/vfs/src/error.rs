@@ -1,6 +1,7 @@
 //! What can go wrong, and what the engine may conclude from it.
 
 use gantry_driver_shared::layers::LayersError;
+use gantry_driver_shared::quota::QuotaError;
 use gantry_driver_shared::tree::TreeError;
 use gantry_plugin_api::error::{Class, Error as ApiError};
 
@@ -30,6 +31,18 @@ pub enum Error {
     /// A limit cannot be kept here.
     #[error("--storage-opt size is not supported by vfs: quota size requested but no quota support")]
     Quota,
+    /// A limit could not be set.
+    #[error("cannot limit the container's tree")]
+    Limit(#[source] std::io::Error),
+}
+
+impl From<QuotaError> for Error {
+    fn from(error: QuotaError) -> Error {
+        match error {
+            QuotaError::Unsupported => Error::Quota,
+            QuotaError::Io(source) => Error::Limit(source),
+        }
+    }
 }
 
 impl Error {
@@ -41,13 +54,16 @@ impl Error {
             Error::Layers(LayersError::Busy(_)) => Class::IN_USE,
             Error::Option(e) => e.class,
             Error::Quota => Class::UNSUPPORTED,
+            Error::Limit(e) => ApiError::io("", e).class,
         }
     }
 
     fn hint(&self) -> &'static str {
         match self {
             Error::MissingLayer { .. } => "load the image again",
-            Error::Quota => "leave the option away",
+            Error::Quota => {
+                "leave the option away, or move the root directory to xfs with pquota or ext4 with prjquota"
+            }
             _ => "",
         }
     }

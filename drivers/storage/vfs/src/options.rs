@@ -21,10 +21,7 @@ pub fn layer_copy(options: &Options) -> Result<CopyMode, Error> {
     Ok(if link { CopyMode::Link } else { CopyMode::Copy })
 }
 
-/// Refuses a limit that cannot be kept.
-pub fn check_container(options: &Options) -> Result<(), Error> {
-    match options.size_binary("size").map_err(Error::Option)? {
-        Some(size) if size > 0 => Err(Error::Quota),
-        _ => Ok(()),
-    }
+/// The limit of a container's tree, the image's files included.
+pub fn size(options: &Options) -> Result<Option<u64>, Error> {
+    Ok(options.size_binary("size").map_err(Error::Option)?.filter(|size| *size > 0))
 }

@@ -2,8 +2,9 @@
 
 use crate::changes;
 use crate::error::Error;
-use crate::options::check_container;
+use crate::options::size;
 use gantry_driver_shared::layers::{Layers, LayersError, Sort};
+use gantry_driver_shared::quota;
 use gantry_driver_shared::tree::{CopyMode, CopyReport, TreeError, copy_tree, shares_blocks};
 use gantry_plugin_api::error::Result;
 use gantry_plugin_api::host::Host;
@@ -27,7 +28,12 @@ pub struct VfsStore {
 
 impl Store for VfsStore {
     fn capabilities(&self) -> StorageCapabilities {
-        StorageCapabilities { reflink: self.reflink(), rootless: true, ..StorageCapabilities::default() }
+        StorageCapabilities {
+            reflink: self.reflink(),
+            rootless: true,
+            quota: quota::is_supported(self.layers.dir()),
+            ..StorageCapabilities::default()
+        }
     }
 
     fn status(&self) -> Vec<(String, String)> {
@@ -81,6 +87,7 @@ impl Store for VfsStore {
     }
 
     fn remove(&self, id: &str) -> Result<()> {
+        quota::release(&self.layers.path(Sort::Container, id));
         Ok(self.layers.remove(id).map_err(Error::from)?)
     }
 
@@ -99,7 +106,7 @@ impl Store for VfsStore {
 
     fn clone_container(&self, id: &str, from: &str) -> Result<()> {
         let source = self.container(from)?;
-        self.grow(Sort::Container, id, Some(&source), CopyMode::Copy)?;
+        self.grow(Sort::Container, id, Some(&source), CopyMode::Copy, None)?;
         Ok(self.layers.commit(Sort::Container, id).map_err(Error::from)?)
     }
 }
@@ -111,32 +118,44 @@ impl VfsStore {
     }
 
     fn create(&self, id: &str, layers: &[String], options: &Options) -> Result<(), Error> {
-        check_container(options)?;
+        let limit = size(options)?;
+        if limit.is_some() && !quota::is_supported(self.layers.dir()) {
+            return Err(Error::Quota);
+        }
         if self.layers.has(Sort::Container, id)? {
             return Ok(());
         }
-        self.begin(Sort::Container, id, layers.first().map(String::as_str), CopyMode::Copy)?;
+        let parent = layers.first().map(|layer| self.layer(id, layer)).transpose()?;
+        self.grow(Sort::Container, id, parent.as_deref(), CopyMode::Copy, limit)?;
         Ok(self.layers.commit(Sort::Container, id)?)
     }
 
     fn begin(&self, sort: Sort, id: &str, parent: Option<&str>, mode: CopyMode) -> Result<PathBuf, Error> {
         let parent = parent.map(|p| self.layer(id, p)).transpose()?;
-        self.grow(sort, id, parent.as_deref(), mode)
+        self.grow(sort, id, parent.as_deref(), mode, None)
     }
 
     /// A half-made layer with a copy of another's tree. A copy that fails is thrown away at once: the disk may be full.
-    fn grow(&self, sort: Sort, id: &str, source: Option<&Path>, mode: CopyMode) -> Result<PathBuf, Error> {
+    fn grow(
+        &self,
+        sort: Sort,
+        id: &str,
+        source: Option<&Path>,
+        mode: CopyMode,
+        limit: Option<u64>,
+    ) -> Result<PathBuf, Error> {
         let tree = self.layers.begin(sort, id)?;
-        let done = match source {
-            Some(source) => self.fill(id, source, &tree, mode),
-            None => open_to_all(&tree),
-        };
+        let limited = limit.map_or(Ok(()), |bytes| Ok(quota::limit(&[&tree], bytes)?));
+        let done = limited.and_then(|()| match source {
+            Some(source) => Ok(self.fill(id, source, &tree, mode)?),
+            None => Ok(open_to_all(&tree)?),
+        });
         match done {
             Ok(()) => Ok(tree),
             Err(error) => {
                 // Best effort: what stays is a leftover for the next collection.
                 let _ = self.layers.discard(sort, id).and_then(|()| self.layers.collect());
-                Err(error.into())
+                Err(error)
             }
         }
     }

@@ -20,7 +20,7 @@ impl VolumeDriver for Local {
     const OPTIONS: &'static [OptionSpec] = OPTIONS;
 
     fn capabilities(&self) -> VolumeCapabilities {
-        VolumeCapabilities { global_scope: false, quota: false, clone: true, rename: true }
+        VolumeCapabilities { global_scope: false, quota: true, clone: true, rename: true }
     }
 
     fn validate(&self, name: &str, options: &Options) -> Result<()> {

@@ -1,5 +1,6 @@
 //! What can go wrong, and what the engine may conclude from it.
 
+use gantry_driver_shared::quota::QuotaError;
 use gantry_driver_shared::tree::TreeError;
 use gantry_plugin_api::error::{Class, Error as ApiError};
 use std::path::PathBuf;
@@ -38,6 +39,15 @@ pub enum Error {
     /// A limit cannot be kept here.
     #[error("quota size requested but no quota support")]
     Quota,
+    /// A limit could not be set.
+    #[error("cannot limit the volume")]
+    Limit(#[source] std::io::Error),
+    /// A limit that is no size.
+    #[error("invalid option \"size\": not a size")]
+    Size,
+    /// The data lies elsewhere.
+    #[error("the option size limits what lies in the volume's own directory, not a device")]
+    SizeOfDevice,
     /// No volume of this name.
     #[error("no such volume: {0}")]
     Missing(String),
@@ -81,10 +91,20 @@ pub enum Error {
     },
 }
 
+impl From<QuotaError> for Error {
+    fn from(error: QuotaError) -> Error {
+        match error {
+            QuotaError::Unsupported => Error::Quota,
+            QuotaError::Io(source) => Error::Limit(source),
+        }
+    }
+}
+
 impl Error {
     fn class(&self) -> Class {
         match self {
             Error::Tree(e) => ApiError::io("", &e.source).class,
+            Error::Limit(e) => ApiError::io("", e).class,
             Error::Quota | Error::CloneDevice { .. } => Class::UNSUPPORTED,
             Error::Missing(_) | Error::Device { .. } => Class::NOT_FOUND,
             Error::Differs { .. } | Error::Exists(_) => Class::EXISTS,
@@ -98,7 +118,10 @@ impl Error {
             Error::Name(_) => "if you intended to pass a host directory, use an absolute path",
             Error::UnknownOption(_) => "known options: device, o, size, type",
             Error::Differs { .. } => "remove the volume first, or choose another name",
-            Error::Quota => "leave the option size away",
+            Error::Quota => {
+                "leave the option size away, or move the root directory to xfs with pquota or ext4 with prjquota"
+            }
+            Error::SizeOfDevice => "write o=size=… for a file system that takes it",
             _ => "",
         }
     }

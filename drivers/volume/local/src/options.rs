@@ -25,6 +25,7 @@ impl Choice {
     /// Checks what was given. No I/O.
     pub fn parse(options: &Options) -> Result<Self, Error> {
         let given = options.iter().filter(|(_, value)| !value.is_empty());
+        options.size_binary("size").map_err(|_| Error::Size)?;
         let choice = Choice { values: given.map(|(k, v)| (k.to_owned(), v.to_owned())).collect() };
         choice.check()?;
         Ok(choice)
@@ -39,10 +40,16 @@ impl Choice {
                 return Err(Error::MissingOption(needed));
             }
         }
-        if self.get("size").is_some() {
-            return Err(Error::Quota);
+        if self.get("size").is_some() && self.get("device").is_some() {
+            return Err(Error::SizeOfDevice);
         }
         mounts::check(self)
+    }
+
+    /// The limit in bytes.
+    pub fn size(&self) -> Option<u64> {
+        let size = self.get("size").map(|size| Options::from_pairs([("size", size)]));
+        size.and_then(|options| options.size_binary("size").ok().flatten()).filter(|size| *size > 0)
     }
 
     /// One option.
@@ -116,7 +123,7 @@ mod tests {
             (&[("type", "tmpfs")], "missing required option: \"device\""),
             (&[("device", "tmpfs")], "missing required option: \"type\""),
             (&[("o", "ro")], "missing required option: \"device\""),
-            (&[("size", "1m")], "quota size requested but no quota support"),
+            (&[("type", "tmpfs"), ("device", "tmpfs"), ("size", "1m")], "not a device"),
             (&[("type", "cifs"), ("device", "//host:445/share")], "port not allowed in CIFS device"),
         ];
         for (pairs, text) in cases {

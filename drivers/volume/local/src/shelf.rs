@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use crate::options::Choice;
+use gantry_driver_shared::quota;
 use gantry_driver_shared::tree::{self, TreeError, entries, open_dir, open_root};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, RenameFlags, renameat2};
@@ -91,6 +92,11 @@ impl Shelf {
         std::fs::create_dir(&data).map_err(|e| TreeError::new("create", &data, e))?;
         let mode = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(&data, mode).map_err(|e| TreeError::new("set the mode of", &data, e))?;
+        let limited = choice.size().map_or(Ok(()), |size| quota::limit(&[&data], size));
+        if let Err(error) = limited {
+            self.abandon(draft);
+            return Err(error.into());
+        }
         if !choice.is_empty() {
             write_options(&draft.path.join(OPTIONS_FILE), choice)?;
         }
@@ -127,6 +133,7 @@ impl Shelf {
 
     /// Removes a volume; `false` when there is none.
     pub fn remove(&self, name: &str) -> Result<bool, Error> {
+        quota::release(&self.data(name));
         let found = self.to_trash(name)?;
         self.sweep()?;
         Ok(found)
