@@ -47,13 +47,28 @@ pub const SYSTEM: Info = Info::new(&["system prune"], "[OPTIONS]", "Remove what 
 #[derive(Debug, Default)]
 pub struct DfArgs {
     pub format: Option<String>,
+    pub verbose: bool,
 }
 
 /// The flags of `system df`.
 pub const DF_FLAGS: &[Flag<DfArgs>] = &[
     Flag::<DfArgs>::value("format", "string", FORMAT_HELP, |a, v| put(&mut a.format, v)),
-    Flag::<DfArgs>::unsupported("verbose", "", "Each thing by itself").short('v'),
+    Flag::<DfArgs>::switch("verbose", "Each thing by itself", |a, on| a.verbose = on).short('v'),
 ];
 
 /// `gantry system df`.
 pub const DF: Info = Info::new(&["system df"], "[OPTIONS]", "Show how much space is taken");
+
+/// `system gc`; see the table.
+#[derive(Debug, Default)]
+pub struct GcArgs {
+    pub dry_run: bool,
+}
+
+/// The flags of `system gc`.
+pub const GC_FLAGS: &[Flag<GcArgs>] =
+    &[Flag::<GcArgs>::switch("dry-run", "Only tell what would go", |a, on| a.dry_run = on).short('n')];
+
+/// `gantry system gc`.
+pub const GC: Info =
+    Info::new(&["system gc"], "[OPTIONS]", "Remove the images longest unused when the disk is fuller than configured");

@@ -41,6 +41,10 @@ pub const FINISH: Info =
 /// `gantry internal collect`.
 pub const COLLECT: Info = Info::new(&["internal collect"], "", "Delete what removals have set aside").arguments(0, 0);
 
+/// `gantry internal gc`.
+pub const GC: Info =
+    Info::new(&["internal gc"], "", "Remove unused images when the disk is fuller than configured").arguments(0, 0);
+
 /// `gantry internal restart`.
 pub const RESTART: Info =
     Info::new(&["internal restart"], "CONTAINER", "Start a container again by its policy").arguments(1, 1);

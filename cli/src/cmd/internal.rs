@@ -2,7 +2,7 @@
 
 use super::{Command, Context, Outcome, failed};
 use crate::args::system::{
-    COLLECT as COLLECT_INFO, FINISH as FINISH_INFO, RESTART as RESTART_INFO, SETTLE as SETTLE_INFO,
+    COLLECT as COLLECT_INFO, FINISH as FINISH_INFO, GC as GC_INFO, RESTART as RESTART_INFO, SETTLE as SETTLE_INFO,
     UNHEALTHY as UNHEALTHY_INFO,
 };
 use crate::args::{NO_FLAGS, NoArgs};
@@ -13,6 +13,12 @@ pub static RESTART: Command<NoArgs> = Command { info: RESTART_INFO, flags: &[NO_
 
 pub static UNHEALTHY: Command<NoArgs> = Command { info: UNHEALTHY_INFO, flags: &[NO_FLAGS], run: unhealthy };
 pub static SETTLE: Command<NoArgs> = Command { info: SETTLE_INFO, flags: &[NO_FLAGS], run: settle };
+
+pub static GC: Command<NoArgs> = Command { info: GC_INFO, flags: &[NO_FLAGS], run: gc };
+
+fn gc(context: &Context, _: NoArgs, _: Vec<String>) -> Outcome {
+    context.engine()?.collect_by_watermarks(false).map(|_| 0).map_err(failed)
+}
 
 fn settle(context: &Context, _: NoArgs, _: Vec<String>) -> Outcome {
     context.engine()?.settle().map(|()| 0).map_err(failed)

@@ -7,6 +7,7 @@ pub mod completion;
 pub mod config;
 pub mod create;
 pub mod events;
+pub mod df;
 pub mod exec;
 pub mod explain;
 pub mod history;
@@ -184,7 +185,8 @@ static COMMANDS: &[&dyn Runnable] = &[
     &prune::IMAGE,
     &prune::CONTAINER,
     &prune::SYSTEM,
-    &prune::DF,
+    &prune::GC,
+    &df::COMMAND,
     &check::COMMAND,
     &transfer::SAVE,
     &transfer::EXPORT,
@@ -224,6 +226,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &completion::COMPLETE,
     &internal::COLLECT,
     &internal::FINISH,
+    &internal::GC,
     &internal::RESTART,
     &internal::SETTLE,
     &internal::UNHEALTHY,

@@ -1,22 +1,24 @@
-//! `image prune`, `container prune`, `system prune`, `system df`.
+//! `image prune`, `container prune`, `system prune`, `system gc`.
 
 use super::logs::point;
 use super::networks::label_fits;
 use super::{Command, Context, Outcome, failed, filters};
-use crate::args::prune::{self as args, DfArgs, PruneArgs};
+use crate::args::prune::{self as args, GcArgs, PruneArgs};
 use crate::out;
 use crate::out::failure::Failure;
-use crate::out::list::{Column, Layout, Wish};
-use gantry_engine::image::{Pruned, Space};
+use crate::out::human::{ago, now_ns};
+use gantry_engine::image::{Idle, Pruned};
 use gantry_engine::model::size::human_decimal;
 use gantry_engine::{Engine, NetworkRecord};
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub static IMAGE: Command<PruneArgs> = Command { info: args::IMAGE, flags: &[args::IMAGE_FLAGS], run: images };
 pub static CONTAINER: Command<PruneArgs> =
     Command { info: args::CONTAINER, flags: &[args::CONTAINER_FLAGS], run: containers };
 pub static SYSTEM: Command<PruneArgs> = Command { info: args::SYSTEM, flags: &[args::SYSTEM_FLAGS], run: system };
-pub static DF: Command<DfArgs> = Command { info: args::DF, flags: &[args::DF_FLAGS], run: df };
+
+pub static GC: Command<GcArgs> = Command { info: args::GC, flags: &[args::GC_FLAGS], run: gc };
 
 const DANGLING: &str = "WARNING! This will remove all dangling images.";
 const UNUSED: &str = "WARNING! This will remove all images without at least one container associated to them.";
@@ -82,6 +84,23 @@ fn networks(engine: &Engine, wanted: &BTreeMap<String, Vec<String>>) -> Result<P
     Ok(Pruned { lines, reclaimed: 0 })
 }
 
+fn gc(context: &Context, args: GcArgs, _: Vec<String>) -> Outcome {
+    let idle = context.engine()?.collect_by_watermarks(args.dry_run).map_err(failed)?;
+    let now = now_ns();
+    let since = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64);
+    let line = |image: &Idle| {
+        let (size, used) = (human_decimal(image.bytes, 4), ago(since(image.last_used), now));
+        format!("{} ({size}, last used {used})\n", image.name)
+    };
+    let lines: String = idle.iter().map(line).collect();
+    let head = match (lines.is_empty(), args.dry_run) {
+        (true, _) => "",
+        (_, true) => "Would remove:\n",
+        _ => "Deleted Images:\n",
+    };
+    out::print(&format!("{head}{lines}{}", total(idle.iter().map(|image| image.bytes).sum()))).map(|()| 0)
+}
+
 fn agreed(args: &PruneArgs, warning: &str) -> Result<bool, Failure> {
     if args.force {
         return Ok(true);
@@ -98,47 +117,4 @@ pub(super) fn section(head: &str, pruned: &Pruned) -> String {
 
 pub(super) fn total(bytes: u64) -> String {
     format!("Total reclaimed space: {}\n", human_decimal(bytes, 4))
-}
-
-const COLUMNS: &[Column] = &[
-    ("Type", "TYPE"),
-    ("TotalCount", "TOTAL"),
-    ("Active", "ACTIVE"),
-    ("Size", "SIZE"),
-    ("Reclaimable", "RECLAIMABLE"),
-];
-const DEFAULT: [&str; 5] = ["Type", "TotalCount", "Active", "Size", "Reclaimable"];
-
-fn df(context: &Context, args: DfArgs, _: Vec<String>) -> Outcome {
-    let usage = context.engine()?.usage().map_err(failed)?;
-    let rows = [
-        ("Images", usage.images),
-        ("Containers", usage.containers),
-        ("Local Volumes", usage.volumes),
-        ("Build Cache", Space::default()),
-        ("Logs", usage.logs),
-    ];
-    let layout = Layout {
-        columns: COLUMNS,
-        default: &DEFAULT,
-        quiet: "Type",
-        cell: &|(name, space): &(&str, Space), key| cell(name, space, key),
-        labels: None,
-    };
-    let wish = Wish { format: args.format.as_deref(), quiet: false };
-    out::print(&layout.render(&rows, &wish)?).map(|()| 0)
-}
-
-fn cell(name: &str, space: &Space, key: &str) -> String {
-    match key {
-        "Type" => name.to_owned(),
-        "TotalCount" => space.total.to_string(),
-        "Active" => space.active.to_string(),
-        "Size" => human_decimal(space.size, 4),
-        _ if space.size == 0 => human_decimal(0, 4),
-        _ => {
-            let percent = u128::from(space.reclaimable) * 100 / u128::from(space.size);
-            format!("{} ({percent}%)", human_decimal(space.reclaimable, 4))
-        }
-    }
 }

@@ -65,6 +65,20 @@ impl<'a> Given<'a> {
         number.ok_or_else(|| Problem::new(format!("must be a whole number from {least} to {most}")))
     }
 
+    /// A share from 1 to 100, as a number or with its sign.
+    pub fn percent(self) -> Result<u8, Problem> {
+        let text = match self {
+            Given::Text(text) => text,
+            Given::Toml(value) => match value.as_ref().as_integer() {
+                Some(number) => number.as_str(),
+                None => value.as_ref().as_str().ok_or_else(|| self.not("a percentage such as \"85%\""))?,
+            },
+        };
+        let number = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
+        let share = number.filter(|share| (1..=100).contains(share));
+        share.ok_or_else(|| Problem::new("must be a percentage from 1% to 100%"))
+    }
+
     /// A length of time, longer than nothing.
     pub fn duration(self) -> Result<Duration, Problem> {
         let text = match self {

@@ -86,6 +86,24 @@ pub const KEYS: &[Key] = &[
         show: |c| c.bind_autocreate.to_string(),
     },
     Key {
+        path: "engine.gc.high",
+        variable: "GANTRY_GC_HIGH",
+        set: |c, v| v.percent().map(|percent| c.gc_high = Some(percent)),
+        show: |c| c.gc_high.map_or_else(|| "(off)".into(), |percent| quoted(&format!("{percent}%"))),
+    },
+    Key {
+        path: "engine.gc.low",
+        variable: "GANTRY_GC_LOW",
+        set: |c, v| v.percent().map(|percent| c.gc_low = percent),
+        show: |c| quoted(&format!("{}%", c.gc_low)),
+    },
+    Key {
+        path: "engine.gc.keep",
+        variable: "GANTRY_GC_KEEP",
+        set: |c, v| v.duration().map(|time| c.gc_keep = time),
+        show: |c| quoted(&format!("{:?}", c.gc_keep)),
+    },
+    Key {
         path: "engine.registry.downloads",
         variable: "GANTRY_REGISTRY_DOWNLOADS",
         set: |c, v| v.count(1, 64).map(|count| c.registry_downloads = count as usize),

@@ -57,6 +57,12 @@ pub struct Config {
     pub fallback_dns: Vec<String>,
     /// `engine.volume.bind-autocreate`: `-v` makes a missing source.
     pub bind_autocreate: bool,
+    /// `engine.gc.high`: percent of the store's file system above which unused images go; `None`: they never go by themselves.
+    pub gc_high: Option<u8>,
+    /// `engine.gc.low`: percent down to which they go.
+    pub gc_low: u8,
+    /// `engine.gc.keep`: what was used within this time stays.
+    pub gc_keep: Duration,
     /// `[registry."HOST"]`, by host.
     pub registries: BTreeMap<String, Registry>,
     /// `engine.registry.downloads`: layers fetched at the same time.
@@ -95,6 +101,9 @@ impl Default for Config {
             publish_addresses: Vec::new(),
             fallback_dns: vec!["8.8.8.8".into(), "8.8.4.4".into()],
             bind_autocreate: true,
+            gc_high: None,
+            gc_low: 70,
+            gc_keep: Duration::from_secs(24 * 3600),
             registries: BTreeMap::new(),
             registry_downloads: 3,
             registry_retries: 5,

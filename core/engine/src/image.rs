@@ -1,11 +1,15 @@
 //! Images through the engine: the image store over the storage driver in use.
 
+mod df;
+mod gc;
 mod prune;
 mod pull;
 mod push;
 mod registry;
 
+pub use df::{ContainerSpace, Details, DriverSpace, ImageSpace, VolumeSpace};
 pub use gantry_image::Error as StoreError;
+pub use gc::Idle;
 pub use prune::{Pruned, Space, Usage};
 pub(crate) use prune::{check_filters, labels_fit, tree_size};
 pub use push::{Found, Login, Manifest, Saved};
@@ -173,6 +177,7 @@ impl Engine {
         let storage = self.storage()?;
         let loaded = self.images()?.load_reader(input, &UnpackOptions::new(&storage.driver, storage))?;
         self.tell_loaded(&loaded);
+        self.watch_fill();
         Ok(loaded.iter().map(told).collect())
     }
 
@@ -182,6 +187,7 @@ impl Engine {
         let storage = self.storage()?;
         let loaded = self.images()?.load(path, &UnpackOptions::new(&storage.driver, storage))?;
         self.tell_loaded(&loaded);
+        self.watch_fill();
         Ok(loaded.iter().map(told).collect())
     }
 
@@ -209,6 +215,7 @@ impl Engine {
         self.collect_images()?;
         let storage = self.storage()?;
         let imported = self.images()?.import(input, &import, &UnpackOptions::new(&storage.driver, storage))?;
+        self.watch_fill();
         for warning in &imported.warnings {
             tracing::warn!("{warning}");
         }

@@ -55,7 +55,7 @@ impl Engine {
     }
 
     /// Executes an internal command of ours that outlives this process.
-    fn spawn_detached(&self, act: &str) -> Result<()> {
+    pub(crate) fn spawn_detached(&self, act: &str) -> Result<()> {
         use std::os::unix::process::CommandExt;
         let mut words = self.own_command()?.into_iter();
         let program = words.next().unwrap_or_default();

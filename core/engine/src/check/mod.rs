@@ -89,7 +89,7 @@ impl Engine {
     }
 
     /// The driver in use, and others that hold layers of images or containers.
-    fn drivers_with_layers(&self) -> Result<Vec<String>> {
+    pub(crate) fn drivers_with_layers(&self) -> Result<Vec<String>> {
         let mut drivers = self.images()?.layer_drivers()?;
         drivers.push(self.storage_driver().to_owned());
         let ids = containers::ids(&self.layout)?;

@@ -64,7 +64,7 @@ impl Engine {
     }
 
     /// One that somebody began to use meanwhile stays.
-    fn prune_image(&self, summary: &ImageSummary, pruned: &mut Pruned) {
+    pub(super) fn prune_image(&self, summary: &ImageSummary, pruned: &mut Pruned) {
         let delete = |dead: &DeadLayer| -> std::result::Result<(), gantry_image::BoxError> {
             Ok(self.with_storage(&dead.driver, |store| Ok(store.remove(&dead.layer)?))?)
         };

@@ -39,6 +39,7 @@ impl Engine {
             self.pull_one(&client, reference, &platform, report)
                 .map_err(|error| refused("pull", &reference.familiar_name(), error))?;
         }
+        self.watch_fill();
         Ok(references)
     }
 
