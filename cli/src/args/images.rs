@@ -95,6 +95,21 @@ pub struct RmiArgs {
     pub no_prune: bool,
 }
 
+/// `image move`; see the table.
+#[derive(Debug, Default)]
+pub struct MoveArgs {
+    pub keep: bool,
+}
+
+/// The flags of `image move`.
+pub const MOVE_FLAGS: &[Flag<MoveArgs>] =
+    &[Flag::<MoveArgs>::switch("keep", "Leave the layers in the other drivers too", |a, on| a.keep = on)];
+
+/// `gantry image move`.
+pub const MOVE: Info =
+    Info::new(&["image move"], "[OPTIONS] IMAGE DRIVER", "Move an image's layers to another storage driver")
+        .arguments(2, 2);
+
 /// The flags of `rmi`.
 pub const RMI_FLAGS: &[Flag<RmiArgs>] = &[
     Flag::<RmiArgs>::switch("force", "Remove it though it is in use or has several names", |a, on| a.force = on)

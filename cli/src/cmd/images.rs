@@ -1,7 +1,7 @@
 //! `images`, `tag`, `rmi`.
 
 use super::{Command, Context, Outcome, each, failed, filters};
-use crate::args::images::{self as args, ImagesArgs, RmiArgs};
+use crate::args::images::{self as args, ImagesArgs, MoveArgs, RmiArgs};
 use crate::args::{NO_FLAGS, NoArgs};
 use crate::out;
 use crate::out::human::{ago, local_time, now_ns, parse_time, short_id};
@@ -11,6 +11,8 @@ use gantry_engine::model::size::human_decimal;
 pub static COMMAND: Command<ImagesArgs> = Command { info: args::IMAGES, flags: &[args::IMAGES_FLAGS], run };
 pub static TAG: Command<NoArgs> = Command { info: args::TAG, flags: &[NO_FLAGS], run: tag };
 pub static RMI: Command<RmiArgs> = Command { info: args::RMI, flags: &[args::RMI_FLAGS], run: rmi };
+
+pub static MOVE: Command<MoveArgs> = Command { info: args::MOVE, flags: &[args::MOVE_FLAGS], run: move_layers };
 
 const COLUMNS: &[Column] = &[
     ("ID", "IMAGE ID"),
@@ -117,6 +119,10 @@ fn cell(row: &Row, key: &str, full: bool, now: u64) -> String {
 
 fn tag(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {
     context.engine()?.tag(&names[0], &names[1]).map(|()| 0).map_err(failed)
+}
+
+fn move_layers(context: &Context, args: MoveArgs, words: Vec<String>) -> Outcome {
+    context.engine()?.move_image(&words[0], &words[1], args.keep).map(|()| 0).map_err(failed)
 }
 
 fn rmi(context: &Context, args: RmiArgs, names: Vec<String>) -> Outcome {

@@ -179,6 +179,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &images::COMMAND,
     &images::TAG,
     &images::RMI,
+    &images::MOVE,
     &load::COMMAND,
     &import::COMMAND,
     &history::COMMAND,

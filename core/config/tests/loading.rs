@@ -286,6 +286,18 @@ client-key = "/k.pem"
 }
 
 #[test]
+fn watermarks() {
+    let config = load("[engine.gc]\nhigh = \"85%\"\nlow = 60\nkeep = \"1h\"\n").expect("sound");
+    assert_eq!((Some(85), 60, Duration::from_secs(3600)), (config.gc_high, config.gc_low, config.gc_keep));
+    assert_eq!(None, load("").expect("sound").gc_high, "off unless asked for");
+    for (text, wrong) in [("high = 0", "from 1% to 100%"), ("low = \"much\"", "percentage"), ("high = true", "such as")]
+    {
+        let told = told(&format!("[engine.gc]\n{text}\n"));
+        assert!(told.iter().any(|line| line.contains(wrong)), "{told:?}");
+    }
+}
+
+#[test]
 fn faults_of_registries() {
     let told = told(
         r#"[engine.registry]

@@ -171,6 +171,24 @@ impl Engine {
         Ok(storage.store.collect()?)
     }
 
+    /// Has a storage driver hold an image's layers; without `keep` the others give theirs up, where nothing needs them.
+    pub fn move_image(&self, reference: &str, driver: &str, keep: bool) -> Result<()> {
+        let (images, storage) = (self.images()?, self.open_storage(driver)?);
+        let image = images.resolve(reference)?;
+        images.unpack_image(&image, &UnpackOptions::new(driver, &storage))?;
+        let delete = |dead: &DeadLayer| -> std::result::Result<(), gantry_image::BoxError> {
+            Ok(self.with_storage(&dead.driver, |store| Ok(store.remove(&dead.layer)?))?)
+        };
+        let others = images.layer_drivers()?.into_iter().filter(|other| !keep && other != driver);
+        for other in others {
+            let removal = images.withdraw(&image, &other, &Containers(self), &delete)?;
+            for failure in &removal.failures {
+                tracing::warn!("a layer is left for the next collection: {failure}");
+            }
+        }
+        Ok(())
+    }
+
     /// Loads an archive from a stream; answers the lines Docker prints.
     pub fn load(&self, input: impl Read + Send) -> Result<Vec<String>> {
         self.collect_images()?;

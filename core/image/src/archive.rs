@@ -102,7 +102,10 @@ impl Input for RegionReader {
         self.used = self.buffer.len();
         self.position += count - buffered;
         match self.position > self.region.len {
-            true => Err(io::ErrorKind::UnexpectedEof.into()),
+            true => {
+                self.position = self.region.len;
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
             false => Ok(()),
         }
     }

@@ -13,23 +13,30 @@ use gantry_model::digest::Digest;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hash::{Hasher, sha256};
+use crate::partial::WORTH;
 
 /// Blobs under `<root>/content`.
 #[derive(Clone, Debug)]
 pub struct ContentStore {
     blobs: PathBuf,
     ingest: PathBuf,
+    partials: PathBuf,
 }
 
 impl ContentStore {
     pub(crate) fn new(content: &Path) -> Self {
-        Self { blobs: content.join("blobs/sha256"), ingest: content.join("ingest") }
+        Self { blobs: content.join("blobs/sha256"), ingest: content.join("ingest"), partials: content.join("partial") }
     }
 
     /// Makes the store's directories.
     pub(crate) fn prepare(&self) -> Result<()> {
         files::create_dir(&self.blobs)?;
         files::create_dir(&self.ingest)
+    }
+
+    /// Where unfinished downloads lie.
+    pub(crate) fn partials(&self) -> &Path {
+        &self.partials
     }
 
     /// Where a blob lies, whether or not it exists.
@@ -72,13 +79,13 @@ impl ContentStore {
         let path = self.ingest.join(files::unique_name());
         let opened = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = opened.map_err(Error::io("create", &path))?;
-        Ok(Ingest { file, hasher: Hasher::default(), size: 0, unfinished: Unfinished(path) })
+        Ok(Ingest::new(file, Unfinished { path, keep: false }, 0))
     }
 
     /// Writes a blob that is all here, not yet published.
     pub fn stage(&self, bytes: &[u8]) -> Result<Staged> {
         let mut ingest = self.ingest()?;
-        let path = ingest.unfinished.0.clone();
+        let path = ingest.unfinished.path.clone();
         ingest.write_all(bytes).map_err(Error::io("write", path))?;
         ingest.finish("content", None)
     }
@@ -86,12 +93,12 @@ impl ContentStore {
     /// Gives finished blobs their names: sync, rename, sync of the directory.
     pub fn publish(&self, blobs: Vec<Staged>) -> Result<()> {
         for blob in &blobs {
-            blob.file.sync_all().map_err(Error::io("sync", &blob.unfinished.0))?;
+            blob.file.sync_all().map_err(Error::io("sync", &blob.unfinished.path))?;
         }
         for blob in blobs {
             let path = self.path(&blob.digest);
             if !path.exists() {
-                files::rename(&blob.unfinished.0, &path)?;
+                files::rename(&blob.unfinished.path, &path)?;
             }
         }
         files::sync_dir(&self.blobs)
@@ -101,7 +108,7 @@ impl ContentStore {
     pub(crate) fn mark(&self) -> Result<Marker> {
         let path = self.ingest.join(files::unique_name());
         File::create_new(&path).map_err(Error::io("create", &path))?;
-        Ok(Marker { _file: Unfinished(path) })
+        Ok(Marker { _file: Unfinished { path, keep: false } })
     }
 
     /// Leaves a mark that there is garbage.
@@ -144,11 +151,17 @@ impl ContentStore {
 
 /// A file that is removed unless it was renamed before.
 #[derive(Debug)]
-struct Unfinished(PathBuf);
+struct Unfinished {
+    path: PathBuf,
+    /// Somebody may go on with it.
+    keep: bool,
+}
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        if !self.keep {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -163,12 +176,35 @@ pub struct Ingest {
     file: File,
     hasher: Hasher,
     size: u64,
+    /// So many bytes were there from the beginning, and so many of them have not come by yet.
+    there: u64,
+    replay: u64,
+    /// Worth keeping once there is enough of it.
+    resumable: bool,
     unfinished: Unfinished,
 }
 
 impl Ingest {
+    fn new(file: File, unfinished: Unfinished, there: u64) -> Self {
+        Self { file, hasher: Hasher::default(), size: 0, there, replay: there, resumable: false, unfinished }
+    }
+
+    /// One whose file is kept when it ends early.
+    pub(crate) fn resumed(file: File, path: PathBuf, there: u64) -> Self {
+        Self { resumable: true, ..Self::new(file, Unfinished { path, keep: there >= WORTH }, there) }
+    }
+
+    pub(crate) fn there(&self) -> u64 {
+        self.there
+    }
+
+    pub(crate) fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
     /// Ends the blob; refuses it if it is not the one that was expected.
-    pub fn finish(self, what: &str, expected: Option<&Digest>) -> Result<Staged> {
+    pub fn finish(mut self, what: &str, expected: Option<&Digest>) -> Result<Staged> {
+        self.unfinished.keep = false;
         let found = self.hasher.finish();
         if let Some(expected) = expected.filter(|expected| **expected != found) {
             return Err(Error::Mismatch { what: what.to_owned(), expected: *expected, found });
@@ -179,9 +215,14 @@ impl Ingest {
 
 impl Write for Ingest {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
+        let count = match usize::try_from(self.replay).unwrap_or(usize::MAX).min(bytes.len()) {
+            0 => self.file.write(bytes)?,
+            there => there,
+        };
+        self.replay = self.replay.saturating_sub(count as u64);
         self.hasher.update(&bytes[..count]);
         self.size += count as u64;
+        self.unfinished.keep |= self.resumable && self.size >= WORTH;
         Ok(count)
     }
 

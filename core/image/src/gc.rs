@@ -1,6 +1,7 @@
 //! What no record names is garbage: half-written blobs, layers of interrupted loads, images' remains.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use gantry_model::digest::{ChainId, Digest};
 
@@ -22,6 +23,9 @@ pub struct Collected {
     pub layers: usize,
     pub failures: Vec<crate::error::Error>,
 }
+
+/// A download that nobody went on with for so long is given up.
+const UNWANTED: Duration = Duration::from_secs(24 * 3600);
 
 /// Layers to be deleted: those with their driver and record, and ids that no record names.
 type Swept = (Vec<(String, LayerRecord)>, Vec<String>);
@@ -47,6 +51,7 @@ impl ImageStore {
             };
             self.records.clear_unfinished()?;
             collected.bytes += self.content.clear_ingest()?;
+            collected.bytes += self.content.clear_partials(UNWANTED)?;
             let images = self.records.images()?;
             self.sweep_blobs(&images, &mut collected)?;
             self.sweep_layers(driver, &images, driver_layers, users)?
@@ -96,6 +101,13 @@ impl ImageStore {
         let stranger = |layer: &&String| !named.contains(*layer) && !users.holds_id(driver, layer);
         let strangers = driver_layers.iter().filter(stranger).cloned().collect();
         Ok((dying.into_iter().map(|record| (driver.to_owned(), record)).collect(), strangers))
+    }
+}
+
+impl ImageStore {
+    /// Gives up all downloads that were cut off and that nobody goes on with now; answers their bytes.
+    pub fn forget_downloads(&self) -> Result<u64> {
+        self.content.clear_partials(Duration::ZERO)
     }
 }
 

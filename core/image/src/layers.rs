@@ -6,8 +6,8 @@
 //! taken from the bottom upwards, so nobody waits in a circle.
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,14 +15,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gantry_model::digest::{ChainId, DiffId, Digest};
 
 use crate::apply::{ApplyError, LayerTarget, Lower};
-use crate::archive::Region;
+use crate::blobs::{BlobSource, BlobState, Data, Stored};
 use crate::board::Board;
 use crate::content::{Ingest, Staged};
 use crate::error::{BoxError, Error, Result};
 use crate::files::{self, PassingLock};
 use crate::hash::{chain_ids, sha256};
 use crate::limits::Limits;
-use crate::pipeline::{self, Compression, Unpacked};
+use crate::pipeline::{self, Unpacked};
 use crate::records::{Layer, LayerRecord, Records};
 use crate::store::ImageStore;
 
@@ -78,49 +78,6 @@ impl<'a> UnpackOptions<'a> {
     pub fn new(driver: &'a str, sink: &'a dyn LayerSink) -> Self {
         Self { driver, sink, limits: Limits::default(), threads: 2, watch: None }
     }
-}
-
-/// Where one layer's blob is read from.
-pub(crate) struct BlobSource<'s> {
-    pub(crate) data: Data<'s>,
-    pub(crate) blob: BlobState,
-}
-
-/// The bytes of a blob.
-pub(crate) enum Data<'s> {
-    /// In an open file.
-    Region(Region),
-    /// Somewhere else; fetched only when it is read. So many bytes.
-    Remote(Opener<'s>, u64),
-}
-
-/// Begins to fetch a blob.
-pub(crate) type Opener<'s> = Box<dyn FnOnce() -> Result<Box<dyn Read + Send + 's>> + Send + 's>;
-
-impl<'s> Data<'s> {
-    fn len(&self) -> u64 {
-        match self {
-            Self::Region(region) => region.len(),
-            Self::Remote(_, size) => *size,
-        }
-    }
-
-    fn open(self) -> Result<Box<dyn Read + Send + 's>> {
-        match self {
-            Self::Region(region) => Ok(Box::new(region.reader())),
-            Self::Remote(open, _) => open(),
-        }
-    }
-}
-
-/// What is known of a blob before it is read.
-pub(crate) enum BlobState {
-    /// It is published.
-    Stored(Digest),
-    /// It is whole and hashed, but not published.
-    Staged(Staged),
-    /// It has to be copied; its digest may be prescribed.
-    Foreign(Option<Digest>),
 }
 
 /// A layer of the stack before it is unpacked.
@@ -269,7 +226,7 @@ struct Worker<'a, 'b, 's> {
     source: &'b (dyn Fn(usize) -> Result<BlobSource<'s>> + Sync),
 }
 
-impl Worker<'_, '_, '_> {
+impl<'s> Worker<'_, '_, 's> {
     fn run(&self) -> Result<Vec<Option<Done>>> {
         let missing: Vec<usize> = (0..self.slots.len()).filter(|index| self.slots[*index].known.is_none()).collect();
         let alone = self.options.sink.depends_on_parent() || missing.len() < 2;
@@ -298,13 +255,34 @@ impl Worker<'_, '_, '_> {
         }
     }
 
+    /// What was fetched before and turns out to be wrong is fetched again.
     fn unpack(&self, index: usize) -> Result<Done> {
-        let slot = &self.slots[index];
-        let source = (self.source)(index)?;
+        let (there, unpacked) = self.unpack_source(index, (self.source)(index)?);
+        match (unpacked, there) {
+            (Err(Error::Unpack { source, .. }), Some(digest)) if !matches!(source, ApplyError::Stream(_)) => {
+                self.store.content.forget_partial(&digest);
+                self.unpack_source(index, (self.source)(index)?).1
+            }
+            (unpacked, _) => unpacked,
+        }
+    }
+
+    /// Also answers the digest of a blob of which a part was here.
+    fn unpack_source(&self, index: usize, source: BlobSource<'s>) -> (Option<Digest>, Result<Done>) {
         let len = source.data.len();
-        let input = source.data.open()?;
+        let digest = source.blob.prescribed().filter(|_| source.data.is_remote());
+        let (keep, stored) = match source.blob.split(self.store, digest.map(|_| len)) {
+            Ok(split) => split,
+            Err(error) => return (None, Err(error)),
+        };
+        let there = digest.filter(|_| keep.as_ref().is_some_and(|keep| keep.there() > 0));
+        (there, self.unpack_blob(index, source.data, keep, stored))
+    }
+
+    fn unpack_blob(&self, index: usize, data: Data<'s>, keep: Option<Ingest>, stored: Stored) -> Result<Done> {
+        let (slot, len) = (&self.slots[index], data.len());
+        let input = data.open(keep.as_ref())?;
         let target = self.begun.begin(&slot.id, slot.parent_id.as_deref())?;
-        let (keep, stored) = source.blob.split(self.store)?;
         let below = LayersBelow { worker: self, index };
         let lower = (!self.options.sink.depends_on_parent()).then_some(&below as &dyn Lower);
         let unpacked = pipeline::unpack_over(input, keep, &target, &self.options.limits, lower);
@@ -341,23 +319,6 @@ impl Lower for LayersBelow<'_, '_, '_, '_> {
             }
         });
         found.collect()
-    }
-}
-
-/// A blob on its way: copied while it is read, or already whole.
-enum Stored {
-    Copied(Option<Digest>),
-    Published(Digest),
-    Staged(Staged),
-}
-
-impl BlobState {
-    fn split(self, store: &ImageStore) -> Result<(Option<Ingest>, Stored)> {
-        Ok(match self {
-            Self::Stored(digest) => (None, Stored::Published(digest)),
-            Self::Staged(staged) => (None, Stored::Staged(staged)),
-            Self::Foreign(expected) => (Some(store.content.ingest()?), Stored::Copied(expected)),
-        })
     }
 }
 
@@ -549,26 +510,4 @@ impl<'a> Stack<'a> {
         }
         Ok(())
     }
-}
-
-impl BlobState {
-    /// Digest and media type of a blob, and the blob itself if it is not published.
-    fn copy(self, store: &ImageStore, data: Data<'_>, diff: &DiffId) -> Result<(Digest, &'static str, Option<Staged>)> {
-        let expected = match self {
-            Self::Staged(staged) => return Ok((staged.digest, media_type(&staged.file)?, Some(staged))),
-            Self::Stored(digest) => return Ok((digest, media_type(&store.content.open(&digest)?)?, None)),
-            Self::Foreign(expected) => expected,
-        };
-        let mut ingest = store.content.ingest()?;
-        let what = format!("layer {diff}");
-        io::copy(&mut data.open()?, &mut ingest).map_err(Error::io("copy", &what))?;
-        let staged = ingest.finish(&what, expected.as_ref())?;
-        Ok((staged.digest, media_type(&staged.file)?, Some(staged)))
-    }
-}
-
-fn media_type(file: &File) -> Result<&'static str> {
-    let mut head = [0; 6];
-    let have = file.read_at(&mut head, 0).map_err(Error::io("read", "a layer"))?;
-    Ok(pipeline::sniff(&head[..have]).unwrap_or(Compression::None).media_type())
 }

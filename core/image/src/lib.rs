@@ -7,6 +7,7 @@
 
 pub mod apply;
 mod archive;
+mod blobs;
 mod board;
 pub mod change;
 pub mod check;
@@ -24,6 +25,7 @@ mod layers;
 pub mod limits;
 mod load;
 mod manifest;
+mod partial;
 mod pipeline;
 mod pull;
 mod push;

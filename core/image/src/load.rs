@@ -8,10 +8,11 @@ use gantry_model::digest::Digest;
 use gantry_model::reference::Reference;
 
 use crate::archive::Archive;
+use crate::blobs::{BlobSource, BlobState, Data};
 use crate::content::Staged;
 use crate::error::{Error, Result};
 use crate::files::Lock;
-use crate::layers::{BlobSource, BlobState, Data, UnpackOptions, unpack_stack};
+use crate::layers::{UnpackOptions, unpack_stack};
 use crate::manifest::{self, Descriptor, Plan, PlannedLayer};
 use crate::records::{Image, Layer};
 use crate::store::ImageStore;

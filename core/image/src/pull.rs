@@ -9,11 +9,12 @@ use gantry_model::digest::Digest;
 use gantry_model::platform::Platform;
 use gantry_model::reference::Reference;
 
+use crate::blobs::{BlobSource, BlobState, Data};
 use crate::config::ImageConfig;
 use crate::content::Staged;
 use crate::error::{BoxError, Error, Result};
 use crate::hash::sha256;
-use crate::layers::{BlobSource, BlobState, Data, UnpackOptions, unpack_stack};
+use crate::layers::{UnpackOptions, unpack_stack};
 use crate::limits::Limits;
 use crate::manifest::{Descriptor, NESTING, RemoteDocument, choose, document};
 use crate::records::Image;
@@ -25,8 +26,13 @@ pub trait Remote: Sync {
     fn manifest(&self, digest: Option<&Digest>, limit: u64) -> std::result::Result<Vec<u8>, BoxError>;
     /// A small blob, whole.
     fn document(&self, digest: &Digest, size: u64, limit: u64) -> std::result::Result<Vec<u8>, BoxError>;
-    /// A blob as a stream of at most `size` bytes.
-    fn blob<'s>(&'s self, digest: &Digest, size: u64) -> std::result::Result<Box<dyn Read + Send + 's>, BoxError>;
+    /// A blob of `size` bytes as a stream, from one of them on.
+    fn blob<'s>(
+        &'s self,
+        digest: &Digest,
+        size: u64,
+        start: u64,
+    ) -> std::result::Result<Box<dyn Read + Send + 's>, BoxError>;
 }
 
 /// An image that can be fetched: everything of it but the layers is here.
@@ -149,7 +155,7 @@ impl ImageStore {
         if self.content().exists(&digest) {
             return self.stored_source(digest);
         }
-        let open = move || remote.blob(&digest, size).map_err(|source| Error::Remote { source });
+        let open = move |start| remote.blob(&digest, size, start).map_err(|source| Error::Remote { source });
         Ok(BlobSource { data: Data::Remote(Box::new(open), size), blob: BlobState::Foreign(Some(digest)) })
     }
 }

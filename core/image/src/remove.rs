@@ -135,6 +135,30 @@ impl ImageStore {
         Ok(dying)
     }
 
+    /// Takes an image's layers out of one storage driver, those that no other image and no container stands on. Its
+    /// blobs stay: whoever needs the layers there again unpacks them.
+    pub fn withdraw(&self, image: &Image, driver: &str, users: &dyn Users, delete: DeleteLayer<'_>) -> Result<Removal> {
+        let mut removal = Removal { image: Some(image.id), ..Removal::default() };
+        let _marker = self.content.mark()?;
+        let others: Vec<Image> = self.records.images()?.into_iter().filter(|other| other.id != image.id).collect();
+        let shared: HashSet<ChainId> = others.iter().flat_map(|other| &other.layers).map(|layer| layer.chain).collect();
+        let mut dying = Vec::new();
+        {
+            let _images = Lock::exclusive(&self.records.lock_path())?;
+            let busy = || Error::InUse("images are being brought in at the moment; try again later".into());
+            let _alone = self.alone()?.ok_or_else(busy)?;
+            let chains = image.layers.iter().rev().map(|layer| layer.chain);
+            for chain in chains.filter(|chain| !shared.contains(chain) && !users.holds_layer(driver, chain)) {
+                if let Some(record) = self.records.layer(driver, &chain)? {
+                    self.records.begin_removal(driver, &record)?;
+                    dying.push((driver.to_owned(), record));
+                }
+            }
+        }
+        self.delete_layers(&dying, delete, &mut removal);
+        Ok(removal)
+    }
+
     /// Other removals are soon done, loads are not.
     fn alone(&self) -> Result<Option<Lock>> {
         for _ in 0..PATIENCE {

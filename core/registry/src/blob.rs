@@ -28,14 +28,19 @@ pub struct BlobReader {
 impl Repository {
     /// Begins to fetch a blob of a known size. Failures of the first request are told at once.
     pub fn blob(&self, digest: &Digest, size: u64) -> Result<BlobReader> {
+        self.blob_from(digest, size, 0)
+    }
+
+    /// The same from some byte on; a registry that knows no ranges sends all, and what is not wanted is passed over.
+    pub fn blob_from(&self, digest: &Digest, size: u64, start: u64) -> Result<BlobReader> {
         let mut reader = BlobReader {
             repository: self.clone(),
             digest: *digest,
             size,
-            position: 0,
+            position: start,
             body: None,
             failures: 0,
-            good: 0,
+            good: start,
         };
         reader.open()?;
         Ok(reader)

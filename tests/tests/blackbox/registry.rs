@@ -256,7 +256,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// An image of one layer, as a registry has it.
-struct Fake {
+pub(super) struct Fake {
     /// By path below `/v2/fake/`.
     things: HashMap<String, (String, Vec<u8>)>,
     layer: String,
@@ -266,7 +266,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 impl Fake {
-    fn new() -> Fake {
+    pub(super) fn new() -> Fake {
         let mut tar = std::fs::read(gantry_tests::image::busybox_tar()).expect("made by the harness");
         tar.truncate(tar.len() - 1024);
         let mut more = Layer::default();
@@ -302,12 +302,12 @@ impl Fake {
         self.things.insert(path.to_owned(), (kind.to_owned(), bytes));
     }
 
-    fn layer_path(&self) -> String {
+    pub(super) fn layer_path(&self) -> String {
         format!("/v2/fake/blobs/{}", self.layer)
     }
 
     /// The honest answer, ranges included.
-    fn answer(&self, request: &Request) -> Answer {
+    pub(super) fn answer(&self, request: &Request) -> Answer {
         if request.path == "/v2/" {
             return Answer::new(200, "{}");
         }
@@ -335,12 +335,12 @@ fn impatient() -> World {
     world
 }
 
-fn pull(world: &World, server: &Server) -> Run {
+pub(super) fn pull(world: &World, server: &Server) -> Run {
     line(world, &format!("pull {}/fake", server.host()))
 }
 
 /// The layer is as it was sent.
-fn sound(world: &World, server: &Server) {
+pub(super) fn sound(world: &World, server: &Server) {
     let noise: Vec<u8> = (0..4_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let wanted = format!("{}  /noise", hex(&noise).trim_start_matches("sha256:"));
     assert_eq!(wanted, line(world, &format!("run --rm --network none {}/fake", server.host())).ok());

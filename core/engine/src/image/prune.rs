@@ -58,6 +58,9 @@ impl Engine {
                 self.prune_image(&summary, &mut pruned);
             }
         }
+        if filters.is_empty() {
+            pruned.reclaimed += self.images()?.forget_downloads()?;
+        }
         self.collect_images()?;
         self.tell_pruned("image", pruned.reclaimed);
         Ok(pruned)

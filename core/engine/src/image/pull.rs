@@ -102,9 +102,15 @@ impl Remote for Fetch<'_> {
         Ok(self.repository.small_blob(digest, size, limit)?)
     }
 
-    fn blob<'s>(&'s self, digest: &Digest, size: u64) -> std::result::Result<Box<dyn Read + Send + 's>, BoxError> {
-        let input = self.repository.blob(digest, size)?;
-        Ok(Box::new(Counted::new(input, digest.short(), size, "Downloading", "Download complete", self.report)))
+    fn blob<'s>(
+        &'s self,
+        digest: &Digest,
+        size: u64,
+        start: u64,
+    ) -> std::result::Result<Box<dyn Read + Send + 's>, BoxError> {
+        let input = self.repository.blob_from(digest, size, start)?;
+        let counted = Counted::new(input, digest.short(), size, "Downloading", "Download complete", self.report);
+        Ok(Box::new(counted.from(start)))
     }
 }
 

@@ -188,6 +188,21 @@ fn parents_replacements_and_long_names() {
 }
 
 #[test]
+fn an_archive_may_end_with_its_last_byte() {
+    let case = Case::new(Whiteouts::OverlayTrusted);
+    let mut tar = Tar::new();
+    tar.file("a", b"padded").file("b", b"not padded");
+    if !root() {
+        return;
+    }
+    let bytes = tar.finish();
+    case.apply_bytes(&bytes[..3 * 512 + 10]).unwrap();
+    assert_eq!((case.text("a"), case.text("b")), ("padded".into(), "not padded".into()));
+    let cut = case.apply_bytes(&bytes[..3 * 512 + 9]).expect_err("a byte is missing");
+    assert!(cut.to_string().contains("truncated"), "{cut}");
+}
+
+#[test]
 fn symlinked_directories_stay_inside() {
     if !root() {
         return;

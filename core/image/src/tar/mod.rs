@@ -260,13 +260,17 @@ impl<R: Input> TarReader<R> {
     }
 
     fn skip_rest(&mut self) -> Result<(), TarError> {
-        let skip = self.left + self.padding;
-        match self.input.skip(skip) {
+        let (left, padding) = (std::mem::take(&mut self.left), std::mem::take(&mut self.padding));
+        match self.input.skip(left) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(TarError::Truncated),
             skipped => skipped?,
         }
-        self.position += skip;
-        (self.left, self.padding) = (0, 0);
+        match self.input.skip(padding) {
+            // Some writers stop right after the last byte of the last file; everybody reads that.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.ended = true,
+            skipped => skipped?,
+        }
+        self.position += left + padding;
         Ok(())
     }
 
