@@ -199,7 +199,7 @@ fn what_is_shown_can_be_loaded_again() {
     let text: String = config
         .show()
         .iter()
-        .filter(|shown| shown.value != "(all)")
+        .filter(|shown| !matches!(shown.value.as_str(), "(all)" | "(off)"))
         .map(|shown| format!("{} = {}\n", shown.key, shown.value))
         .collect();
     let again = load(&text).expect("what we print is TOML");

@@ -112,7 +112,7 @@ pub fn set_attribute(path: &Path, name: &str, value: &[u8]) {
 }
 
 /// Runs one case: what happens in the root, and what is to be found.
-fn case(act: impl FnOnce(&Path) + Send + 'static, expected: &'static [&'static str]) {
+pub fn case(act: impl FnOnce(&Path) + Send + 'static, expected: &'static [&'static str]) {
     private(move || {
         let stage = Stage::set();
         act(&stage.root);

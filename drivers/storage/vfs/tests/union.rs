@@ -2,6 +2,8 @@
 
 #[path = "../../../shared/testing/mounts.rs"]
 mod mounts;
+#[path = "../../../shared/testing/posix.rs"]
+mod posix;
 #[path = "../../../shared/testing/union.rs"]
 mod union;
 

@@ -80,12 +80,16 @@ fn bad_names_and_options_are_refused_before_anything_is_made() {
         assert_eq!(Local.remove(name, &dirs, &host).unwrap_err().class, Class::INVALID);
     }
     assert!(Local.validate("ok", &Options::from_pairs([("foo", "1")])).is_err());
-    let error = Local.validate("ok", &Options::from_pairs([("size", "1g")])).unwrap_err();
-    assert_eq!(
-        (error.class, error.message.as_str()),
-        (Class::UNSUPPORTED, "quota size requested but no quota support")
-    );
+    assert!(Local.validate("ok", &Options::from_pairs([("size", "much")])).is_err());
+    Local.validate("ok", &Options::from_pairs([("size", "1g")])).unwrap();
     assert!(!dirs.root.exists());
+    // Only the file system can tell; this one is in memory, and nothing of the volume stays.
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+    let dirs = Dirs { root: dir.path().join("root"), ..dirs };
+    let error = Local.create("ok", &Options::from_pairs([("size", "1g")]), &dirs, &host).unwrap_err();
+    let words = "quota size requested but no quota support";
+    assert_eq!((error.class, error.message.as_str()), (Class::UNSUPPORTED, words));
+    assert!(Local.list(&dirs).unwrap().is_empty());
 }
 
 #[test]
