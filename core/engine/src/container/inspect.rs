@@ -45,7 +45,7 @@ impl Engine {
             "ProcessLabel": "",
             "AppArmorProfile": "",
             "ExecIDs": Value::Null,
-            "HostConfig": file.host,
+            "HostConfig": shown_host(&file),
             "GraphDriver": { "Name": file.storage_driver, "Data": { "ID": id, "Layers": file.layers } },
             "Mounts": mounts,
             "Config": file.config,
@@ -108,6 +108,26 @@ impl Engine {
             "Networks": networks,
         }))
     }
+}
+
+/// With the keys that Docker shows and that mean nothing here.
+fn shown_host(file: &ContainerFile) -> Value {
+    let mut value = serde_json::to_value(&file.host).unwrap_or_default();
+    let without = json!({
+        "DeviceRequests": Value::Null,
+        "KernelMemory": 0,
+        "KernelMemoryTCP": 0,
+        "CpuCount": 0,
+        "CpuPercent": 0,
+        "IOMaximumIOps": 0,
+        "IOMaximumBandwidth": 0,
+    });
+    if let (Some(host), Value::Object(without)) = (value.as_object_mut(), without) {
+        for (key, value) in without {
+            host.entry(key).or_insert(value);
+        }
+    }
+    value
 }
 
 /// What the log drivers have taken and lost, now or in the last run. A pump that does not answer is not waited for.

@@ -4,7 +4,7 @@ use crate::error::Error;
 use gantry_sys::Errno;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 pub(crate) fn errno(error: &io::Error) -> Errno {
@@ -23,14 +23,29 @@ pub(crate) fn write(path: &Path, value: &str) -> Result<(), Error> {
     fs::write(path, value).map_err(|error| fault("write", path, &error))
 }
 
+/// The longest file that is read in one go; those of a cgroup are shorter.
+const ONE_GO: usize = 8192;
+
+/// A small file's text: one open, one read, since many are read again and again. The kernel shows such a file whole.
+pub(crate) fn text(path: &Path) -> io::Result<String> {
+    let mut buffer = [0; ONE_GO];
+    let mut file = fs::File::open(path)?;
+    let count = file.read(&mut buffer)?;
+    let mut text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+    if count == ONE_GO {
+        file.read_to_string(&mut text)?;
+    }
+    Ok(text)
+}
+
 /// The only number in a file; "max" and a file that is not there are `None`.
 pub(crate) fn number(path: &Path) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
+    text(path).ok()?.trim().parse().ok()
 }
 
 /// The number after `key` in a file of `key value` lines.
 pub(crate) fn keyed(path: &Path, key: &str) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
+    let text = text(path).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))?;
     line.trim().parse().ok()
 }

@@ -1,9 +1,8 @@
 //! What a cgroup uses, read from whichever hierarchy has the controller: on a machine with both versions each controller
 //! belongs to one of them, and not always to the same.
 
-use super::files::{keyed, number};
+use super::files::{self, keyed, number};
 use super::{Host, Stats};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A limit at or above this is version 1's "none" (the highest page-aligned signed number).
@@ -66,7 +65,7 @@ fn memory_v1(dir: &Path, stats: &mut Stats) {
 }
 
 fn cpu(dir: &Path, stats: &mut Stats) {
-    let text = fs::read_to_string(dir.join("cpu.stat")).unwrap_or_default();
+    let text = files::text(&dir.join("cpu.stat")).unwrap_or_default();
     let micros = |key: &str| field(&text, key).unwrap_or(0) * 1000;
     stats.cpu_nanoseconds = micros("usage_usec");
     stats.cpu_user_nanoseconds = micros("user_usec");
@@ -74,7 +73,7 @@ fn cpu(dir: &Path, stats: &mut Stats) {
 }
 
 fn cpu_v1(dir: &Path, stats: &mut Stats) {
-    let text = fs::read_to_string(dir.join("cpuacct.stat")).unwrap_or_default();
+    let text = files::text(&dir.join("cpuacct.stat")).unwrap_or_default();
     let ticks = |key: &str| field(&text, key).unwrap_or(0) * NANOSECONDS_PER_TICK;
     stats.cpu_nanoseconds = number(&dir.join("cpuacct.usage")).unwrap_or(0);
     stats.cpu_user_nanoseconds = ticks("user");
@@ -87,15 +86,15 @@ fn field(text: &str, key: &str) -> Option<u64> {
 
 /// Sums `rbytes=` and `wbytes=` over the devices.
 fn io_bytes(dir: &Path) -> (u64, u64) {
-    let text = fs::read_to_string(dir.join("io.stat")).unwrap_or_default();
+    let text = files::text(&dir.join("io.stat")).unwrap_or_default();
     let sum = |key: &str| text.split_whitespace().filter_map(|word| word.strip_prefix(key)?.parse::<u64>().ok()).sum();
     (sum("rbytes="), sum("wbytes="))
 }
 
 /// The same of version 1, groups below it included where the kernel can tell.
 fn io_bytes_v1(dir: &Path) -> (u64, u64) {
-    let text = fs::read_to_string(dir.join("blkio.throttle.io_service_bytes_recursive"))
-        .or_else(|_| fs::read_to_string(dir.join("blkio.throttle.io_service_bytes")))
+    let text = files::text(&dir.join("blkio.throttle.io_service_bytes_recursive"))
+        .or_else(|_| files::text(&dir.join("blkio.throttle.io_service_bytes")))
         .unwrap_or_default();
     let sum = |kind: &str| {
         let values = text.lines().filter_map(|line| {
@@ -111,6 +110,7 @@ fn io_bytes_v1(dir: &Path) -> (u64, u64) {
 mod tests {
     use super::super::{Hierarchy, Layout};
     use super::*;
+    use std::fs;
 
     /// Hierarchies in a directory of ours: name, controllers, version 2.
     fn host(dir: &Path, hierarchies: &[(&str, &[&str], bool)]) -> Host {
