@@ -2,27 +2,43 @@
 
 use crate::args::globals::Globals;
 use crate::out::failure::Failure;
-use gantry_config::{Config, LoadOptions};
+use gantry_config::{Config, Fault, LoadOptions};
 use gantry_engine::request::Settings;
 use std::path::PathBuf;
 
 /// Gathers everything.
 pub fn gather(globals: &Globals) -> Result<Settings, Failure> {
-    let config = load(globals)?;
-    Ok(Settings {
+    Ok(around(globals, load(globals)?))
+}
+
+/// What can be had, with everything that is wrong with it.
+pub fn gather_all(globals: &Globals) -> (Settings, Vec<Fault>) {
+    let (config, faults) = Config::read(&sources(globals));
+    (around(globals, overridden(globals, config)), faults)
+}
+
+fn around(globals: &Globals, config: Config) -> Settings {
+    Settings {
         root: config.root.clone(),
         state: config.state.clone(),
         plugin_dirs: globals.plugin_dirs.iter().map(|path| absolute(path)).collect(),
         storage_driver: globals.storage_driver.clone(),
         config_file: config_file(globals),
         config,
-    })
+    }
 }
 
 /// The configuration in force, with what flags override.
 pub fn load(globals: &Globals) -> Result<Config, Failure> {
-    let options = LoadOptions::system(globals.config.as_deref().map(absolute));
-    let mut config = Config::load(&options).map_err(|faults| Failure::error(faults.to_string()))?;
+    let config = Config::load(&sources(globals)).map_err(|faults| Failure::error(faults.to_string()))?;
+    Ok(overridden(globals, config))
+}
+
+fn sources(globals: &Globals) -> LoadOptions {
+    LoadOptions::system(globals.config.as_deref().map(absolute))
+}
+
+fn overridden(globals: &Globals, mut config: Config) -> Config {
     if let Some(path) = &globals.root {
         config.root = absolute(path);
         config.overridden("root", "--root");
@@ -35,7 +51,7 @@ pub fn load(globals: &Globals) -> Result<Config, Failure> {
         config.storage_driver = name.clone();
         config.overridden("defaults.storage-driver", "--storage-driver");
     }
-    Ok(config)
+    config
 }
 
 /// The file that a keeper must name too when it calls the engine: its environment is not ours.

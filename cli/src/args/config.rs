@@ -1,6 +1,17 @@
 //! `config check`, `config show`.
 
+use super::values::put;
 use super::{Choices, Flag, Info};
+
+/// `config check`; see the table.
+#[derive(Debug, Default)]
+pub struct CheckArgs {
+    pub format: Option<String>,
+}
+
+/// The flags of `config check`.
+pub const CHECK_FLAGS: &[Flag<CheckArgs>] =
+    &[Flag::<CheckArgs>::value("format", "string", "\"json\": a list of the faults", |a, v| put(&mut a.format, v))];
 
 /// `config show`; see the table.
 #[derive(Debug, Default)]
@@ -13,7 +24,7 @@ pub const SHOW_FLAGS: &[Flag<ShowArgs>] =
     &[Flag::<ShowArgs>::switch("origin", "Say where each value comes from", |a, on| a.origin = on)];
 
 /// `gantry config check`.
-pub const CHECK: Info = Info::new(&["config check"], "[FILE]", "Report all faults of the configuration")
+pub const CHECK: Info = Info::new(&["config check"], "[OPTIONS] [FILE]", "Report all faults of the configuration")
     .arguments(0, 1)
     .choices(Choices::Files);
 

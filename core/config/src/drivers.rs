@@ -1,15 +1,30 @@
 //! The tables that belong to drivers. Here only their form is judged; what an option means is the driver's schema's to
 //! say, and [`Config::check_with`] puts its verdict where the option was written.
 
-use crate::fault::{Fault, Faults, Problem, Source};
+use crate::fault::{Fault, Problem, Source};
 use crate::given::{Value, kind};
 use crate::{Config, Origin};
 use std::ops::Range;
 use std::sync::Arc;
 use toml::de::DeValue;
 
-/// Judges one option: kind, driver, key and value; a refusal says why.
-pub type Schema<'a> = dyn Fn(&str, &str, &str, &str) -> Result<(), String> + 'a;
+/// Who knows what drivers there are and what they take. A refusal says why.
+pub trait Judge {
+    /// Whether there is such a driver.
+    fn driver(&self, kind: &str, name: &str) -> Result<(), String>;
+    /// One option of a driver, by itself.
+    fn option(&self, kind: &str, driver: &str, key: &str, value: &str) -> Result<(), String>;
+    /// All options of a driver together, each of which is right by itself.
+    fn table(&self, kind: &str, driver: &str) -> Result<(), String>;
+}
+
+/// The keys that name drivers, with their kinds. `defaults.network` names a network, which need not be a driver's.
+const NAMING: [(&str, &str); 4] = [
+    ("defaults.log-driver", "log"),
+    ("defaults.log-cache-driver", "log"),
+    ("defaults.storage-driver", "storage"),
+    ("defaults.volume-driver", "volume"),
+];
 
 /// An option of a driver, as it stands in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,15 +43,58 @@ pub struct DriverOption {
 }
 
 impl Config {
-    /// Asks `schema(kind, driver, key, value)` about every option of a driver; its refusals become faults with a place.
-    /// A verdict that names the option's value blames the value, any other the key.
-    pub fn check_with(&self, schema: &Schema<'_>) -> Result<(), Faults> {
-        let judge = |option: &DriverOption| {
-            let verdict = schema(&option.kind, &option.driver, &option.key, &option.value);
-            verdict.err().map(|message| blame(option, message))
+    /// Has every named driver and every option of a driver judged; refusals become faults with a place. A verdict that
+    /// names the option's value blames the value, any other the key.
+    pub fn check_with(&self, judge: &dyn Judge) -> Vec<Fault> {
+        let mut faults = self.check_names(judge);
+        for ((kind, driver), (source, span)) in &self.tables {
+            match judge.driver(kind, driver) {
+                // One fault is enough for a driver that nobody knows.
+                Err(refusal) => {
+                    let problem = Problem::new(format!("{kind}.{driver}: {refusal}"));
+                    faults.push(Fault::at(source, span.clone(), problem));
+                }
+                Ok(()) => faults.extend(self.check_options(judge, kind, driver)),
+            }
+        }
+        faults
+    }
+
+    fn check_options(&self, judge: &dyn Judge, kind: &str, driver: &str) -> Vec<Fault> {
+        let own: Vec<&DriverOption> =
+            self.written.iter().filter(|o| (o.kind.as_str(), o.driver.as_str()) == (kind, driver)).collect();
+        let verdict = |option: &&DriverOption| {
+            let refusal = judge.option(kind, driver, &option.key, &option.value).err()?;
+            Some(blame(option, refusal))
         };
-        let faults: Vec<Fault> = self.written.iter().filter_map(judge).collect();
-        if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
+        let mut faults: Vec<Fault> = own.iter().filter_map(verdict).collect();
+        if faults.is_empty()
+            && let Err(refusal) = judge.table(kind, driver)
+        {
+            let named = own.iter().find(|o| refusal.contains(&o.key)).or(own.first());
+            faults.extend(named.map(|option| blame(option, refusal)));
+        }
+        faults
+    }
+
+    fn check_names(&self, judge: &dyn Judge) -> Vec<Fault> {
+        let named = |path: &str| match path {
+            "defaults.log-driver" => self.log_drivers.clone(),
+            "defaults.log-cache-driver" => vec![self.log_cache_driver.clone()],
+            "defaults.storage-driver" => vec![self.storage_driver.clone()],
+            _ => vec![self.volume_driver.clone()],
+        };
+        let fault = |path: &str, name: &str, refusal: String| match self.places.get(path) {
+            Some((source, span)) => {
+                // Of a list, the name itself.
+                let text = source.text.get(span.clone()).unwrap_or_default();
+                let at = text.find(name).map_or(span.clone(), |at| span.start + at..span.start + at + name.len());
+                Fault::at(source, at, Problem::new(format!("{path}: {refusal}")))
+            }
+            None => Fault::elsewhere(Problem::new(format!("{path} ({}): {refusal}", self.origin(path)))),
+        };
+        let each = NAMING.iter().flat_map(|(path, kind)| named(path).into_iter().map(move |name| (*path, *kind, name)));
+        each.filter_map(|(path, kind, name)| Some(fault(path, &name, judge.driver(kind, &name).err()?))).collect()
     }
 
     pub(crate) fn set_driver_option(&mut self, option: DriverOption) {

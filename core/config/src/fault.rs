@@ -30,6 +30,9 @@ impl Source {
     }
 }
 
+/// A stretch of a file.
+pub type Place = (std::sync::Arc<Source>, Range<usize>);
+
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -134,6 +137,17 @@ impl Problem {
 /// All faults of a configuration: at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults(pub Vec<Fault>);
+
+impl Faults {
+    /// In the order of the files and of the lines in each; those of no file last.
+    pub fn sorted(mut self) -> Faults {
+        self.0.sort_by(|a, b| {
+            let place = |fault: &Fault| (fault.file.is_none(), fault.file.clone(), fault.line, fault.column);
+            place(a).cmp(&place(b))
+        });
+        self
+    }
+}
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

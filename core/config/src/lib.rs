@@ -12,13 +12,14 @@ mod registry;
 mod show;
 mod tables;
 
-pub use drivers::{DriverOption, Schema};
+pub use drivers::{DriverOption, Judge};
 pub use fault::{Fault, Faults};
 pub use load::LoadOptions;
 pub use origin::Origin;
 pub use registry::Registry;
 pub use show::Shown;
 
+use fault::Place;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -85,6 +86,10 @@ pub struct Config {
     pub origins: BTreeMap<String, Origin>,
     /// The drivers' options with their places, for [`Config::check_with`].
     pub(crate) written: Vec<DriverOption>,
+    /// Where the values of the engine's keys stand, as far as they are in files.
+    pub(crate) places: BTreeMap<String, Place>,
+    /// Where the tables of drivers begin, by kind and driver.
+    pub(crate) tables: BTreeMap<(String, String), Place>,
 }
 
 impl Default for Config {
@@ -115,6 +120,8 @@ impl Default for Config {
             drivers: BTreeMap::new(),
             origins: BTreeMap::new(),
             written: Vec::new(),
+            places: BTreeMap::new(),
+            tables: BTreeMap::new(),
         }
     }
 }

@@ -37,6 +37,12 @@ fn gantry_variables() -> Vec<(String, String)> {
 impl Config {
     /// The configuration in force, or everything that is wrong with it.
     pub fn load(options: &LoadOptions) -> Result<Config, Faults> {
+        let (config, faults) = Config::read(options);
+        if faults.is_empty() { Ok(config) } else { Err(Faults(faults)) }
+    }
+
+    /// What can be had of the configuration, and everything that is wrong with it.
+    pub fn read(options: &LoadOptions) -> (Config, Vec<Fault>) {
         let mut config = Config::default();
         let mut faults = Vec::new();
         let files = match &options.file {
@@ -52,7 +58,7 @@ impl Config {
             }
         }
         environment(&mut config, &options.environment, &mut faults);
-        if faults.is_empty() { Ok(config) } else { Err(Faults(faults)) }
+        (config, faults)
     }
 }
 

@@ -110,6 +110,8 @@ impl Walk<'_> {
     fn drivers(&mut self, kind: &str, value: &Value<'_>) {
         self.each(kind, value, |walk, driver, options| {
             if options.get_ref().is_table() {
+                let place = (Arc::clone(&walk.source), driver.span());
+                walk.config.tables.insert((kind.to_owned(), driver.get_ref().to_string()), place);
                 walk.options(kind, driver.get_ref(), "", options);
             } else {
                 let known = format!("the options of a {kind} driver stand in [{kind}.NAME]");
@@ -154,6 +156,7 @@ impl Walk<'_> {
             Ok(()) => {
                 let (line, _) = self.source.position(name.span().start);
                 self.config.origins.insert(path.to_owned(), Origin::File(self.source.path.clone(), line));
+                self.config.places.insert(path.to_owned(), (Arc::clone(&self.source), value.span()));
             }
             Err(problem) => self.fault(problem.span.clone().unwrap_or(value.span()), named(path, problem)),
         }

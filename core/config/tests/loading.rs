@@ -209,16 +209,55 @@ fn what_is_shown_can_be_loaded_again() {
 #[test]
 fn a_driver_s_verdict_has_the_option_s_place() {
     let config = load("[log.json-file]\nmax-size = \"tiny\"\n  max-fil = 3\n[log.other]\nx = 1\n").expect("no faults");
-    let schema = |kind: &str, name: &str, key: &str, value: &str| match (kind, name, key) {
-        ("log", "json-file", "max-size") => Err(format!("invalid size {value}")),
-        ("log", "json-file", "max-fil") => Err("unknown option max-fil".to_owned()),
-        _ => Ok(()),
-    };
-    let faults = config.check_with(&schema).expect_err("two faults").0;
-    let places: Vec<_> = faults.iter().map(|f| (f.line, f.column, f.message.as_str())).collect();
     assert_eq!(
         vec![(2, 12, "log.json-file: invalid size tiny"), (3, 3, "log.json-file: unknown option max-fil")],
-        places
+        places(&judged(&config))
+    );
+}
+
+/// Knows the drivers json-file, local and overlay2.
+struct Strict;
+
+impl gantry_config::Judge for Strict {
+    fn driver(&self, _: &str, name: &str) -> Result<(), String> {
+        let known = ["json-file", "local", "overlay2", "other"].contains(&name);
+        if known { Ok(()) } else { Err(format!("no driver {name}")) }
+    }
+
+    fn option(&self, kind: &str, name: &str, key: &str, value: &str) -> Result<(), String> {
+        match (kind, name, key) {
+            ("log", "json-file", "max-size") if value == "tiny" => Err(format!("invalid size {value}")),
+            ("log", "json-file", "max-fil") => Err("unknown option max-fil".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn table(&self, _: &str, driver: &str) -> Result<(), String> {
+        if driver == "local" { Err("max-file and compress do not agree".to_owned()) } else { Ok(()) }
+    }
+}
+
+fn judged(config: &Config) -> Vec<gantry_config::Fault> {
+    gantry_config::Faults(config.check_with(&Strict)).sorted().0
+}
+
+fn places(faults: &[gantry_config::Fault]) -> Vec<(usize, usize, &str)> {
+    faults.iter().filter(|f| f.line > 0).map(|f| (f.line, f.column, f.message.as_str())).collect()
+}
+
+#[test]
+fn drivers_that_are_named_must_be_there() {
+    let config = load(
+        "[defaults]\nlog-driver = [\"local\", \"lokal\"]\nstorage-driver = \"over\"\n[network.brigde]\n[log.local]\ntag = \"y\"\ncompress = true\n",
+    );
+    assert_eq!(
+        vec![
+            (2, 25, "defaults.log-driver: no driver lokal"),
+            (3, 19, "defaults.storage-driver: no driver over"),
+            (4, 10, "network.brigde: no driver brigde"),
+            (7, 1, "log.local: max-file and compress do not agree"),
+        ],
+        places(&judged(&config.expect("no faults of form")))
     );
 }
 

@@ -49,8 +49,39 @@ fn configuration_faults_are_told_all_at_once_with_their_places() {
     {
         assert!(run.stderr.contains(part), "{part}: {run:#?}");
     }
+    assert_eq!(2, world.line("config check none.toml").code);
     world.line("run --rm bb true").fails(125, "gantry.toml:1:8");
     world.line("ps").fails(1, "gantry.toml:1:8");
+}
+
+/// Form, keys, units, names of drivers, and what drivers' schemas and drivers say: all at once, in order.
+#[test]
+fn eleven_mistakes_are_eleven_faults() {
+    let world = World::empty();
+    let text = r#"[defaults]
+log-driver = ["json-file", "sislog"]
+network = 5
+volume-drivr = "local"
+[log.json-file]
+max-size = "20q"
+max-fil = 3
+[network.brigde]
+[engine.netwrk]
+[storage.overlay2]
+foo = 1
+[plugins]
+deadline = "10"
+allow = ["nokind/x"]
+[registry."a b"]
+"#;
+    world.file("gantry.toml", text);
+    let run = world.line("config check --format json");
+    let faults: Vec<serde_json::Value> = serde_json::from_str(&run.stdout).expect("a list");
+    let places: Vec<(u64, u64)> =
+        faults.iter().map(|f| (f["Line"].as_u64().unwrap_or(0), f["Column"].as_u64().unwrap_or(0))).collect();
+    let expected =
+        [(2, 29), (3, 11), (4, 1), (6, 12), (7, 1), (8, 10), (9, 9), (11, 1), (13, 12), (14, 10), (15, 11)];
+    assert_eq!((1, expected.as_slice()), (run.code, places.as_slice()), "{}", run.stdout);
 }
 
 #[test]

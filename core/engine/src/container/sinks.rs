@@ -51,9 +51,35 @@ impl Engine {
             sink_options::check(&options)
         } else {
             let pair = [(key.to_owned(), value.to_owned())];
-            self.plugins.check_options(kind, name, Scope::OBJECT, &pair).map(|_| ()).map_err(Error::from)
+            let checked = self.plugins.check_options(kind, name, Scope::OBJECT, &pair).map_err(Error::from);
+            checked.and_then(|options| if kind == Kind::Log { self.judge_value(name, &options, value) } else { Ok(()) })
         };
         checked.map_err(|error| error.to_string())
+    }
+
+    /// The driver's own opinion of one value. What it says of the lack of others is not to be heard here.
+    fn judge_value(&self, driver: &str, options: &Options, value: &str) -> Result<()> {
+        match self.validate_sink(driver, options, !value.is_empty()) {
+            Err(error) if error.to_string().contains(value) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// All options of a driver in the configuration together. Only log drivers judge more than each option by itself
+    /// without an object to judge.
+    pub fn check_driver_table(&self, kind: &str, name: &str) -> Result<(), String> {
+        if kind != Kind::Log.name() {
+            return Ok(());
+        }
+        let wanted = LogConfig { r#type: name.to_owned(), config: BTreeMap::new() };
+        self.resolve_sink(&wanted).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Whether there is such a driver.
+    pub fn check_driver(&self, kind: &str, name: &str) -> Result<(), String> {
+        let kinds = [Kind::Log, Kind::Storage, Kind::Network, Kind::Volume];
+        let Some(kind) = kinds.into_iter().find(|k| k.name() == kind) else { return Ok(()) };
+        self.plugins.find(kind, name).map(drop).map_err(|error| Error::from(error).to_string())
     }
 
     fn resolve_sink(&self, wanted: &LogConfig) -> Result<SinkFile> {
