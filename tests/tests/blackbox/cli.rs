@@ -79,8 +79,7 @@ allow = ["nokind/x"]
     let faults: Vec<serde_json::Value> = serde_json::from_str(&run.stdout).expect("a list");
     let places: Vec<(u64, u64)> =
         faults.iter().map(|f| (f["Line"].as_u64().unwrap_or(0), f["Column"].as_u64().unwrap_or(0))).collect();
-    let expected =
-        [(2, 29), (3, 11), (4, 1), (6, 12), (7, 1), (8, 10), (9, 9), (11, 1), (13, 12), (14, 10), (15, 11)];
+    let expected = [(2, 29), (3, 11), (4, 1), (6, 12), (7, 1), (8, 10), (9, 9), (11, 1), (13, 12), (14, 10), (15, 11)];
     assert_eq!((1, expected.as_slice()), (run.code, places.as_slice()), "{}", run.stdout);
 }
 
