@@ -5,6 +5,7 @@
 mod app;
 mod args;
 mod cmd;
+mod daemon_json;
 mod out;
 mod settings;
 mod signals;

@@ -28,5 +28,21 @@ pub const CHECK: Info = Info::new(&["config check"], "[OPTIONS] [FILE]", "Report
     .arguments(0, 1)
     .choices(Choices::Files);
 
+/// `gantry config default`.
+pub const DEFAULT: Info = Info::new(
+    &["config default"],
+    "",
+    "Print a configuration file of comments: every key of the engine and of every driver, with its default",
+);
+
+/// `gantry config import`.
+pub const IMPORT: Info = Info::new(
+    &["config import"],
+    "FILE|-",
+    "Print what Docker's daemon.json comes to as a configuration of ours, and what it does not",
+)
+.arguments(1, 1)
+.choices(Choices::Files);
+
 /// `gantry config show`.
 pub const SHOW: Info = Info::new(&["config show"], "[OPTIONS]", "Print the configuration in force");

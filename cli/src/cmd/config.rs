@@ -2,15 +2,19 @@
 
 use super::{Command, Context, Outcome, failed};
 use crate::args::config::{self as args, CheckArgs, ShowArgs};
+use crate::args::{NO_FLAGS, NoArgs};
+use crate::daemon_json::Import;
 use crate::out;
 use crate::out::failure::Failure;
 use crate::out::template;
 use crate::settings;
-use gantry_config::{Fault, Faults, Judge, Shown};
+use gantry_config::{Config, Fault, Faults, Judge, Shown};
 use gantry_engine::Engine;
 use serde_json::{Value, json};
 
 pub static CHECK: Command<CheckArgs> = Command { info: args::CHECK, flags: &[args::CHECK_FLAGS], run: check };
+pub static IMPORT: Command<NoArgs> = Command { info: args::IMPORT, flags: &[NO_FLAGS], run: import };
+pub static DEFAULT: Command<NoArgs> = Command { info: args::DEFAULT, flags: &[NO_FLAGS], run: default };
 pub static SHOW: Command<ShowArgs> = Command { info: args::SHOW, flags: &[args::SHOW_FLAGS], run: show };
 
 /// Exit codes: 0 no faults, 1 faults, 2 a file cannot be read.
@@ -62,6 +66,38 @@ impl Judge for Drivers<'_> {
     fn table(&self, kind: &str, driver: &str) -> Result<(), String> {
         self.0.check_driver_table(kind, driver)
     }
+}
+
+fn default(context: &Context, _: NoArgs, _: Vec<String>) -> Outcome {
+    let engine = context.engine()?;
+    let mut text = "# The defaults. What is to be different loses its `# `.\n\n".to_owned() + &Config::commented();
+    for row in engine.plugins().iter().filter(|row| row["Status"] == "ok") {
+        let name = format!("{}/{}", row["Kind"].as_str().unwrap_or_default(), row["Name"].as_str().unwrap_or_default());
+        let told = engine.plugin_inspect(None, &name).map_err(failed)?;
+        told.iter().take(1).for_each(|driver| text.push_str(&table(driver)));
+    }
+    out::print(&text).map(|()| 0)
+}
+
+/// The options of a driver as comments of a file.
+fn table(driver: &Value) -> String {
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let mut table = format!("\n[{}.{}]\n", text(driver, "Kind"), text(driver, "Name"));
+    for option in driver["Options"].as_array().into_iter().flatten() {
+        let (key, help) = (text(option, "Key"), text(option, "Help"));
+        let default = text(option, "Default");
+        let value = if default.is_empty() { ": (not given)".to_owned() } else { format!(" = {default:?}") };
+        table += &format!("# {help}\n# {key}{value}\n");
+    }
+    table
+}
+
+fn import(_: &Context, _: NoArgs, files: Vec<String>) -> Outcome {
+    let read =
+        if files[0] == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(&files[0]) };
+    let text = read.map_err(|error| Failure::error(format!("cannot read {}: {error}", files[0])))?;
+    let import = Import::of(&text).map_err(|error| Failure::error(format!("cannot import {}: {error}", files[0])))?;
+    out::print(&import.to_toml()).map(|()| 0)
 }
 
 fn show(context: &Context, args: ShowArgs, _: Vec<String>) -> Outcome {

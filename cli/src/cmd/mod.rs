@@ -223,6 +223,8 @@ static COMMANDS: &[&dyn Runnable] = &[
     &version::COMMAND,
     &config::CHECK,
     &config::SHOW,
+    &config::IMPORT,
+    &config::DEFAULT,
     &completion::COMMAND,
     &completion::COMPLETE,
     &internal::COLLECT,

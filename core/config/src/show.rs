@@ -2,6 +2,7 @@
 
 use crate::keys::{KEYS, quoted};
 use crate::{Config, Origin, registry};
+use std::fmt::Write as _;
 
 /// One value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,26 @@ impl Config {
             options.iter().map(move |(key, value)| self.shown(format!("{kind}.{name}.{key}"), quoted(value)))
         });
         own.chain(self.registries()).chain(pins).chain(drivers).collect()
+    }
+
+    /// The engine's keys with their defaults, as comments of a file.
+    pub fn commented() -> String {
+        let defaults = Config::default();
+        let mut text = String::new();
+        let mut table = "";
+        for key in KEYS {
+            let (own, name) = key.path.rsplit_once('.').unwrap_or(("", key.path));
+            if own != table {
+                let _ = write!(text, "\n[{own}]\n");
+                table = own;
+            }
+            let by = if key.variable.is_empty() { String::new() } else { format!(" ({})", key.variable) };
+            let value = (key.show)(&defaults);
+            // What is said in brackets is no value.
+            let sign = if value.starts_with('(') { ":" } else { " =" };
+            let _ = write!(text, "# {}{by}\n# {name}{sign} {value}\n", key.help);
+        }
+        text
     }
 
     fn registries(&self) -> impl Iterator<Item = Shown> {

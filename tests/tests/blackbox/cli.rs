@@ -84,6 +84,35 @@ allow = ["nokind/x"]
 }
 
 #[test]
+fn the_file_of_defaults_is_right_once_it_is_no_comment() {
+    let world = World::empty();
+    let text = world.line("config default").ok();
+    assert!(text.contains("[log.json-file]") && text.contains("# max-size = \"20m\""), "{text}");
+    let is_setting = |line: &str| {
+        line.strip_prefix("# ").is_some_and(|l| l.split_once(" = ").is_some_and(|(k, _)| !k.contains(' ')))
+    };
+    let settings = text.lines().map(|line| if is_setting(line) { &line[2..] } else { line });
+    world.file("all.toml", &settings.collect::<Vec<_>>().join("\n"));
+    let run = world.gantry(["config", "check", &world.text("all.toml")]);
+    assert_eq!(0, run.code, "{run:#?}");
+}
+
+#[test]
+fn docker_s_configuration_comes_over_and_holds() {
+    let world = World::empty();
+    world.file("daemon.json", r#"{"log-driver": "json-file", "log-opts": {"max-size": "10m"}, "live-restore": true}"#);
+    let toml = world.gantry(["config", "import", &world.text("daemon.json")]).ok();
+    assert!(
+        toml.contains("[log.json-file]\nmax-size = \"10m\"") && toml.contains("# live-restore: not needed"),
+        "{toml}"
+    );
+    world.file("new.toml", &toml);
+    assert_eq!(0, world.gantry(["config", "check", &world.text("new.toml")]).code);
+    world.file("daemon.json", "{");
+    assert_eq!(1, world.gantry(["config", "import", &world.text("daemon.json")]).code);
+}
+
+#[test]
 fn every_value_knows_its_origin() {
     let world = World::empty();
     let text = world.line("config show --origin").ok();
