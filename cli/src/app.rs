@@ -9,7 +9,12 @@ use std::ffi::OsString;
 
 /// Runs what was asked for; gives the exit code.
 pub fn run() -> i32 {
-    let outcome = words(std::env::args_os().skip(1)).and_then(|words| dispatch(&words));
+    let program = std::env::args_os().next().and_then(|name| name.into_string().ok());
+    let outcome = words(std::env::args_os().skip(1)).and_then(|words| match words.split_first() {
+        _ if cmd::runtime::is_called(program.as_deref()) => Ok(cmd::runtime::run(&words)),
+        Some((first, rest)) if first == "runtime" => Ok(cmd::runtime::run(rest)),
+        _ => dispatch(&words),
+    });
     outcome.unwrap_or_else(|failure| {
         failure.report();
         failure.code()

@@ -19,6 +19,7 @@ pub mod prune;
 pub mod ps;
 pub mod registry;
 pub mod run;
+pub mod runtime;
 pub mod stats;
 pub mod system;
 pub mod transfer;

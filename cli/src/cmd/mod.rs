@@ -29,6 +29,7 @@ pub mod ps;
 pub mod registry;
 pub mod request;
 pub mod run;
+pub mod runtime;
 pub mod start;
 pub mod start_all;
 pub mod stats;
@@ -136,6 +137,7 @@ pub const GROUPS: &[(&str, &str)] = &[
     ("manifest", "Look at manifests in registries"),
     ("network", "Manage networks"),
     ("plugin", "Manage plugins"),
+    ("runtime", "Be the OCI runtime that Docker, podman and containerd call"),
     ("system", "Manage the engine"),
     ("volume", "Manage volumes"),
 ];

@@ -25,6 +25,8 @@ pub mod why;
 
 pub use boot::StartedAll;
 pub use error::{Error, Result};
+/// The OCI command line on plain bundles, beside the engine and without its state.
+pub use gantry_bundle as bundle;
 pub use gantry_config as config;
 pub use gantry_host::tell_warnings;
 pub use gantry_image::inspect::HistoryLine;

@@ -58,6 +58,7 @@ fn one(dir: &Path, round: usize) -> Result<[Duration; 6]> {
         terminal: false,
         groups: &[],
         init: false,
+        manner: Default::default(),
     })?;
     times.push(Instant::now());
     let decoded = gantry_runtime::Plan::from_bytes(&made.to_bytes()?)?;

@@ -43,7 +43,17 @@ impl Begun {
 /// The caller's own namespaces do not change. It should run from a protected copy of its binary
 /// (`gantry_sys::protect`), since its child is visible in the container for a moment.
 pub fn exec(plan: &ExecPlan, target_pid: i32, stdio: Stdio) -> Result<Execed, Error> {
-    let Begun { pid, pidfd, report } = begin(plan, target_pid, stdio)?;
+    exec_with(plan, target_pid, stdio, None)
+}
+
+/// [`exec`]; the master of a terminal made inside goes to `console`.
+pub fn exec_with(
+    plan: &ExecPlan,
+    target_pid: i32,
+    stdio: Stdio,
+    console: Option<BorrowedFd<'_>>,
+) -> Result<Execed, Error> {
+    let Begun { pid, pidfd, report } = begin_with(plan, target_pid, stdio, console)?;
     match listen(plan, &Report::new(report), pidfd.as_fd()) {
         Ok(warnings) => Ok(Execed { pid, pidfd, warnings }),
         Err(error) => {
@@ -53,8 +63,17 @@ pub fn exec(plan: &ExecPlan, target_pid: i32, stdio: Stdio) -> Result<Execed, Er
     }
 }
 
-/// The same without waiting for the program to run.
+/// [`exec`] without waiting for the program to run.
 pub fn begin(plan: &ExecPlan, target_pid: i32, stdio: Stdio) -> Result<Begun, Error> {
+    begin_with(plan, target_pid, stdio, None)
+}
+
+fn begin_with(
+    plan: &ExecPlan,
+    target_pid: i32,
+    stdio: Stdio,
+    console: Option<BorrowedFd<'_>>,
+) -> Result<Begun, Error> {
     let find = || failed("find the container's process");
     let target = pidfd_open(target_pid).map_err(find())?;
     let root = format!("/proc/{target_pid}/root");
@@ -62,10 +81,15 @@ pub fn begin(plan: &ExecPlan, target_pid: i32, stdio: Stdio) -> Result<Begun, Er
     let root = root.map_err(find())?;
     // Alive now, it was its root that was opened.
     pidfd_send_signal(target.as_fd(), 0).map_err(find())?;
-    begin_in(plan, Entered { pidfd: target.as_fd(), root: root.as_fd() }, stdio)
+    begin_in(plan, Entered { pidfd: target.as_fd(), root: root.as_fd() }, stdio, console)
 }
 
-fn begin_in(plan: &ExecPlan, target: Entered<'_>, stdio: Stdio) -> Result<Begun, Error> {
+fn begin_in(
+    plan: &ExecPlan,
+    target: Entered<'_>,
+    stdio: Stdio,
+    console: Option<BorrowedFd<'_>>,
+) -> Result<Begun, Error> {
     let made = make::open_existing(&plan.cgroup)?;
     let stdio = Standard::new(stdio)?;
     let (report, init_report) = pipe("make the report pipe")?;
@@ -74,11 +98,15 @@ fn begin_in(plan: &ExecPlan, target: Entered<'_>, stdio: Stdio) -> Result<Begun,
         program: &plan.program,
         argv: argv(&plan.program),
         stdio: stdio.borrow(),
-        doors: Doors { report: init_report.as_fd(), gate: None, theirs: &[] },
+        doors: Doors { report: init_report.as_fd(), gate: None, start: None, theirs: &[] },
         cgroups: &made.procs,
         console: None,
         target: Some(target),
         terminal: plan.terminal,
+        console_socket: console,
+        trees: &[],
+        kept_fds: plan.kept_fds,
+        start_hooks: None,
         init: false,
         title: None,
     };
@@ -100,6 +128,7 @@ fn listen(plan: &ExecPlan, report: &Report, pidfd: BorrowedFd<'_>) -> Result<Vec
                 return Err(report::error(&plan.steps, &plan.program, step, &fault));
             }
             Some(Message::Ready) => ready = true,
+            Some(Message::Hooks) => {}
             None if ready => return Ok(warnings),
             None => return Err(report::died(pidfd)),
         }

@@ -7,11 +7,13 @@
 use crate::cgroup::plan::CgroupPlan;
 use crate::error::Error;
 use crate::init::steps::Step;
+use crate::init::steps::hook::Hooks;
+use crate::user_map::UserMap;
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 
 /// Raised whenever the encoding changes.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 /// One container start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,8 +22,16 @@ pub struct Plan {
     pub(crate) id: String,
     /// `CLONE_NEW*` flags for clone3; the cgroup namespace is made later, by a step.
     pub(crate) namespaces: u64,
-    /// A pid namespace to be born in, by path.
-    pub(crate) join_pid: Option<CString>,
+    /// Namespaces (`CLONE_NEW*`) to be born in, by path: that of pids, and all that a new user namespace could not join.
+    pub(crate) born_in: Vec<(u64, CString)>,
+    /// The maps of a new user namespace.
+    pub(crate) user: Option<UserMap>,
+    /// Maps of owners that mounts refer to.
+    pub(crate) idmaps: Vec<UserMap>,
+    /// `oom_score_adj`, where init may not set it itself.
+    pub(crate) oom: Option<String>,
+    pub(crate) kept_fds: u32,
+    pub(crate) start_hooks: Option<Hooks>,
     pub(crate) cgroup: CgroupPlan,
     pub(crate) steps: Vec<Step>,
     pub(crate) program: Program,
@@ -38,6 +48,7 @@ pub struct ExecPlan {
     pub(crate) steps: Vec<Step>,
     pub(crate) program: Program,
     pub(crate) terminal: bool,
+    pub(crate) kept_fds: u32,
 }
 
 /// What is executed in the end.

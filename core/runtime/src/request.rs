@@ -24,6 +24,23 @@ pub struct PlanRequest<'a> {
     pub groups: &'a [String],
     /// Whether the first process is a small one of ours that passes signals on and reaps orphans.
     pub init: bool,
+    pub manner: Manner<'a>,
+}
+
+/// In what the OCI command line's starts differ from the engine's; the default is the engine's way.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner<'a> {
+    /// The root becomes "/" by `chroot`: an initial ramfs cannot be pivoted.
+    pub no_pivot: bool,
+    /// The caller's session keyring is kept.
+    pub no_new_keyring: bool,
+    /// How many descriptors after the standard ones the program inherits.
+    pub preserve_fds: u32,
+    /// The terminal is made inside, and its master sent to a console socket.
+    pub console_socket: bool,
+    /// What hooks are told, as JSON in two parts: the number of the container's process goes between. The second is for
+    /// hooks that run after the gate has opened.
+    pub hook_states: Option<[(&'a str, &'a str); 2]>,
 }
 
 /// One mount of the root file system, as the storage driver says.
@@ -52,4 +69,8 @@ pub struct ExecRequest<'a> {
     pub terminal: bool,
     /// Further groups of the user, by name, to be looked up in the image.
     pub groups: &'a [String],
+    pub manner: Manner<'a>,
+    /// Whether the container has a user or time namespace of its own.
+    pub own_user: bool,
+    pub own_time: bool,
 }

@@ -20,6 +20,7 @@ pub mod pipe;
 pub mod proc;
 pub mod process;
 pub mod protect;
+pub mod sched;
 pub mod seccomp;
 pub mod signal;
 pub mod start;

@@ -29,3 +29,10 @@ pub fn seal(fd: BorrowedFd<'_>, seals: i32) -> Result<()> {
     // SAFETY: F_ADD_SEALS takes an int.
     check_unit(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seals) as libc::c_long })
 }
+
+/// Whether nobody can write to the file any more; only a file in memory has seals.
+pub fn is_sealed(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: F_GET_SEALS takes no argument and touches no memory.
+    let seals = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GET_SEALS) };
+    seals >= 0 && seals & libc::F_SEAL_WRITE != 0
+}

@@ -46,3 +46,17 @@ fn openat2_once(dir: BorrowedFd<'_>, path: &CStr, flags: i32, mode: u32, resolve
 pub fn open_in_root(root: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<OwnedFd> {
     openat2(root, path, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
 }
+
+/// Whether the working directory lies below this process' root. One that was reached by a leaked descriptor of the host,
+/// or through `/proc/self/fd`, does not (CVE-2024-21626).
+pub fn cwd_is_reachable() -> Result<bool> {
+    let mut buffer = [0u8; 4096];
+    // SAFETY: pointer and length describe the live buffer.
+    let raw = unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) };
+    match crate::check(raw) {
+        Ok(_) => Ok(buffer[0] == b'/'),
+        // A path too long to be told is one that could be walked.
+        Err(Errno::ERANGE | Errno::ENAMETOOLONG) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}

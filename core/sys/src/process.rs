@@ -191,6 +191,24 @@ pub fn duplicate_from(fd: BorrowedFd<'_>, least: RawFd) -> Result<OwnedFd> {
     crate::check_fd(raw as libc::c_long)
 }
 
+/// Lets the descriptors from `first` to `last` survive an exec; one that is not open is an error.
+pub fn keep_open(first: u32, last: u32) -> Result<()> {
+    for number in first..=last {
+        // SAFETY: F_SETFD takes a number and touches no memory; a number that is not open gives EBADF.
+        check_unit(unsafe { libc::fcntl(number as RawFd, libc::F_SETFD, 0) as libc::c_long })?;
+    }
+    Ok(())
+}
+
+/// Takes one connection of a listening socket; it is close-on-exec.
+pub fn accept(listening: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let nobody = std::ptr::null_mut::<libc::sockaddr>();
+    let no_length = std::ptr::null_mut::<libc::socklen_t>();
+    // SAFETY: null asks for no address.
+    let made = unsafe { libc::accept4(listening.as_raw_fd(), nobody, no_length, libc::SOCK_CLOEXEC) };
+    crate::check_fd(libc::c_long::from(made))
+}
+
 /// Leaves at once: no destructors, no `atexit`.
 pub fn exit(code: i32) -> ! {
     // SAFETY: _exit has no precondition.

@@ -29,6 +29,7 @@ mod netfaults;
 mod netmatrix;
 mod network;
 mod networks;
+mod oci;
 mod peers;
 mod plugins;
 mod ports;

@@ -129,6 +129,9 @@ impl Engine {
             seccomp,
             terminal: request.tty,
             groups: host.group_add.as_deref().unwrap_or_default(),
+            manner: Default::default(),
+            own_user: false,
+            own_time: false,
         })?)
     }
 }

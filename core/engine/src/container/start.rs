@@ -260,6 +260,7 @@ impl Engine {
                 terminal: file.config.tty,
                 groups: file.host.group_add.as_deref().unwrap_or_default(),
                 init: file.host.init == Some(true),
+                manner: Default::default(),
             },
         )?;
         Ok((plan, owner))

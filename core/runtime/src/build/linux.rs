@@ -7,14 +7,17 @@ use crate::init::steps::device::{Devices, Node};
 use crate::init::steps::hostname::{Domainname, Hostname};
 use crate::init::steps::link::Link;
 use crate::init::steps::mask::Mask;
+use crate::init::steps::mount::{Attributes, Mount, Source};
 use crate::init::steps::namespace::JoinNamespace;
 use crate::init::steps::propagation::Propagation;
 use crate::init::steps::readonly::ReadOnly;
+use crate::init::steps::seal::Seal;
 use crate::init::steps::sysctl::Sysctl;
+use crate::init::steps::time::TimeNamespace;
 use crate::plan_text::c_string;
 use nix::mount::MsFlags;
-use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, LinuxNamespaceType as Kind, Spec};
-use std::ffi::CString;
+use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, LinuxNamespaceType as Kind, LinuxTimeOffset, Spec};
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -28,50 +31,108 @@ impl Namespaces {
         let mut listed = Vec::new();
         for namespace in linux.namespaces().iter().flatten() {
             let kind = namespace.typ();
-            if matches!(kind, Kind::User | Kind::Time) {
-                return Err(Error::invalid("spec", format!("the {kind} namespace is not supported yet")));
-            }
             if listed.iter().any(|(known, _)| *known == kind) {
                 return Err(Error::invalid("spec", format!("the {kind} namespace is listed twice")));
             }
             let path = namespace.path().clone().filter(|path| !path.as_os_str().is_empty());
+            if let Some(path) = &path {
+                check_kind(kind, path)?;
+            }
             listed.push((kind, path));
         }
-        Ok(Namespaces { listed })
+        let all = Namespaces { listed };
+        all.check()?;
+        Ok(all)
     }
 
-    /// The root is exchanged, which must not happen to the host.
-    pub(super) fn require_mount(&self) -> Result<(), Error> {
-        if self.is_new(Kind::Mount) {
-            return Ok(());
+    fn check(&self) -> Result<(), Error> {
+        // The root is exchanged, which must not happen to the host.
+        if !self.is_new(Kind::Mount) {
+            return Err(Error::invalid("spec", "a container needs a new mount namespace"));
         }
-        Err(Error::invalid("spec", "a container needs a new mount namespace"))
+        if self.is_listed(Kind::User) && !self.is_new(Kind::User) {
+            return Err(Error::invalid("spec", "joining a user namespace is not supported yet"));
+        }
+        Ok(())
     }
 
     pub(super) fn is_new(&self, kind: Kind) -> bool {
         self.listed.contains(&(kind, None))
     }
 
-    fn is_listed(&self, kind: Kind) -> bool {
+    /// Made for the container or joined, but not that of this process.
+    fn is_own(&self, kind: Kind) -> bool {
+        let file = match kind {
+            Kind::Network => "/proc/self/ns/net",
+            Kind::Ipc => "/proc/self/ns/ipc",
+            _ => "/proc/self/ns/uts",
+        };
+        match self.listed.iter().find(|(known, _)| *known == kind) {
+            None => false,
+            Some((_, None)) => true,
+            Some((_, Some(path))) => !same_file(path, Path::new(file)),
+        }
+    }
+
+    pub(super) fn is_listed(&self, kind: Kind) -> bool {
         self.listed.iter().any(|(known, _)| *known == kind)
     }
 
     /// The flags of clone3; the cgroup namespace comes later, when the cgroup has been joined.
     pub(super) fn at_clone(&self) -> u64 {
-        let new = self.listed.iter().filter(|(kind, path)| path.is_none() && *kind != Kind::Cgroup);
+        let later = [Kind::Cgroup, Kind::Time];
+        let new = self.listed.iter().filter(|(kind, path)| path.is_none() && !later.contains(kind));
         new.fold(0, |flags, (kind, _)| flags | *kind as u64)
     }
 
-    /// A pid namespace can only be entered by being born in it.
-    pub(super) fn join_pid(&self) -> Result<Option<CString>, Error> {
-        let path = self.listed.iter().find_map(|(kind, path)| path.as_ref().filter(|_| *kind == Kind::Pid));
-        path.map(|path| c_string("pid namespace", path.as_os_str().as_bytes())).transpose()
+    /// A pid namespace can only be entered by being born in it; and from within a new user namespace none can be joined
+    /// that it does not own.
+    pub(super) fn born_in(&self) -> Result<Vec<(u64, CString)>, Error> {
+        let joined = self.joined().filter(|(kind, _)| self.is_born_in(*kind));
+        joined.map(|(kind, path)| Ok((kind as u64, c_string("namespace", path.as_os_str().as_bytes())?))).collect()
+    }
+
+    fn is_born_in(&self, kind: Kind) -> bool {
+        kind == Kind::Pid || self.is_new(Kind::User)
+    }
+
+    fn joined(&self) -> impl Iterator<Item = (Kind, &PathBuf)> {
+        self.listed.iter().filter_map(|(kind, path)| Some((*kind, path.as_ref()?)))
     }
 
     pub(super) fn join_steps(&self) -> Result<Vec<Step>, Error> {
-        let joined = self.listed.iter().filter(|(kind, _)| *kind != Kind::Pid);
-        let joined = joined.filter_map(|(kind, path)| Some((*kind, path.as_ref()?)));
+        let joined = self.joined().filter(|(kind, _)| !self.is_born_in(*kind));
         joined.map(|(kind, path)| join_step(kind, path)).collect()
+    }
+}
+
+/// A namespace of another kind would be joined just as well, and be none of what was asked for.
+fn check_kind(kind: Kind, path: &Path) -> Result<(), Error> {
+    let Ok(target) = std::fs::read_link(path) else { return Ok(()) };
+    let word = match kind {
+        Kind::Mount => "mnt",
+        Kind::Cgroup => "cgroup",
+        Kind::Uts => "uts",
+        Kind::Ipc => "ipc",
+        Kind::User => "user",
+        Kind::Pid => "pid",
+        Kind::Network => "net",
+        Kind::Time => "time",
+    };
+    let found = target.to_string_lossy();
+    match found.split_once(":[") {
+        Some((found, _)) if found != word && !(found == "pid_for_children" || found == "time_for_children") => {
+            Err(Error::invalid("spec", format!("{} is a {found} namespace, not a {word} one", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (std::fs::metadata(one), std::fs::metadata(other)) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => false,
     }
 }
 
@@ -92,6 +153,28 @@ pub(super) fn propagation_step(linux: &Linux) -> Result<Step, Error> {
     Ok(Step::Propagation(Propagation { flags: flag | recursive }))
 }
 
+/// A new time namespace, its clocks set off.
+pub(super) fn time_step(linux: &Linux, namespaces: &Namespaces) -> Result<Option<Step>, Error> {
+    let given = linux.time_offsets().iter().flatten();
+    let line = |(clock, offset): (&String, &LinuxTimeOffset)| {
+        format!("{clock} {} {}\n", offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0)).into_bytes()
+    };
+    let offsets: Vec<Vec<u8>> = given.map(line).collect();
+    match (namespaces.is_new(Kind::Time), offsets.is_empty()) {
+        (true, _) => Ok(Some(Step::TimeNamespace(TimeNamespace { offsets }))),
+        (false, false) => Err(Error::invalid("spec", "time offsets need a new time namespace")),
+        (false, true) => Ok(None),
+    }
+}
+
+/// The propagation of the container's own root, once everything in it is made; that of a private one needs no word.
+pub(super) fn root_propagation_step(linux: &Linux) -> Option<Step> {
+    let (propagation, _) = options::propagation(linux.rootfs_propagation().as_deref()?)?;
+    let wanted = propagation == MsFlags::MS_SHARED.bits() || propagation == MsFlags::MS_UNBINDABLE.bits();
+    let attributes = Attributes { propagation, ..Attributes::default() };
+    wanted.then(|| Step::Seal(Seal { path: c"/".into(), attributes }))
+}
+
 /// Every container has these.
 const STANDARD: [(&str, u64, u64); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
@@ -106,7 +189,8 @@ const LINKS: [(&str, &str); 6] = [
 ];
 
 /// Device nodes and links of /dev, unless the host's own /dev is bound there.
-pub(super) fn device_steps(linux: &Linux, spec: &Spec) -> Result<Vec<Step>, Error> {
+/// `bound`: as binds of the host's.
+pub(super) fn device_steps(linux: &Linux, spec: &Spec, bound: bool) -> Result<Vec<Step>, Error> {
     if binds_dev(spec) {
         return Ok(Vec::new());
     }
@@ -128,8 +212,21 @@ pub(super) fn device_steps(linux: &Linux, spec: &Spec) -> Result<Vec<Step>, Erro
     }
     let links = LINKS.into_iter().filter(|(path, _)| *path != "/dev/core" || Path::new("/proc/kcore").exists());
     let links = links.map(|(path, to)| Ok(Step::Link(Link { path: c_string(path, path)?, to: c_string(to, to)? })));
+    if bound {
+        let binds = groups.iter().flat_map(|group| group.nodes.iter().map(|node| bound_node(&group.directory, node)));
+        return binds.chain(links).collect();
+    }
     let nodes = groups.into_iter().map(|group| Ok(Step::Devices(group)));
     nodes.chain(links).collect()
+}
+
+/// In a user namespace no node can be made; the host's is shown instead.
+fn bound_node(directory: &CString, node: &Node) -> Result<Step, Error> {
+    let path = Path::new(OsStr::from_bytes(directory.to_bytes())).join(OsStr::from_bytes(node.name.to_bytes()));
+    let path = c_string("device", path.as_os_str().as_bytes())?;
+    let source = Source::Bind { path: path.clone(), recursive: false, inside: None };
+    let own = Attributes { propagation: MsFlags::MS_PRIVATE.bits(), ..Attributes::default() };
+    Ok(Step::Mount(Mount { source, own, ..Mount::at(path) }))
 }
 
 fn binds_dev(spec: &Spec) -> bool {
@@ -169,14 +266,38 @@ fn node(device: &LinuxDevice) -> Result<Node, Error> {
 }
 
 /// In the order of their names, so that a plan is the same every time.
-pub(super) fn sysctl_steps(linux: &Linux) -> Result<Vec<Step>, Error> {
+pub(super) fn sysctl_steps(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<Step>, Error> {
     let mut all: Vec<_> = linux.sysctl().iter().flatten().collect();
     all.sort();
     let step = |(key, value): (&String, &String)| {
-        let path = c_string(key, format!("proc/sys/{}", sysctl_path(key)))?;
+        let path = sysctl_path(key);
+        check_sysctl(key, &path, namespaces)?;
+        let path = c_string(key, path)?;
         Ok(Step::Sysctl(Sysctl { path, value: value.as_bytes().to_vec() }))
     };
     all.into_iter().map(step).collect()
+}
+
+const IPC_SYSCTLS: [&str; 8] = ["msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced"];
+
+/// Only what belongs to a namespace of the container's own: anything else would change the host (CVE-2022-0811).
+fn check_sysctl(key: &str, path: &str, namespaces: &Namespaces) -> Result<(), Error> {
+    let refuse = |reason: &str| Err(Error::invalid(format!("sysctl {key}"), reason));
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) || path.contains(['+', '\n', '\0']) {
+        return refuse("this is no name of a kernel parameter");
+    }
+    let needed = match path.split_once('/') {
+        Some(("net", _)) => Kind::Network,
+        Some(("fs", rest)) if rest.starts_with("mqueue/") => Kind::Ipc,
+        Some(("kernel", name)) if IPC_SYSCTLS.contains(&name) => Kind::Ipc,
+        Some(("kernel", "domainname")) => Kind::Uts,
+        Some(("kernel", "hostname")) => return refuse("set the hostname instead"),
+        _ => return refuse("it belongs to no namespace, so it would change the host"),
+    };
+    if namespaces.is_own(needed) {
+        return Ok(());
+    }
+    refuse(&format!("it is only allowed with a {needed} namespace of the container's own"))
 }
 
 /// Dots separate; a name that holds a dot (an interface) is written with slashes and keeps its dots.

@@ -1,10 +1,12 @@
 //! From a spec to a plan. This half runs in the command line: it may allocate, parse and read files.
 
+mod hooks;
 mod linux;
 mod mounts;
 mod options;
 mod process;
 pub(crate) mod root;
+mod schedule;
 
 use crate::cgroup::{self, Host};
 use crate::error::Error;
@@ -15,11 +17,14 @@ use crate::init::steps::cwd::MakeCwd;
 use crate::init::steps::keyring::Keyring;
 use crate::init::steps::namespace::EnterTarget;
 use crate::init::steps::pivot::Pivot;
+use crate::init::steps::pty::Pty;
 use crate::init::steps::session::Session;
 use crate::init::steps::umask::Umask;
+use crate::init::steps::user::UserNamespace;
 use crate::plan::{ExecPlan, Plan};
 use crate::plan_text::c_string;
-use crate::request::{ExecRequest, PlanRequest};
+use crate::request::{ExecRequest, Manner, PlanRequest};
+use crate::user_map::UserMap;
 use gantry_sys::process::namespace;
 use linux::Namespaces;
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec};
@@ -36,53 +41,97 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
     refuse_unsupported(spec, process)?;
     let linux = spec.linux().clone().unwrap_or_default();
     let namespaces = Namespaces::of(&linux)?;
-    namespaces.require_mount()?;
+    let user = user_map(&linux, &namespaces)?;
     let cgroup = cgroup::plan::plan(host, request.cgroup, linux.resources().as_ref())?;
-    let mut steps = enter_steps(&linux, &namespaces)?;
+    let own_network = namespaces.is_new(LinuxNamespaceType::Network);
+    let mounts = mounts::build(host, request.cgroup, spec, user.as_ref(), own_network)?;
+    let mut steps = enter_steps(&linux, &namespaces, request)?;
     steps.extend(root::steps(request.root)?);
-    steps.extend(file_system_steps(host, request, &linux, process)?);
-    steps.push(Step::Pivot(Pivot));
+    steps.extend(process::oom_step(process).filter(|_| user.is_none()));
+    steps.extend(mounts.steps);
+    steps.extend(file_system_steps(request, &linux, process, &namespaces)?);
+    steps.push(Step::Pivot(Pivot { chroot: request.manner.no_pivot }));
     steps.extend(linux::name_steps(spec, &namespaces)?);
+    steps.extend(process::personality_step(&linux)?);
     steps.extend(process::steps(&process_request(request, process))?);
     Ok(Plan {
         version: Plan::current_version(),
         id: request.id.to_owned(),
         namespaces: namespaces.at_clone(),
-        join_pid: namespaces.join_pid()?,
+        born_in: namespaces.born_in()?,
+        oom: process.oom_score_adj().filter(|_| user.is_some()).map(|value| value.to_string()),
+        user,
+        idmaps: mounts.idmaps,
         cgroup,
         steps,
         program: process::program(process)?,
         init: request.init,
-        terminal: request.terminal,
+        terminal: request.terminal && !request.manner.console_socket,
+        kept_fds: request.manner.preserve_fds,
+        start_hooks: hooks::at_start(request)?,
     })
 }
 
 /// Plans a further process in a running container.
 pub fn plan_exec(request: &ExecRequest<'_>) -> Result<ExecPlan, Error> {
+    refuse_labels(request.process)?;
     let host = cgroup::detect()?;
-    let kinds = namespace::MOUNT | namespace::UTS | namespace::IPC | namespace::NET | namespace::CGROUP;
-    let mut steps = vec![Step::JoinCgroup(JoinCgroup), Step::Session(Session), Step::Keyring(Keyring)];
+    let mut kinds = namespace::MOUNT | namespace::UTS | namespace::IPC | namespace::NET | namespace::CGROUP;
+    if request.own_user {
+        kinds |= namespace::USER;
+    }
+    if request.own_time {
+        kinds |= namespace::TIME;
+    }
+    let mut steps = vec![Step::JoinCgroup(JoinCgroup), Step::Session(Session)];
+    steps.extend(Some(Step::Keyring(Keyring)).filter(|_| !request.manner.no_new_keyring));
     steps.extend(process::oom_step(request.process));
     steps.push(Step::EnterTarget(EnterTarget { kinds }));
+    steps.extend(terminal_step(&request.manner, request.terminal, request.process, false));
     steps.extend(process::steps(request)?);
     Ok(ExecPlan {
         version: Plan::current_version(),
         cgroup: cgroup::plan::plan_join(&host, request.cgroup)?,
         steps,
         program: process::program(request.process)?,
-        terminal: request.terminal,
+        terminal: request.terminal && !request.manner.console_socket,
+        kept_fds: request.manner.preserve_fds,
     })
+}
+
+fn user_map(linux: &Linux, namespaces: &Namespaces) -> Result<Option<UserMap>, Error> {
+    let map = UserMap::of(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref())?;
+    match (namespaces.is_new(LinuxNamespaceType::User), map) {
+        (true, Some(map)) => Ok(Some(map)),
+        (true, None) => Err(Error::invalid("spec", "a new user namespace needs uidMappings and gidMappings")),
+        (false, _) => Ok(None),
+    }
 }
 
 /// What we cannot do must not be passed over in silence: a label that is not set protects nobody.
 fn refuse_unsupported(spec: &Spec, process: &Process) -> Result<(), Error> {
     let asked = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty() && text != "unconfined");
-    let label = spec.linux().as_ref().is_some_and(|linux| asked(linux.mount_label()));
+    let linux = spec.linux().as_ref();
     let refused = [
-        (spec.hooks().is_some(), "hooks"),
-        (asked(process.apparmor_profile()), "an AppArmor profile"),
-        (asked(process.selinux_label()) || label, "an SELinux label"),
+        (linux.is_some_and(|linux| asked(linux.mount_label())), "an SELinux mount label"),
+        (linux.is_some_and(|linux| linux.intel_rdt().is_some()), "intelRdt"),
+        (linux.is_some_and(|linux| linux.memory_policy().is_some()), "a memory policy"),
+        (linux.is_some_and(|linux| linux.net_devices().iter().flatten().next().is_some()), "moving network devices"),
     ];
+    refuse_labels(process)?;
+    refuse(&refused)
+}
+
+/// Labels of the process itself.
+fn refuse_labels(process: &Process) -> Result<(), Error> {
+    let asked = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty() && text != "unconfined");
+    refuse(&[
+        (asked(process.apparmor_profile()), "an AppArmor profile"),
+        (asked(process.selinux_label()), "an SELinux label"),
+    ])
+}
+
+fn refuse(refused: &[(bool, &str)]) -> Result<(), Error> {
     match refused.iter().find(|(wanted, _)| *wanted) {
         Some((_, what)) => Err(Error::invalid("spec", format!("{what} is not supported yet"))),
         None => Ok(()),
@@ -97,18 +146,23 @@ fn process_request<'a>(request: &PlanRequest<'a>, process: &'a Process) -> ExecR
         seccomp: request.seccomp,
         terminal: request.terminal,
         groups: request.groups,
+        manner: request.manner,
+        own_user: false,
+        own_time: false,
     }
 }
 
 /// Out of the host's world: session, cgroup, namespaces. The host's /proc is still at hand.
-fn enter_steps(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<Step>, Error> {
-    let mut steps = vec![
-        Step::Umask(Umask { mask: 0 }),
-        Step::Session(Session),
-        Step::Keyring(Keyring),
-        Step::JoinCgroup(JoinCgroup),
-    ];
+fn enter_steps(linux: &Linux, namespaces: &Namespaces, request: &PlanRequest<'_>) -> Result<Vec<Step>, Error> {
+    let mut steps = Vec::new();
+    if namespaces.is_new(LinuxNamespaceType::User) {
+        steps.push(Step::UserNamespace(UserNamespace));
+    }
+    steps.extend([Step::Umask(Umask { mask: 0 }), Step::Session(Session)]);
+    steps.extend(Some(Step::Keyring(Keyring)).filter(|_| !request.manner.no_new_keyring));
+    steps.push(Step::JoinCgroup(JoinCgroup));
     steps.extend(namespaces.join_steps()?);
+    steps.extend(linux::time_step(linux, namespaces)?);
     if namespaces.is_new(LinuxNamespaceType::Cgroup) {
         steps.push(Step::CgroupNamespace(CgroupNamespace));
     }
@@ -118,21 +172,30 @@ fn enter_steps(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<Step>, Erro
 
 /// Everything that is made inside the root before it becomes "/".
 fn file_system_steps(
-    host: &Host,
     request: &PlanRequest<'_>,
     linux: &Linux,
     process: &Process,
+    namespaces: &Namespaces,
 ) -> Result<Vec<Step>, Error> {
-    let mut steps: Vec<Step> = process::oom_step(process).into_iter().collect();
-    steps.extend(mounts::steps(host, request.cgroup, request.spec)?);
-    steps.extend(linux::device_steps(linux, request.spec)?);
-    if request.terminal {
+    let user = namespaces.is_new(LinuxNamespaceType::User);
+    let mut steps = linux::device_steps(linux, request.spec, user)?;
+    if request.terminal && !request.manner.console_socket {
         steps.push(Step::Console(Console));
     }
-    steps.extend(linux::sysctl_steps(linux)?);
+    steps.extend(terminal_step(&request.manner, request.terminal, process, true));
+    steps.extend(hooks::steps(request)?);
+    steps.extend(linux::sysctl_steps(linux, namespaces)?);
     let cwd = process.cwd().as_os_str().as_encoded_bytes();
     steps.push(Step::MakeCwd(MakeCwd { path: c_string("cwd", cwd)? }));
     steps.extend(linux::hidden_path_steps(linux)?);
     steps.extend(root::read_only_step(request.spec));
+    steps.extend(linux::root_propagation_step(linux));
     Ok(steps)
+}
+
+/// A terminal of the container's own devpts, for who waits at the console socket.
+fn terminal_step(manner: &Manner<'_>, terminal: bool, process: &Process, console: bool) -> Option<Step> {
+    let side = |length: u64| u16::try_from(length).unwrap_or(u16::MAX);
+    let size = process.console_size().as_ref().map(|size| (side(size.height()), side(size.width())));
+    (terminal && manner.console_socket).then_some(Step::Pty(Pty { size, console }))
 }

@@ -8,31 +8,97 @@ use crate::init::steps::link::Link;
 use crate::init::steps::mount::{Attributes, Mount, MountOption, Source};
 use crate::init::steps::seal::Seal;
 use crate::plan_text::c_string;
+use crate::user_map::UserMap;
 use gantry_sys::mount as attr;
 use oci_spec::runtime::{Mount as SpecMount, Spec};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-pub(super) fn steps(host: &Host, cgroup: &str, spec: &Spec) -> Result<Vec<Step>, Error> {
-    let mut steps = Vec::new();
-    for mount in spec.mounts().iter().flatten() {
-        if matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2")) {
-            steps.extend(cgroup_steps(host, cgroup, mount)?);
-        } else {
-            steps.push(Step::Mount(plain(mount)?));
-        }
-    }
-    Ok(steps)
+/// What the mounts of a spec become.
+pub(super) struct Built {
+    pub steps: Vec<Step>,
+    /// Maps that the mounts refer to by their place here.
+    pub idmaps: Vec<UserMap>,
+    /// Whether /sys is the host's: a user namespace can only mount the one of a network namespace of its own.
+    bind_sys: bool,
 }
 
-fn plain(mount: &SpecMount) -> Result<Mount, Error> {
+/// `user`: the maps of a new user namespace; `own_network`: whether the container has a new network namespace.
+pub(super) fn build(
+    host: &Host,
+    cgroup: &str,
+    spec: &Spec,
+    user: Option<&UserMap>,
+    own_network: bool,
+) -> Result<Built, Error> {
+    let bind_sys = user.is_some() && !own_network;
+    let mut built = Built { steps: Vec::new(), idmaps: Vec::new(), bind_sys };
+    for mount in spec.mounts().iter().flatten() {
+        if matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2")) {
+            built.steps.extend(cgroup_steps(host, cgroup, mount)?);
+        } else {
+            built.take(mount, user)?;
+        }
+    }
+    Ok(built)
+}
+
+impl Built {
+    fn take(&mut self, mount: &SpecMount, user: Option<&UserMap>) -> Result<(), Error> {
+        let shown = mount.destination().display().to_string();
+        let fstype = mount.typ().as_deref().unwrap_or("bind");
+        let options = mount.options().clone().unwrap_or_default();
+        let mut parsed = options::parse(&shown, fstype, &options)?;
+        if fstype == "sysfs" && self.bind_sys {
+            (parsed.bind, parsed.recursive) = (true, true);
+            parsed.below.propagation = nix::mount::MsFlags::MS_PRIVATE.bits();
+            let mut host = mount.clone();
+            host.set_source(Some("/sys".into()));
+            self.steps.push(Step::Mount(plain(&host, &shown, fstype, parsed)?));
+            return Ok(());
+        }
+        if parsed.remount {
+            let attributes = Attributes { propagation: parsed.own.propagation, ..parsed.own };
+            self.steps.push(Step::Seal(Seal { path: target(mount.destination())?, attributes }));
+            return Ok(());
+        }
+        let mut step = plain(mount, &shown, fstype, parsed.clone())?;
+        step.idmap = self.idmap(mount, &shown, &parsed, user)?;
+        step.copy_up = parsed.copy_up;
+        self.steps.push(Step::Mount(step));
+        Ok(())
+    }
+
+    /// The map that a mount names, or else that of the container.
+    fn idmap(
+        &mut self,
+        mount: &SpecMount,
+        shown: &str,
+        parsed: &Parsed,
+        user: Option<&UserMap>,
+    ) -> Result<Option<(u16, bool)>, Error> {
+        let given = UserMap::of(mount.uid_mappings().as_ref(), mount.gid_mappings().as_ref())?;
+        if given.is_none() && parsed.idmap.is_none() {
+            return Ok(None);
+        }
+        let refuse = |reason: &str| Error::invalid(format!("mount on {shown}"), reason);
+        if !parsed.bind {
+            return Err(refuse("only a bind mount can map the owners of its files"));
+        }
+        let map = given.or_else(|| user.cloned()).ok_or_else(|| refuse("idmap needs mappings"))?;
+        let place = self.idmaps.iter().position(|known| *known == map).unwrap_or_else(|| {
+            self.idmaps.push(map);
+            self.idmaps.len() - 1
+        });
+        Ok(Some((place as u16, parsed.idmap.unwrap_or(parsed.recursive))))
+    }
+}
+
+fn plain(mount: &SpecMount, shown: &str, fstype: &str, parsed: Parsed) -> Result<Mount, Error> {
     let target = target(mount.destination())?;
-    let fstype = mount.typ().as_deref().unwrap_or("bind");
-    let shown = mount.destination().display().to_string();
-    let options = mount.options().clone().unwrap_or_default();
-    let Parsed { bind, recursive, own, below, data } = options::parse(&shown, fstype, &options)?;
+    let Parsed { bind, recursive, own, below, data, .. } = parsed;
     let source_path = mount.source().as_deref().unwrap_or(Path::new(""));
-    let source_text = c_string(&shown, source_path.as_os_str().as_bytes())?;
+    let source_text = c_string(shown, source_path.as_os_str().as_bytes())?;
     let source = match bind {
         true if source_path.as_os_str().is_empty() => {
             return Err(Error::invalid(format!("mount on {shown}"), "a bind mount needs a source"));
@@ -43,10 +109,10 @@ fn plain(mount: &SpecMount) -> Result<Mount, Error> {
             if !source_text.is_empty() {
                 options.insert(0, (c"source".into(), Some(source_text)));
             }
-            Source::New { fstype: c_string(&shown, fstype)?, options }
+            Source::New { fstype: c_string(shown, fstype)?, options }
         }
     };
-    Ok(Mount { source, target, own, below })
+    Ok(Mount { source, own, below, ..Mount::at(target) })
 }
 
 /// Ours: the part of a bind's source to mount, looked up when it is mounted.
@@ -96,12 +162,12 @@ fn bind(source: &Path, destination: &Path, own: Attributes) -> Result<Step, Erro
     let path = c_string("cgroup", source.as_os_str().as_bytes())?;
     let source = Source::Bind { path, recursive: false, inside: None };
     let own = Attributes { propagation: nix::mount::MsFlags::MS_PRIVATE.bits(), ..own };
-    Ok(Step::Mount(Mount { source, target: target(destination)?, own, below: Attributes::default() }))
+    Ok(Step::Mount(Mount { source, own, ..Mount::at(target(destination)?) }))
 }
 
 fn tmpfs(destination: &Path, set: u64) -> Result<Step, Error> {
     let options = vec![(c"source".into(), Some(c"cgroup".into())), (c"mode".into(), Some(c"755".into()))];
     let source = Source::New { fstype: c"tmpfs".into(), options };
     let own = Attributes { set, ..Attributes::default() };
-    Ok(Step::Mount(Mount { source, target: target(destination)?, own, below: Attributes::default() }))
+    Ok(Step::Mount(Mount { source, own, ..Mount::at(target(destination)?) }))
 }

@@ -7,10 +7,15 @@ use gantry_sys::mount as attr;
 use nix::mount::MsFlags;
 
 /// The options of one mount.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Parsed {
     pub bind: bool,
     pub recursive: bool,
+    /// Attributes of a mount that is there already.
+    pub remount: bool,
+    pub copy_up: bool,
+    /// Owners seen through a map; true: those of mounts below too.
+    pub idmap: Option<bool>,
     pub own: Attributes,
     pub below: Attributes,
     pub data: Vec<MountOption>,
@@ -73,10 +78,12 @@ fn take(parsed: &mut Parsed, target: &str, option: &str) -> Result<(), Error> {
     match option {
         "bind" => parsed.bind = true,
         "rbind" => (parsed.bind, parsed.recursive) = (true, true),
-        "defaults" | "async" | "nomand" | "norelatime" | "nostrictatime" | "loud" => {}
-        "remount" | "idmap" | "ridmap" | "tmpcopyup" => {
-            return Err(Error::invalid(format!("mount on {target}"), format!("the option {option} is not supported")));
-        }
+        "defaults" | "async" | "nomand" | "nolazytime" | "noiversion" | "silent" | "norelatime" | "nostrictatime"
+        | "loud" => {}
+        "remount" => parsed.remount = true,
+        "tmpcopyup" => parsed.copy_up = true,
+        "idmap" => parsed.idmap = Some(false),
+        "ridmap" => parsed.idmap = Some(true),
         _ if take_attribute(parsed, option) => {}
         _ => match propagation(option) {
             Some((flag, true)) => parsed.below.propagation = flag,

@@ -1,5 +1,6 @@
 //! The process part of a plan, the same for a container's first process and for `exec`.
 
+use super::schedule;
 use crate::caps;
 use crate::error::Error;
 use crate::init::steps::Step;
@@ -14,7 +15,7 @@ use crate::plan::Program;
 use crate::plan_text::c_string;
 use crate::request::ExecRequest;
 use crate::seccomp;
-use oci_spec::runtime::{PosixRlimit, PosixRlimitType as Kind, Process};
+use oci_spec::runtime::{Linux, PosixRlimit, PosixRlimitType as Kind, Process};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_UMASK: u32 = 0o022;
@@ -26,6 +27,7 @@ pub(super) fn steps(request: &ExecRequest<'_>) -> Result<Vec<Step>, Error> {
     let bounding = bounding(process);
     let no_new_privileges = process.no_new_privileges().unwrap_or(false);
     let mut steps: Vec<Step> = process.rlimits().iter().flatten().map(rlimit).collect();
+    steps.extend(schedule::steps(process)?);
     steps.push(Step::Identity(identity(request, bounding, capabilities.effective)));
     let cwd = process.cwd().as_os_str().as_encoded_bytes();
     steps.push(Step::Cwd(Cwd { path: c_string("cwd", cwd)? }));
@@ -42,6 +44,10 @@ pub(super) fn steps(request: &ExecRequest<'_>) -> Result<Vec<Step>, Error> {
 
 pub(super) fn oom_step(process: &Process) -> Option<Step> {
     process.oom_score_adj().map(|value| Step::Oom(Oom { value: value.to_string().into_bytes() }))
+}
+
+pub(super) fn personality_step(linux: &Linux) -> Result<Option<Step>, Error> {
+    schedule::personality_step(linux)
 }
 
 fn name(process: &Process) -> Result<&str, Error> {

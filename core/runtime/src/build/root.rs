@@ -90,9 +90,9 @@ fn attributes(flags: u64) -> u64 {
 fn below(mount: &RootMount) -> Result<Mount, Error> {
     Ok(Mount {
         source: source(mount)?,
-        target: text(&format!("/{}", mount.target.trim_start_matches('/')))?,
         own: Attributes { set: attributes(mount.flags), ..Attributes::default() },
         below: Attributes { propagation: MsFlags::MS_PRIVATE.bits(), ..Attributes::default() },
+        ..Mount::at(text(&format!("/{}", mount.target.trim_start_matches('/')))?)
     })
 }
 

@@ -50,6 +50,7 @@ pub trait Manager: Send + Sync {
     fn kill_all(&self) -> Result<(), Error>;
     fn freeze(&self) -> Result<(), Error>;
     fn thaw(&self) -> Result<(), Error>;
+    fn is_frozen(&self) -> bool;
     /// The processes in it and below it.
     fn procs(&self) -> Result<Vec<i32>, Error>;
     fn stats(&self) -> Result<Stats, Error>;

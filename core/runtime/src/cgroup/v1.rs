@@ -102,6 +102,11 @@ impl Manager for Legacy {
         self.set_freezer("THAWED")
     }
 
+    fn is_frozen(&self) -> bool {
+        let state = files::read(&self.file("freezer", "freezer.state"));
+        state.is_ok_and(|state| state.starts_with("FR"))
+    }
+
     fn procs(&self) -> Result<Vec<i32>, Error> {
         let mut found = Vec::new();
         files::procs_below(&self.reference(), &mut found)?;

@@ -71,6 +71,10 @@ impl Manager for Unified {
         self.set_frozen(false)
     }
 
+    fn is_frozen(&self) -> bool {
+        keyed(&self.file("cgroup.events"), "frozen") == Some(1)
+    }
+
     fn procs(&self) -> Result<Vec<i32>, Error> {
         let mut found = Vec::new();
         files::procs_below(&self.directory, &mut found)?;

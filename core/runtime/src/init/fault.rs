@@ -59,10 +59,16 @@ pub(crate) enum Act {
     ProgramNotAProgram,
     ProgramExec,
     Read,
+    Hook,
+    HookFailed,
+    MapUser,
+    Terminal,
+    CopyUp,
+    CwdOutside,
 }
 
 impl Act {
-    const ALL: [Act; 47] = [
+    const ALL: [Act; 53] = [
         Act::Open,
         Act::CreateDirectory,
         Act::CreateFile,
@@ -110,6 +116,12 @@ impl Act {
         Act::ProgramNotAProgram,
         Act::ProgramExec,
         Act::Read,
+        Act::Hook,
+        Act::HookFailed,
+        Act::MapUser,
+        Act::Terminal,
+        Act::CopyUp,
+        Act::CwdOutside,
     ];
 
     fn decode(byte: u8) -> Option<Act> {
@@ -154,6 +166,12 @@ impl Act {
             Act::Install => "install filter",
             Act::Close => "close descriptors",
             Act::Read => "read",
+            Act::Hook => "run hook",
+            Act::HookFailed => "hook failed:",
+            Act::MapUser => "wait for the user namespace's maps",
+            Act::Terminal => "make the terminal",
+            Act::CopyUp => "copy what lies below",
+            Act::CwdOutside => "it lies outside of the container's root",
             _ => "start the program",
         }
     }
@@ -228,6 +246,8 @@ pub(crate) enum Message {
     },
     /// All steps are done; init waits at the gate.
     Ready,
+    /// Namespaces and mounts are made, hooks may be run; init waits to be told its number.
+    Hooks,
 }
 
 impl Message {
@@ -237,6 +257,7 @@ impl Message {
             Message::Warning { step, fault } => (1, Some((step, fault))),
             Message::Failed { step, fault } => (2, Some((step, fault))),
             Message::Ready => (3, None),
+            Message::Hooks => (4, None),
         };
         bytes[0] = tag;
         if let Some((step, fault)) = body {
@@ -258,6 +279,7 @@ impl Message {
             1 => Some(Message::Warning { step, fault }),
             2 => Some(Message::Failed { step, fault }),
             3 => Some(Message::Ready),
+            4 => Some(Message::Hooks),
             _ => None,
         }
     }

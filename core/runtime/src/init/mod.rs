@@ -4,6 +4,7 @@
 //! a copy of its parent's memory: only data prepared before the clone and system calls are used,
 //! and it never returns into the caller's code.
 
+pub(crate) mod copy_up;
 pub(crate) mod fault;
 pub(crate) mod path;
 pub(crate) mod reaper;
@@ -15,7 +16,8 @@ use gantry_sys::process::{self, StringArray, Title};
 use gantry_sys::{Errno, signal};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use steps::Step;
+use steps::hook::Hooks;
+use steps::{Perform, Step};
 
 /// Everything made before the clone.
 pub(crate) struct Prepared<'a> {
@@ -32,6 +34,14 @@ pub(crate) struct Prepared<'a> {
     /// The process whose namespaces are entered (`exec`).
     pub target: Option<Entered<'a>>,
     pub terminal: bool,
+    /// Where the master of a terminal made inside goes.
+    pub console_socket: Option<BorrowedFd<'a>>,
+    /// Mounts that the parent made, since init may lack the rights; for each step, or empty.
+    pub trees: &'a [Option<OwnedFd>],
+    /// How many descriptors after the standard ones the program inherits.
+    pub kept_fds: u32,
+    /// Hooks that are run when the gate has opened.
+    pub start_hooks: Option<&'a Hooks>,
     /// Whether to stay behind as the program's init, and what `ps` shows of us, to be changed then.
     pub init: bool,
     pub title: Option<Title>,
@@ -51,6 +61,8 @@ pub(crate) struct Doors<'a> {
     pub report: BorrowedFd<'a>,
     /// Our side of the gate.
     pub gate: Option<BorrowedFd<'a>>,
+    /// A listening socket that takes the gate's place in the end: whoever connects opens it, and is told what fails then.
+    pub start: Option<BorrowedFd<'a>>,
     /// The parent's sides: held open here, they would hide its end from us.
     pub theirs: &'a [BorrowedFd<'a>],
 }
@@ -66,6 +78,10 @@ pub(crate) struct Context<'a> {
     pub home: Home,
     /// The empty read-only tmpfs that masked directories share, once one is attached.
     pub mask: Option<OwnedFd>,
+    /// This process' number outside, once it was told.
+    pub pid: i32,
+    /// The connection that opened the gate.
+    starter: Option<OwnedFd>,
     step: u16,
 }
 
@@ -100,7 +116,7 @@ impl Home {
 
 impl<'a> Context<'a> {
     fn new(prepared: &'a Prepared<'a>) -> Context<'a> {
-        Context { prepared, root: None, candidate: 0, home: Home::new(), mask: None, step: 0 }
+        Context { prepared, root: None, candidate: 0, home: Home::new(), mask: None, pid: 0, starter: None, step: 0 }
     }
 
     /// The container's root; before it is mounted, and in `exec`, the process's own.
@@ -111,6 +127,28 @@ impl<'a> Context<'a> {
     /// Tells the parent of something that was not done as asked.
     pub(crate) fn warn(&self, fault: Fault) {
         send(self.prepared.doors.report, &Message::Warning { step: self.step, fault });
+    }
+
+    /// Waits for `N` bytes of the parent's; one that is gone wants us no more.
+    pub(crate) fn hear<const N: usize>(&self) -> Result<[u8; N], Errno> {
+        let gate = self.prepared.doors.gate.ok_or(Errno::EPIPE)?;
+        let mut bytes = [0; N];
+        let mut filled = 0;
+        while filled < N {
+            match nix::unistd::read(gate, &mut bytes[filled..]) {
+                Ok(0) => process::exit(125),
+                Ok(more) => filled += more,
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// The mount that the parent made for the present step.
+    pub(crate) fn tree(&self) -> Option<BorrowedFd<'a>> {
+        let tree = self.prepared.trees.get(usize::from(self.step))?;
+        tree.as_ref().map(AsFd::as_fd)
     }
 }
 
@@ -131,7 +169,12 @@ pub(crate) fn go_on(prepared: &Prepared<'_>, envp: StringArray<'_>) -> ! {
         leave(&context, fault);
     }
     send(prepared.doors.report, &Message::Ready);
-    wait_at_gate(prepared);
+    wait_at_gate(&mut context);
+    if let Some(hooks) = prepared.start_hooks
+        && let Err(fault) = hooks.perform(&mut context)
+    {
+        leave(&context, fault);
+    }
     if prepared.init
         && let Err(fault) = reaper::stay_behind(prepared.title.as_ref())
     {
@@ -142,7 +185,8 @@ pub(crate) fn go_on(prepared: &Prepared<'_>, envp: StringArray<'_>) -> ! {
 }
 
 fn leave(context: &Context<'_>, fault: Fault) -> ! {
-    send(context.prepared.doors.report, &Message::Failed { step: context.step, fault });
+    let report = context.starter.as_ref().map_or(context.prepared.doors.report, AsFd::as_fd);
+    send(report, &Message::Failed { step: context.step, fault });
     process::exit(127)
 }
 
@@ -161,7 +205,11 @@ fn start(prepared: &Prepared<'_>) -> Result<(), Fault> {
     for (number, fd) in prepared.stdio.iter().enumerate() {
         process::duplicate_onto(*fd, number as i32).during(Act::Duplicate)?;
     }
-    process::cloexec_from(3).during(Act::Close)
+    process::cloexec_from(3 + prepared.kept_fds).during(Act::Close)?;
+    match prepared.kept_fds {
+        0 => Ok(()),
+        kept => process::keep_open(3, 2 + kept).during(Act::Close),
+    }
 }
 
 fn walk(context: &mut Context<'_>) -> Result<(), Fault> {
@@ -173,15 +221,25 @@ fn walk(context: &mut Context<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// One byte opens the gate; its end means that the keeper is gone, so nobody wants us.
-fn wait_at_gate(prepared: &Prepared<'_>) {
-    let Some(gate) = prepared.doors.gate else { return };
-    let mut byte = [0];
+/// One byte opens the gate; its end means that the keeper is gone, so nobody wants us. Where the gate is a listening
+/// socket, its maker may go: who connects opens it.
+fn wait_at_gate(context: &mut Context<'_>) {
+    let doors = &context.prepared.doors;
+    if let Some(listening) = doors.start {
+        context.starter = accept(listening);
+        return;
+    }
+    if doors.gate.is_some() && context.hear::<1>().is_err() {
+        process::exit(125);
+    }
+}
+
+fn accept(listening: BorrowedFd<'_>) -> Option<OwnedFd> {
     loop {
-        match nix::unistd::read(gate, &mut byte) {
-            Ok(1) => return,
-            Err(Errno::EINTR) => {}
-            _ => process::exit(125),
+        match process::accept(listening) {
+            Ok(connection) => return Some(connection),
+            Err(Errno::EINTR | Errno::ECONNABORTED) => {}
+            Err(_) => process::exit(125),
         }
     }
 }

@@ -48,7 +48,7 @@ impl Early {
         let (report, init_report) = pipe("make the report pipe")?;
         let (init_gate, gate) = pipe("make the gate")?;
         let theirs = [order.as_fd(), gate.as_fd()];
-        let doors = Doors { report: init_report.as_fd(), gate: Some(init_gate.as_fd()), theirs: &theirs };
+        let doors = Doors { report: init_report.as_fd(), gate: Some(init_gate.as_fd()), start: None, theirs: &theirs };
         let (pid, pidfd) = clone(guess.namespaces, &made, || follow(&doors, init_order.as_fd()))?;
         let unified = unified.filter(|_| made.unified.is_some());
         Ok(Early { guess, unified, pid, pidfd, order, report, gate })
@@ -65,7 +65,11 @@ impl Early {
     /// True when it can be the init of this plan.
     pub fn suits(&self, plan: &Plan) -> bool {
         let unified = plan.cgroup.hierarchies.iter().find(|hierarchy| hierarchy.unified).map(make::leaf);
-        plan.join_pid.is_none() && plan.namespaces == self.guess.namespaces && unified == self.unified.as_deref()
+        plan.born_in.is_empty()
+            && plan.user.is_none()
+            && plan.idmaps.is_empty()
+            && plan.namespaces == self.guess.namespaces
+            && unified == self.unified.as_deref()
     }
 
     /// Ends it and takes away its cgroups.
@@ -155,11 +159,15 @@ fn follow(doors: &Doors<'_>, order: BorrowedFd<'_>) {
         program: &plan.program,
         argv: super::argv(&plan.program),
         stdio: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
-        doors: Doors { report: doors.report, gate: doors.gate, theirs: &[] },
+        doors: Doors { report: doors.report, gate: doors.gate, start: None, theirs: &[] },
         cgroups: &cgroups,
         console,
         target: None,
         terminal: plan.terminal,
+        console_socket: None,
+        trees: &[],
+        kept_fds: 0,
+        start_hooks: None,
         init: plan.init,
         title: plan.init.then(Title::own).flatten(),
     };

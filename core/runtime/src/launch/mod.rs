@@ -5,6 +5,8 @@
 
 pub(crate) mod early;
 pub(crate) mod report;
+pub(crate) mod start;
+mod trees;
 
 use crate::cgroup::make::{self, Made};
 use crate::error::{Error, Kind, Warning};
@@ -64,10 +66,25 @@ impl fmt::Debug for Launched<'_> {
     }
 }
 
+/// Descriptors of the OCI command line's that a start needs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Offered<'a> {
+    /// Where the master of a terminal made inside goes.
+    pub console: Option<BorrowedFd<'a>>,
+    /// A listening socket that replaces the gate, so that this process may go.
+    pub start: Option<BorrowedFd<'a>>,
+}
+
 /// Makes the cgroup and the container's first process, which starts on its steps at once.
 pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched<'_>, Error> {
+    launch_with(plan, stdio, Offered::default())
+}
+
+/// [`launch`] with what only the OCI command line has.
+pub fn launch_with<'a>(plan: &'a Plan, stdio: Stdio, offered: Offered<'_>) -> Result<Launched<'a>, Error> {
     let made = make::create(&plan.cgroup)?;
     let stdio = Standard::new(stdio)?;
+    let trees = trees::open(plan)?;
     let (report, init_report) = pipe("make the report pipe")?;
     let (init_gate, gate) = pipe("make the gate")?;
     let prepared = Prepared {
@@ -75,23 +92,60 @@ pub fn launch(plan: &Plan, stdio: Stdio) -> Result<Launched<'_>, Error> {
         program: &plan.program,
         argv: argv(&plan.program),
         stdio: stdio.borrow(),
-        doors: Doors { report: init_report.as_fd(), gate: Some(init_gate.as_fd()), theirs: &[gate.as_fd()] },
+        doors: Doors {
+            report: init_report.as_fd(),
+            gate: Some(init_gate.as_fd()),
+            start: offered.start,
+            theirs: &[gate.as_fd()],
+        },
         cgroups: &made.procs,
         console: stdio.console_path()?,
         target: None,
         terminal: plan.terminal,
+        console_socket: offered.console,
+        trees: &trees,
+        kept_fds: plan.kept_fds,
+        start_hooks: plan.start_hooks.as_ref(),
         init: plan.init,
         title: plan.init.then(Title::own).flatten(),
     };
     let envp = envp(&plan.program);
-    let (pid, pidfd) = clone_in_pid_namespace(plan, &made, || init::run(&prepared, envp))?;
-    Ok(Launched { plan, pid, pidfd, report: Report::new(report), gate, ready: false })
+    let (pid, pidfd) = born_in(&plan.born_in, || clone(plan.namespaces, &made, || init::run(&prepared, envp)))?;
+    let launched = Launched { plan, pid, pidfd, report: Report::new(report), gate, ready: false };
+    match launched.map_users() {
+        Ok(()) => Ok(launched),
+        Err(error) => {
+            launched.abort();
+            Err(error)
+        }
+    }
 }
 
-fn clone_in_pid_namespace(plan: &Plan, made: &Made, child: impl FnOnce()) -> Result<(i32, OwnedFd), Error> {
-    let Some(path) = &plan.join_pid else { return clone(plan.namespaces, made, child) };
-    let namespace = open_namespace(path).map_err(failed("open the pid namespace"))?;
-    in_pid_namespace(namespace.as_fd(), || clone(plan.namespaces, made, child))
+/// Children that `make` clones are born in the namespaces; this process ends up where it was.
+fn born_in<T>(namespaces: &[(u64, CString)], make: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let mut back = Vec::new();
+    let joined = namespaces.iter().try_for_each(|(kind, path)| {
+        back.push((*kind, open_namespace(own_namespace(*kind)).map_err(failed("open our namespace"))?));
+        let theirs = open_namespace(path).map_err(failed("open the namespace"))?;
+        setns(theirs.as_fd(), *kind as i32).map_err(failed("join the namespace"))
+    });
+    let made = joined.and_then(|()| make());
+    for (kind, own) in back {
+        setns(own.as_fd(), kind as i32).map_err(failed("leave the namespace"))?;
+    }
+    made
+}
+
+fn own_namespace(kind: u64) -> &'static CStr {
+    match kind {
+        namespace::PID => c"/proc/self/ns/pid",
+        namespace::NET => c"/proc/self/ns/net",
+        namespace::IPC => c"/proc/self/ns/ipc",
+        namespace::UTS => c"/proc/self/ns/uts",
+        namespace::CGROUP => c"/proc/self/ns/cgroup",
+        namespace::TIME => c"/proc/self/ns/time",
+        _ => c"/proc/self/ns/mnt",
+    }
 }
 
 fn open_namespace(path: &CStr) -> Result<OwnedFd, Errno> {
@@ -185,6 +239,11 @@ impl Launched<'_> {
 
     /// Waits until init has done every step and stands at the gate.
     pub fn wait_ready(&mut self) -> Result<Vec<Warning>, Error> {
+        self.wait_ready_with(&mut |_| Ok(()))
+    }
+
+    /// [`Launched::wait_ready`]; `hooks` is called when namespaces and mounts are made, with init's number.
+    pub fn wait_ready_with(&mut self, hooks: &mut dyn FnMut(i32) -> Result<(), Error>) -> Result<Vec<Warning>, Error> {
         let mut warnings = Vec::new();
         while !self.ready {
             match self.report.next(self.report_pidfd())? {
@@ -195,10 +254,25 @@ impl Launched<'_> {
                     return Err(report::error(&self.plan.steps, &self.plan.program, step, &fault));
                 }
                 Some(Message::Ready) => self.ready = true,
+                Some(Message::Hooks) => {
+                    hooks(self.pid)?;
+                    nix::unistd::write(&self.gate, &self.pid.to_ne_bytes()).map_err(failed("go on after hooks"))?;
+                }
                 None => return Err(report::died(self.pidfd.as_fd())),
             }
         }
         Ok(warnings)
+    }
+
+    /// Gives a new user namespace its maps, and lets init go on.
+    fn map_users(&self) -> Result<(), Error> {
+        if let Some(oom) = &self.plan.oom {
+            // As where init does it itself: no reason not to start.
+            let _ = std::fs::write(format!("/proc/{}/oom_score_adj", self.pid), oom);
+        }
+        let Some(map) = &self.plan.user else { return Ok(()) };
+        map.write(self.pid)?;
+        nix::unistd::write(&self.gate, b"!").map_err(failed("open the gate")).map(drop)
     }
 
     fn report_pidfd(&self) -> BorrowedFd<'_> {
@@ -220,6 +294,11 @@ impl Launched<'_> {
             // The pipe closed on exec. A program that has ended meanwhile did start.
             _ => Ok(Released { pid: self.pid, pidfd: self.pidfd }),
         }
+    }
+
+    /// Leaves init at its listening socket.
+    pub fn leave(self) -> Released {
+        Released { pid: self.pid, pidfd: self.pidfd }
     }
 
     /// Kills init and reaps it.

@@ -84,7 +84,7 @@ pub(crate) fn error(steps: &[Step], program: &Program, step: u16, fault: &Fault)
     Error::Step { step: name, path, act: fault.act.text(), detail, errno: fault.errno }
 }
 
-fn program_fault(fault: &Fault) -> Option<ProgramFault> {
+pub(crate) fn program_fault(fault: &Fault) -> Option<ProgramFault> {
     let text = || String::from_utf8_lossy(fault.detail.as_bytes()).into_owned();
     Some(match fault.act {
         Act::ProgramStat => ProgramFault::Stat(fault.errno),

@@ -138,6 +138,7 @@ impl Container {
             terminal: self.terminal,
             groups: &[],
             init: false,
+            manner: Default::default(),
         };
         let plan = plan(&request)?;
         let bytes = plan.to_bytes()?;
@@ -182,6 +183,9 @@ impl Container {
             seccomp: Seccomp::Default,
             terminal: false,
             groups: &[],
+            manner: Default::default(),
+            own_user: false,
+            own_time: false,
         })?;
         let plan = gantry_runtime::ExecPlan::from_bytes(&plan.to_bytes()?)?;
         let (mut read, stdio) = output_pipe();

@@ -4,6 +4,8 @@ use super::{Perform, shown};
 use crate::init::Context;
 use crate::init::fault::{Act, During, Fault};
 use crate::init::path::{Target, open_target};
+use gantry_sys::Errno;
+use gantry_sys::path::cwd_is_reachable;
 use nix::unistd::chdir;
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
@@ -36,7 +38,12 @@ impl Perform for Cwd {
     const NAME: &'static str = "cwd";
 
     fn perform(&self, _: &mut Context<'_>) -> Result<(), Fault> {
-        chdir(self.path.as_c_str()).during(Act::ChangeDirectory)
+        chdir(self.path.as_c_str()).during(Act::ChangeDirectory)?;
+        // The path may lead through /proc/self/fd to a directory of the host's.
+        match cwd_is_reachable().during(Act::ChangeDirectory)? {
+            true => Ok(()),
+            false => Err(Fault::new(Act::CwdOutside, Errno::EPERM)),
+        }
     }
 
     fn subject(&self) -> String {

@@ -4,6 +4,7 @@ pub(crate) mod cgroup;
 pub(crate) mod console;
 pub(crate) mod cwd;
 pub(crate) mod device;
+pub(crate) mod hook;
 pub(crate) mod hostname;
 pub(crate) mod identity;
 pub(crate) mod keyring;
@@ -17,14 +18,18 @@ pub(crate) mod pivot;
 pub(crate) mod privilege;
 pub(crate) mod program;
 pub(crate) mod propagation;
+pub(crate) mod pty;
 pub(crate) mod readonly;
 pub(crate) mod rlimit;
 pub(crate) mod root;
+pub(crate) mod schedule;
 pub(crate) mod seal;
 pub(crate) mod seccomp;
 pub(crate) mod session;
 pub(crate) mod sysctl;
+pub(crate) mod time;
 pub(crate) mod umask;
+pub(crate) mod user;
 
 use super::Context;
 use super::fault::Fault;
@@ -63,6 +68,15 @@ pub(crate) enum Step {
     NoNewPrivileges(privilege::NoNewPrivileges),
     Seccomp(seccomp::Seccomp),
     Capabilities(privilege::Capabilities),
+    UserNamespace(user::UserNamespace),
+    TimeNamespace(time::TimeNamespace),
+    Rendezvous(hook::Rendezvous),
+    Hooks(hook::Hooks),
+    Pty(pty::Pty),
+    Scheduler(schedule::Scheduler),
+    IoPriority(schedule::IoPriority),
+    Personality(schedule::Personality),
+    Affinity(schedule::Affinity),
 }
 
 /// What every step can do, and how the parent names it when it failed.
@@ -119,6 +133,15 @@ impl Step {
             Step::NoNewPrivileges(step) => visitor.visit(step),
             Step::Seccomp(step) => visitor.visit(step),
             Step::Capabilities(step) => visitor.visit(step),
+            Step::UserNamespace(step) => visitor.visit(step),
+            Step::TimeNamespace(step) => visitor.visit(step),
+            Step::Rendezvous(step) => visitor.visit(step),
+            Step::Hooks(step) => visitor.visit(step),
+            Step::Pty(step) => visitor.visit(step),
+            Step::Scheduler(step) => visitor.visit(step),
+            Step::IoPriority(step) => visitor.visit(step),
+            Step::Personality(step) => visitor.visit(step),
+            Step::Affinity(step) => visitor.visit(step),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Perform, shown};
 use crate::init::Context;
+use crate::init::copy_up::copy_up;
 use crate::init::fault::{Act, DETAIL_SIZE, During, Fault};
 use crate::init::path::{Target, here, open_target};
 use gantry_sys::mount::{self, MountAttr};
@@ -71,13 +72,19 @@ pub(crate) struct Mount {
     pub own: Attributes,
     /// For it and everything below it.
     pub below: Attributes,
+    /// Which of the plan's identity maps its owners are seen through, and whether those of mounts below too.
+    pub idmap: Option<(u16, bool)>,
+    /// Whether a new file system begins with what lies at the target.
+    pub copy_up: bool,
 }
 
 impl Perform for Mount {
     const NAME: &'static str = "mount";
 
     fn perform(&self, context: &mut Context<'_>) -> Result<(), Fault> {
-        self.mount(context.root())
+        let Some(tree) = context.tree() else { return self.mount(context.root()) };
+        let kind = kind_of(tree).during(Act::CloneMount)?;
+        attach_at(context.root(), &self.target, tree, kind)
     }
 
     fn subject(&self) -> String {
@@ -86,13 +93,33 @@ impl Perform for Mount {
 }
 
 impl Mount {
+    /// Nothing yet, at `target`.
+    pub(crate) fn at(target: CString) -> Mount {
+        Mount {
+            source: Source::New { fstype: CString::default(), options: Vec::new() },
+            target,
+            own: Attributes::default(),
+            below: Attributes::default(),
+            idmap: None,
+            copy_up: false,
+        }
+    }
+
     fn mount(&self, root: BorrowedFd<'_>) -> Result<(), Fault> {
+        let (tree, kind) = self.whole()?;
+        if self.copy_up {
+            copy_up(root, &self.target, tree.as_fd()).during(Act::CopyUp)?;
+        }
+        attach_at(root, &self.target, tree.as_fd(), kind)
+    }
+
+    /// The mount with all its attributes, not attached yet.
+    pub(crate) fn whole(&self) -> Result<(OwnedFd, Target), Fault> {
         let (tree, kind) = self.detached()?;
         if !self.below.is_nothing() {
             self.below.apply(tree.as_fd(), true)?;
         }
-        let target = open_target(root, &self.target, kind)?;
-        mount::attach(tree.as_fd(), target.as_fd()).during(Act::Attach)
+        Ok((tree, kind))
     }
 
     fn detached(&self) -> Result<(OwnedFd, Target), Fault> {
@@ -117,6 +144,11 @@ impl Mount {
             }
         }
     }
+}
+
+fn attach_at(root: BorrowedFd<'_>, path: &CStr, tree: BorrowedFd<'_>, kind: Target) -> Result<(), Fault> {
+    let target = open_target(root, path, kind)?;
+    mount::attach(tree, target.as_fd()).during(Act::Attach)
 }
 
 /// A detached copy of the host's mount at `path`.

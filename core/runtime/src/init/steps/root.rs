@@ -42,6 +42,11 @@ impl Perform for Root {
     const NAME: &'static str = "root file system";
 
     fn perform(&self, context: &mut Context<'_>) -> Result<(), Fault> {
+        if let Some(tree) = context.tree() {
+            let tree = gantry_sys::process::duplicate_from(tree, 3).during(Act::CloneMount)?;
+            context.root = Some(attach_over_root(tree)?);
+            return Ok(());
+        }
         let root = match (self.detached(), &self.classic) {
             (Err(fault), Some(classic)) if may_be_old_kernel(&fault) => classic.mount().map_err(|_| fault)?,
             (made, _) => attach_over_root(made?)?,

@@ -1,0 +1,160 @@
+//! `exec`: a further process in a container.
+
+use crate::Runtime;
+use crate::create::{own_streams, seccomp};
+use crate::error::{Error, Result, file};
+use crate::state::{Container, Status, replace};
+use gantry_runtime::{ExecRequest, Execed, Manner};
+use oci_spec::runtime::{Capability, LinuxNamespaceType, Process, Spec, User};
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What `exec` is told. Without a file of a process it is the container's own, changed by the rest.
+#[derive(Clone, Debug, Default)]
+pub struct Exec {
+    pub process: Option<PathBuf>,
+    pub args: Vec<String>,
+    pub env: Vec<String>,
+    pub cwd: Option<String>,
+    /// `uid[:gid]`
+    pub user: Option<String>,
+    pub additional_gids: Vec<u32>,
+    pub capabilities: Vec<String>,
+    pub no_new_privs: bool,
+    pub tty: bool,
+    pub ignore_paused: bool,
+    pub pid_file: Option<PathBuf>,
+    pub console_socket: Option<PathBuf>,
+    pub preserve_fds: u32,
+    pub cache: Option<PathBuf>,
+}
+
+impl Runtime {
+    /// Starts the process; it is a child of ours, with our standard streams.
+    pub fn exec(&self, id: &str, request: &Exec) -> Result<Execed> {
+        let console = request.console_socket.as_deref();
+        let console =
+            console.map(|path| UnixStream::connect(path).map_err(file("connect to the console socket", path)));
+        self.exec_with(id, request, console.transpose()?.map(OwnedFd::from))
+    }
+
+    /// Whether a terminal is asked for.
+    pub(crate) fn exec_wants_terminal(&self, id: &str, request: &Exec) -> Result<bool> {
+        let spec = self.open(id)?.spec()?;
+        Ok(process(&spec, request)?.terminal().unwrap_or(false))
+    }
+
+    pub(crate) fn exec_with(&self, id: &str, request: &Exec, console: Option<OwnedFd>) -> Result<Execed> {
+        let container = self.open(id)?;
+        let mut allowed = vec![Status::Created, Status::Running];
+        allowed.extend(request.ignore_paused.then_some(Status::Paused));
+        let pid = container.require("exec in", &allowed)?;
+        let spec = container.spec()?;
+        let process = process(&spec, request)?;
+        check_console(&process, console.is_some())?;
+        let plan = gantry_runtime::plan_exec(&exec_request(&container, &spec, &process, request, console.is_some()))?;
+        let execed = gantry_runtime::exec_with(&plan, pid, own_streams()?, console.as_ref().map(AsFd::as_fd))?;
+        if let Some(path) = &request.pid_file {
+            replace(path, execed.pid.to_string().as_bytes())?;
+        }
+        Ok(execed)
+    }
+}
+
+fn check_console(process: &Process, given: bool) -> Result<()> {
+    match (process.terminal().unwrap_or(false), given) {
+        (true, false) => Err(Error::invalid("terminal", "a detached terminal needs --console-socket")),
+        (false, true) => Err(Error::invalid("--console-socket", "no terminal is asked for")),
+        _ => Ok(()),
+    }
+}
+
+fn exec_request<'a>(
+    container: &'a Container,
+    spec: &'a Spec,
+    process: &'a Process,
+    request: &'a Exec,
+    console_socket: bool,
+) -> ExecRequest<'a> {
+    let has = |kind: LinuxNamespaceType| {
+        let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+        listed.into_iter().flatten().any(|namespace| namespace.typ() == kind)
+    };
+    ExecRequest {
+        process,
+        cgroup: &container.state.cgroup,
+        cache_dir: request.cache.as_deref(),
+        seccomp: seccomp(spec),
+        terminal: process.terminal().unwrap_or(false),
+        groups: &[],
+        manner: Manner { console_socket, preserve_fds: request.preserve_fds, ..Manner::default() },
+        own_user: has(LinuxNamespaceType::User),
+        own_time: has(LinuxNamespaceType::Time),
+    }
+}
+
+fn process(spec: &Spec, request: &Exec) -> Result<Process> {
+    if let Some(path) = &request.process {
+        let text = fs::read(path).map_err(file("read", path))?;
+        return serde_json::from_slice(&text).map_err(|source| Error::Parse { path: path.clone(), source });
+    }
+    let own = spec.process().clone();
+    let mut process = own.ok_or_else(|| Error::invalid("config.json", "it has no process"))?;
+    if request.args.is_empty() {
+        return Err(Error::invalid("exec", "no command was given"));
+    }
+    process.set_args(Some(request.args.clone())).set_terminal(Some(request.tty));
+    let env = process.env().iter().flatten().chain(&request.env).cloned().collect();
+    process.set_env(Some(env));
+    if let Some(cwd) = &request.cwd {
+        process.set_cwd(cwd.into());
+    }
+    if request.no_new_privs {
+        process.set_no_new_privileges(Some(true));
+    }
+    set_user(&mut process, request)?;
+    add_capabilities(&mut process, &request.capabilities)?;
+    Ok(process)
+}
+
+fn set_user(process: &mut Process, request: &Exec) -> Result<()> {
+    let mut user = process.user().clone();
+    if let Some(text) = &request.user {
+        let number = |text: &str| {
+            text.parse().map_err(|_| Error::invalid(format!("user {text:?}"), "uid[:gid] in numbers is wanted"))
+        };
+        let (uid, gid) = text.split_once(':').map_or((text.as_str(), None), |(uid, gid)| (uid, Some(gid)));
+        user = User::default();
+        user.set_uid(number(uid)?).set_gid(gid.map(number).transpose()?.unwrap_or(0));
+    }
+    if !request.additional_gids.is_empty() {
+        let all = user.additional_gids().iter().flatten().chain(&request.additional_gids).copied().collect();
+        user.set_additional_gids(Some(all));
+    }
+    process.set_user(user);
+    Ok(())
+}
+
+fn add_capabilities(process: &mut Process, names: &[String]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let one = |name: &String| {
+        let upper = name.to_ascii_uppercase();
+        let bare = upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned();
+        Capability::from_str(&bare)
+            .map_err(|_| Error::invalid(format!("capability {name:?}"), "there is none of this name"))
+    };
+    let added = names.iter().map(one).collect::<Result<Vec<_>>>()?;
+    let mut sets = process.capabilities().clone().unwrap_or_default();
+    let with = |set: &Option<std::collections::HashSet<Capability>>| {
+        Some(set.iter().flatten().copied().chain(added.iter().copied()).collect())
+    };
+    let (bounding, effective, permitted) = (with(sets.bounding()), with(sets.effective()), with(sets.permitted()));
+    sets.set_bounding(bounding).set_effective(effective).set_permitted(permitted);
+    process.set_capabilities(Some(sets));
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! User namespaces: their maps as text, and one that only serves to map the owners of a mount.
+
+use crate::error::Error;
+use crate::launch::{failed, kill_and_reap};
+use gantry_sys::process::{self, Forked, namespace};
+use oci_spec::runtime::LinuxIdMapping;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+/// Lines of `inside outside count` for users and for groups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UserMap {
+    pub users: String,
+    pub groups: String,
+}
+
+impl UserMap {
+    /// Both lists must say something.
+    pub(crate) fn of(
+        users: Option<&Vec<LinuxIdMapping>>,
+        groups: Option<&Vec<LinuxIdMapping>>,
+    ) -> Result<Option<UserMap>, Error> {
+        let text = |list: Option<&Vec<LinuxIdMapping>>| -> String { list.into_iter().flatten().map(line).collect() };
+        match (text(users), text(groups)) {
+            (users, groups) if users.is_empty() && groups.is_empty() => Ok(None),
+            (users, groups) if users.is_empty() || groups.is_empty() => {
+                Err(Error::invalid("id mappings", "users and groups must both be mapped"))
+            }
+            (users, groups) => Ok(Some(UserMap { users, groups })),
+        }
+    }
+
+    /// Gives the namespace of a fresh process its maps.
+    pub(crate) fn write(&self, pid: i32) -> Result<(), Error> {
+        write(pid, "uid_map", &self.users)?;
+        match write(pid, "gid_map", &self.groups) {
+            // Without the privilege over groups the kernel wants setgroups to be given up first.
+            Err(_) if !nix::unistd::geteuid().is_root() => {
+                write(pid, "setgroups", "deny")?;
+                write(pid, "gid_map", &self.groups)
+            }
+            other => other,
+        }
+    }
+
+    /// A namespace with these maps and nobody in it.
+    pub(crate) fn namespace(&self) -> Result<OwnedFd, Error> {
+        let made = process::clone3(namespace::USER, None).map_err(failed("make a user namespace"))?;
+        let Forked::Parent { pid, pidfd } = made else { wait_for_death() };
+        let path = format!("/proc/{pid}/ns/user");
+        let opened = self
+            .write(pid)
+            .and_then(|()| File::open(&path).map_err(|source| Error::File { act: "open", path: path.into(), source }));
+        kill_and_reap(pidfd.as_fd());
+        opened.map(OwnedFd::from)
+    }
+}
+
+/// The parent kills it as soon as it has what it wants; should the parent die, so does this.
+fn wait_for_death() -> ! {
+    let _ = gantry_sys::cred::set_parent_death_signal(libc::SIGKILL);
+    std::thread::sleep(std::time::Duration::from_secs(10));
+    process::exit(0)
+}
+
+fn line(mapping: &LinuxIdMapping) -> String {
+    format!("{} {} {}\n", mapping.container_id(), mapping.host_id(), mapping.size())
+}
+
+fn write(pid: i32, file: &str, text: &str) -> Result<(), Error> {
+    let path = PathBuf::from(format!("/proc/{pid}/{file}"));
+    let written: io::Result<()> = fs::write(&path, text);
+    written.map_err(|source| Error::File { act: "write", path, source })
+}
