@@ -68,12 +68,7 @@ pub fn begin(plan: &ExecPlan, target_pid: i32, stdio: Stdio) -> Result<Begun, Er
     begin_with(plan, target_pid, stdio, None)
 }
 
-fn begin_with(
-    plan: &ExecPlan,
-    target_pid: i32,
-    stdio: Stdio,
-    console: Option<BorrowedFd<'_>>,
-) -> Result<Begun, Error> {
+fn begin_with(plan: &ExecPlan, target_pid: i32, stdio: Stdio, console: Option<BorrowedFd<'_>>) -> Result<Begun, Error> {
     let find = || failed("find the container's process");
     let target = pidfd_open(target_pid).map_err(find())?;
     let root = format!("/proc/{target_pid}/root");

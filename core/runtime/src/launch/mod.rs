@@ -6,6 +6,7 @@
 pub(crate) mod early;
 pub(crate) mod report;
 pub(crate) mod start;
+#[allow(clippy::result_large_err, reason = "the faults of steps, as init makes them")]
 mod trees;
 
 use crate::cgroup::make::{self, Made};

@@ -25,11 +25,20 @@ pub fn judges() -> Vec<Judge> {
     for (name, paths) in [("runc", ["/usr/sbin/runc", "/usr/bin/runc"]), ("crun", ["/usr/bin/crun", "/usr/sbin/crun"])]
     {
         match paths.into_iter().find(|path| Path::new(path).is_file()) {
+            Some(path) if name == "crun" && Path::new(UNIFIED).is_dir() => all.push(Judge { name, line: alone(path) }),
             Some(path) => all.push(Judge { name, line: vec![path.to_owned()] }),
             None => eprintln!("skipped with {name}: it is not installed"),
         }
     }
     all
+}
+
+const UNIFIED: &str = "/sys/fs/cgroup/unified";
+
+/// crun refuses hosts where version 2 has a controller beside version 1; it is not shown that.
+fn alone(path: &str) -> Vec<String> {
+    let script = format!("umount -l {UNIFIED}; exec \"$0\" \"$@\"");
+    ["unshare", "--mount", "--propagation", "slave", "sh", "-c", &script, path].map(str::to_owned).to_vec()
 }
 
 /// One container of one runtime: its bundle, its root, and whatever the test puts beside.

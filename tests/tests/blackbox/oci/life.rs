@@ -100,7 +100,7 @@ fn exec_is_a_process_like_the_first() {
             "--user",
             "1000:5",
             id,
-            "sh",
+            "/bin/sh",
             "-c",
             "echo $A; pwd; id -u; id -g; hostname; grep ^CapBnd /proc/self/status; exit 9",
         ]);
@@ -185,12 +185,11 @@ fn descriptors_are_kept_only_when_asked_for() {
         bundle.script("ls /proc/self/fd; cat <&3");
         bundle.write();
         fs::write(bundle.path("kept"), "kept\n").unwrap();
-        let line = format!(
-            "{:?} 3<{} 4</etc/passwd 5</",
-            bundle.command(&["run", "--preserve-fds", "1", "--bundle", &bundle.text(""), &bundle.id]),
-            bundle.text("kept")
-        );
-        let run = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+        let call = bundle.command(&["run", "--preserve-fds", "1", "--bundle", &bundle.text(""), &bundle.id]);
+        let script = format!("exec \"$@\" 3<{} 4</etc/passwd 5</", bundle.text("kept"));
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script, "sh"]).arg(call.get_program()).args(call.get_args());
+        let run = command.output().unwrap();
         let stdout = String::from_utf8_lossy(&run.stdout);
         has(&stdout, "kept", judge.name);
         assert!(!stdout.lines().any(|line| line == "5"), "{}: {stdout}", judge.name);
