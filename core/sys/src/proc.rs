@@ -3,7 +3,7 @@
 use crate::Result;
 use nix::errno::Errno;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 
 fn errno(error: &io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
@@ -12,8 +12,11 @@ fn errno(error: &io::Error) -> Errno {
 /// When `pid` was started, in clock ticks since boot. With the boot id it names a process for ever. One that has ended and
 /// waits for its parent is no process any more.
 pub fn start_time(pid: i32) -> Result<u64> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).map_err(|error| errno(&error))?;
-    parse_start_time(&stat).ok_or(Errno::ESRCH)
+    // One line, shorter than this; whoever lists containers asks for many, and each further read costs like the first.
+    let mut line = [0; 1024];
+    let mut file = fs::File::open(format!("/proc/{pid}/stat")).map_err(|error| errno(&error))?;
+    let length = file.read(&mut line).map_err(|error| errno(&error))?;
+    parse_start_time(&line[..length]).ok_or(Errno::ESRCH)
 }
 
 /// Field 22. The command (field 2) may hold spaces and parentheses, so count from the last ')'.

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 const DEFAULT_STOP: Duration = Duration::from_secs(10);
 /// How long the record of an end may take after the end itself.
 const RECORDING: Duration = Duration::from_secs(5);
+/// How long it mostly takes.
+const SOON: Duration = Duration::from_millis(30);
 
 /// A signal by number or name, with or without `SIG`.
 pub(crate) fn parse_signal(text: &str) -> Result<i32> {
@@ -148,7 +150,8 @@ impl Engine {
 
     /// Waits until the end is recorded and cleaned up, by its keeper or, when that is dead, by us.
     pub(crate) fn await_end(&self, id: &str, patience: Duration) {
-        let until = Instant::now() + patience;
+        let begun = Instant::now();
+        let until = begun + patience;
         let mut pause = Duration::from_micros(500);
         while Instant::now() < until {
             let Ok(record) = containers::read(&self.layout, id) else { return };
@@ -160,7 +163,10 @@ impl Engine {
                 return;
             }
             std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(10));
+            // Mostly it is a matter of a few milliseconds, which somebody waits for.
+            if begun.elapsed() > SOON {
+                pause = (pause * 2).min(Duration::from_millis(10));
+            }
         }
     }
 

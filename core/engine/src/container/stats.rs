@@ -12,6 +12,7 @@ use gantry_store::containers;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
@@ -215,8 +216,15 @@ impl HostFacts {
         if network == 0 || network == self.own_network {
             return Vec::new();
         }
-        fs::read_to_string(process.join("net/dev")).map(|text| parse_networks(&text)).unwrap_or_default()
+        read_whole(&process.join("net/dev")).map(|text| parse_networks(&text)).unwrap_or_default()
     }
+}
+
+/// With room for all of it from the first read on: the kernel makes such a file anew for each.
+fn read_whole(path: &Path) -> std::io::Result<String> {
+    let mut text = Vec::with_capacity(4096);
+    fs::File::open(path)?.read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The number of a process' network namespace; 0: it is gone.
