@@ -32,7 +32,7 @@ fn a_killed_pump_loses_no_line() {
 fn a_killed_keeper_keeps_container_and_exit_code() {
     need!();
     let world = World::new();
-    let id = world.detached("kept", "for i in 1 2 3 4 5 6 7 8 9 10; do echo $i; sleep 0.1; done; exit 12");
+    let id = world.detached("kept", "for i in 1 2 3 4 5 6 7 8 9 10; do echo $i; sleep 0.1; done; sleep 3; exit 12");
     std::thread::sleep(Duration::from_millis(300));
     let (keeper, _) = world.supervisors(&id);
     process::murder(keeper.expect("a keeper"));
