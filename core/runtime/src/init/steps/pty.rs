@@ -39,6 +39,7 @@ impl Perform for Pty {
         for number in 0..3 {
             process::duplicate_onto(slave.as_fd(), number).during(Act::Duplicate)?;
         }
+        close_streams(context).during(Act::Close)?;
         process::set_controlling_terminal(std::io::stdin().as_fd()).during(Act::TakeTerminal)?;
         if self.console {
             bind_console(context, slave.as_fd())?;
@@ -69,6 +70,14 @@ fn check(master: OwnedFd) -> SysResult<OwnedFd> {
 fn send(context: &Context<'_>, master: BorrowedFd<'_>) -> SysResult<()> {
     let socket = context.prepared.console_socket.ok_or(Errno::ENOTCONN)?;
     passing::send(socket, &[IoSlice::new(b"/dev/ptmx")], &[master.as_raw_fd()], true).map(drop)
+}
+
+/// The caller's own streams: whoever reads them waits for their end, and init may stand at the gate for long.
+fn close_streams(context: &Context<'_>) -> SysResult<()> {
+    context.prepared.stdio.iter().try_for_each(|stream| {
+        let number = stream.as_raw_fd() as u32;
+        process::close_range(number, number, 0)
+    })
 }
 
 fn bind_console(context: &Context<'_>, slave: BorrowedFd<'_>) -> Result<(), Fault> {
