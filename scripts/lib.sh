@@ -48,6 +48,19 @@ need_rsyslog() {
     RUNLEVEL=1 need_file "$tls" rsyslog-gnutls
 }
 
+# Docker's command without its daemon: the one program out of Debian's package.
+need_docker_command() {
+    command -v docker >/dev/null && return
+    local dir
+    dir=$(mktemp -d)
+    chmod 755 "$dir"
+    say "Fetching the docker command"
+    (cd "$dir" && as_root apt-get update -qq &&
+        { apt-get download -qq docker-cli 2>/dev/null || apt-get download -qq docker.io; } &&
+        dpkg-deb -x docker*.deb . && as_root cp usr/bin/docker /usr/local/bin/docker)
+    rm -rf "$dir"
+}
+
 # The compiler, its linker and the C library to link with.
 need_rust() {
     need cc gcc

@@ -84,7 +84,6 @@ fn refusals_of_run_are_125_with_a_pointer_to_help() {
     let home = Home::new();
     for (line, message) in [
         ("run --gpus all x", "--gpus is not supported yet"),
-        ("run --health-cmd true x", "--health-cmd is not supported yet"),
         ("run -p 80:80:80:80 x", "invalid IP address: 80:80"),
         ("run -v ::: x", "invalid spec: :::: empty section between colons"),
         ("run --rm --restart always x", "conflicting options: cannot specify both --restart and --rm"),

@@ -10,6 +10,7 @@ pub mod leaks;
 pub mod netns;
 pub mod process;
 pub mod registry;
+pub mod server;
 mod world;
 
 pub use binaries::{binary, target_dir};

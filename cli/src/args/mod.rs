@@ -20,6 +20,7 @@ pub mod ps;
 pub mod registry;
 pub mod run;
 pub mod runtime;
+pub mod serve;
 pub mod stats;
 pub mod system;
 pub mod transfer;

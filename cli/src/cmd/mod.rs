@@ -30,6 +30,7 @@ pub mod registry;
 pub mod request;
 pub mod run;
 pub mod runtime;
+pub mod serve;
 pub mod start;
 pub mod start_all;
 pub mod stats;
@@ -223,6 +224,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &plugins::COMMAND,
     &info::COMMAND,
     &version::COMMAND,
+    &serve::COMMAND,
     &config::CHECK,
     &config::SHOW,
     &config::IMPORT,

@@ -29,7 +29,7 @@ impl Failure {
 
     /// A failure of the engine in a command other than `run`.
     pub fn engine(error: &gantry_engine::Error) -> Failure {
-        Failure::Error { message: sentence(error), hint: error.hint(), code: 1 }
+        Failure::Error { message: gantry_engine::sentence(error), hint: error.hint(), code: 1 }
     }
 
     /// A failure of the engine in `exec`: the command's own faults have the shell's codes.
@@ -38,13 +38,13 @@ impl Failure {
             class @ (Class::CommandNotFound | Class::CommandNotExecutable) => class.run_exit_code(),
             _ => 1,
         };
-        Failure::Error { message: sentence(error), hint: error.hint(), code }
+        Failure::Error { message: gantry_engine::sentence(error), hint: error.hint(), code }
     }
 
     /// A failure of the engine in `run`.
     pub fn run(error: &gantry_engine::Error) -> Failure {
         let code = error.class().run_exit_code();
-        Failure::Refused { command: "run", message: sentence(error), hint: error.hint(), code }
+        Failure::Refused { command: "run", message: gantry_engine::sentence(error), hint: error.hint(), code }
     }
 
     /// The same before a container of `run` or `create` was asked for.
@@ -119,20 +119,6 @@ fn is_dockers(words: &str) -> bool {
     ];
     let first = words.split(' ').next().unwrap_or_default();
     COMMANDS.contains(&first)
-}
-
-/// An error and its causes in one sentence; causes that the sentence already holds are not said twice.
-pub fn sentence(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let words = inner.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 fn hint_line(hint: &Option<String>) -> String {

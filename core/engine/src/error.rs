@@ -117,6 +117,20 @@ impl Error {
     }
 }
 
+/// An error and its causes in one sentence; causes that the sentence already holds are not said twice.
+pub fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let words = inner.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
 /// A driver's class in the engine's words; a number of a later version counts as the driver's own failure.
 pub(crate) fn driver_class(class: gantry_host::Class) -> Class {
     use gantry_host::Class as D;

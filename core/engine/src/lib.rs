@@ -16,6 +16,7 @@ mod mount_points;
 mod names;
 pub mod network;
 pub mod request;
+pub mod settings;
 mod spec;
 mod storage;
 mod system;
@@ -24,14 +25,14 @@ mod volume;
 pub mod why;
 
 pub use boot::StartedAll;
-pub use error::{Error, Result};
+pub use error::{Error, Result, sentence};
 /// The OCI command line on plain bundles, beside the engine and without its state.
 pub use gantry_bundle as bundle;
 pub use gantry_config as config;
 pub use gantry_host::tell_warnings;
 pub use gantry_image::inspect::HistoryLine;
 pub use gantry_model as model;
-pub use gantry_supervisor::{Action, End, Session, SessionIo, keys};
+pub use gantry_supervisor::{Action, End, Session, SessionIo, Waiting, keys};
 /// What makes a function a program's `main`.
 pub use gantry_sys::program;
 pub use network::{NetworkRecord, NetworkRequest};
@@ -114,16 +115,19 @@ impl Engine {
 
     /// A program of ours beside the running one.
     pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
-        let own = std::env::current_exe().map_err(Error::io("find the running program"))?;
-        let dir = own.parent().map(PathBuf::from).unwrap_or_default();
-        let candidates = [dir.join(name), dir.join("../lib/gantry").join(name), dir.join("..").join(name)];
-        candidates.into_iter().find(|p| p.is_file()).ok_or_else(|| {
-            Error::request(
-                model::class::Class::NotFound,
-                format!("cannot find the program {name} beside {}", own.display()),
-            )
-        })
+        find_program(name)
     }
+}
+
+/// A program of ours beside the running one.
+pub fn find_program(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().map_err(Error::io("find the running program"))?;
+    let dir = own.parent().map(PathBuf::from).unwrap_or_default();
+    let candidates = [dir.join(name), dir.join("../lib/gantry").join(name), dir.join("..").join(name)];
+    candidates.into_iter().find(|p| p.is_file()).ok_or_else(|| {
+        let message = format!("cannot find the program {name} beside {}", own.display());
+        Error::request(model::class::Class::NotFound, message)
+    })
 }
 
 /// Random bytes from the kernel.

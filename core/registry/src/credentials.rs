@@ -55,6 +55,7 @@ pub enum Saved {
 #[derive(Clone, Debug)]
 pub struct Credentials {
     path: Option<PathBuf>,
+    given: Option<(String, Login)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,16 +73,24 @@ impl Credentials {
         let named = std::env::var_os("DOCKER_CONFIG").filter(|dir| !dir.is_empty()).map(PathBuf::from);
         let home =
             || std::env::var_os("HOME").filter(|home| !home.is_empty()).map(|home| Path::new(&home).join(".docker"));
-        Self { path: named.or_else(home).map(|dir| dir.join("config.json")) }
+        Self { path: named.or_else(home).map(|dir| dir.join("config.json")), given: None }
+    }
+
+    /// These of one registry alone, whatever any file says; `None`: none at all.
+    pub fn only(given: Option<(String, Login)>) -> Self {
+        Self { path: None, given }
     }
 
     /// Those in a file.
     pub fn in_file(path: impl Into<PathBuf>) -> Self {
-        Self { path: Some(path.into()) }
+        Self { path: Some(path.into()), given: None }
     }
 
     /// Those for a registry, if there are any.
     pub fn find(&self, host: &str) -> Result<Option<Login>> {
+        if let Some((_, login)) = self.given.iter().find(|(known, _)| credential_key(known) == credential_key(host)) {
+            return Ok(Some(login.clone()));
+        }
         let config = self.read()?;
         if let Some(helper) = helper(&config, host) {
             return ask_helper(&helper, host);

@@ -17,6 +17,11 @@ impl Client {
         self.credentials.save(&host, &lasting.unwrap_or(login))
     }
 
+    /// Tries credentials and keeps nothing; answers the lasting token, if one is given for them.
+    pub fn try_login(&self, typed: &str, login: &Login) -> Result<Option<Login>> {
+        self.prove(&host_of(typed)?, login)
+    }
+
     /// Tries the credentials that are kept already; `None` if there are none.
     pub fn log_in_again(&self, typed: &str) -> Result<Option<Login>> {
         let host = host_of(typed)?;

@@ -209,6 +209,13 @@ pub fn accept(listening: BorrowedFd<'_>) -> Result<OwnedFd> {
     crate::check_fd(libc::c_long::from(made))
 }
 
+/// A duplicate of a descriptor of which only the number is known, such as one that systemd passed.
+pub fn duplicate_number(number: RawFd) -> Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes two ints; a number that is not open is refused.
+    let raw = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
+    crate::check_fd(raw as libc::c_long)
+}
+
 /// Leaves at once: no destructors, no `atexit`.
 pub fn exit(code: i32) -> ! {
     // SAFETY: _exit has no precondition.

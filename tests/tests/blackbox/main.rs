@@ -9,6 +9,7 @@ mod cli;
 mod completion;
 mod crash;
 mod debian;
+mod dockerapi;
 mod errors;
 mod events;
 mod full;

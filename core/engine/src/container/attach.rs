@@ -30,6 +30,12 @@ impl Engine {
         Ok(session)
     }
 
+    /// Whether the container has a terminal, and whether its stdin is open.
+    pub fn terminal_and_stdin(&self, reference: &str) -> Result<(bool, bool)> {
+        let config = self.container_file(&self.resolve(reference)?)?.config;
+        Ok((config.tty, config.open_stdin))
+    }
+
     /// True when the container has a terminal.
     pub fn is_tty(&self, reference: &str) -> Result<bool> {
         let id = self.resolve(reference)?;

@@ -8,14 +8,57 @@ use crate::error::{Error, Result};
 use gantry_model::class::Class;
 use gantry_model::record::{Busy, Record};
 use gantry_store::{containers, proc};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// Which thread of this process is about an act on a container, and how many within each other: the note names the
+/// process alone, and a server does several things at a time.
+static THREADS: Mutex<BTreeMap<PathBuf, (ThreadId, u32)>> = Mutex::new(BTreeMap::new());
+
+fn threads() -> MutexGuard<'static, BTreeMap<PathBuf, (ThreadId, u32)>> {
+    THREADS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// This thread's place among the acts of this process; dropped, it is given up.
+struct Turn {
+    dir: PathBuf,
+}
+
+impl Turn {
+    /// `None`: another thread is about an act.
+    fn take(dir: &Path) -> Option<Turn> {
+        let own = thread::current().id();
+        let mut threads = threads();
+        let turn = threads.entry(dir.to_owned()).or_insert((own, 0));
+        if turn.0 != own {
+            return None;
+        }
+        turn.1 += 1;
+        Some(Turn { dir: dir.to_owned() })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut threads = threads();
+        if let Some(turn) = threads.get_mut(&self.dir) {
+            turn.1 -= 1;
+            if turn.1 == 0 {
+                threads.remove(&self.dir);
+            }
+        }
+    }
+}
+
 /// The note; dropped, it is taken away.
 pub(crate) struct Act {
     dir: PathBuf,
+    _turn: Option<Turn>,
     act: &'static str,
     /// The record as it was when the act began.
     pub record: Record,
@@ -54,7 +97,8 @@ pub(crate) fn own(act: &str) -> Busy {
     Busy { act: act.to_owned(), process: proc::own(), boot: proc::boot().to_owned() }
 }
 
-fn try_begin(dir: &std::path::Path, act: &'static str) -> Result<Option<Act>> {
+fn try_begin(dir: &Path, act: &'static str) -> Result<Option<Act>> {
+    let Some(turn) = Turn::take(dir) else { return Ok(None) };
     let mut interrupted = None;
     let mut taken = false;
     let record = containers::update(dir, |record| -> Result<()> {
@@ -69,13 +113,13 @@ fn try_begin(dir: &std::path::Path, act: &'static str) -> Result<Option<Act>> {
     if taken {
         return Ok(None);
     }
-    Ok(Some(Act { dir: dir.to_owned(), act, record, interrupted, finished: false }))
+    Ok(Some(Act { dir: dir.to_owned(), _turn: Some(turn), act, record, interrupted, finished: false }))
 }
 
 impl Act {
     /// An act noted in the record when that was made.
     pub(crate) fn noted(dir: PathBuf, act: &'static str, record: Record) -> Act {
-        Act { dir, act, record, interrupted: None, finished: false }
+        Act { _turn: Turn::take(&dir), dir, act, record, interrupted: None, finished: false }
     }
 
     /// Changes the record and takes the note away in one step.
@@ -112,5 +156,23 @@ impl Drop for Act {
 fn clear(record: &mut Record, act: &str) {
     if record.busy.as_ref().is_some_and(|b| b.act == act && b.process == proc::own()) {
         record.busy = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thread_at_a_time() {
+        let dir = Path::new("/nowhere/of/this/test");
+        let (first, second) = (Turn::take(dir), Turn::take(dir));
+        assert!(first.is_some() && second.is_some(), "an act within an act");
+        let other = || thread::spawn(|| Turn::take(Path::new("/nowhere/of/this/test")).is_some()).join();
+        assert!(other().is_ok_and(|taken| !taken));
+        drop(first);
+        assert!(other().is_ok_and(|taken| !taken));
+        drop(second);
+        assert!(other().is_ok_and(|taken| taken));
     }
 }

@@ -41,7 +41,45 @@ struct Target {
     name: Vec<u8>,
 }
 
+/// What a path of a container is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathStat {
+    /// Its last part.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// As `stat(2)` has it, kind included.
+    pub mode: u32,
+    /// Nanoseconds since 1970.
+    pub modified_ns: i64,
+    /// Where a link leads; empty for all else.
+    pub link_target: String,
+}
+
 impl Engine {
+    /// What a path of a container is; a link is not followed.
+    pub fn path_stat(&self, reference: &str, path: &str) -> Result<PathStat> {
+        let id = self.resolve(reference)?;
+        self.in_root(&id, View::Whole, move |root| {
+            let found = source_in(root, path, false, reference)?;
+            let Some(stat) = found.stat else { return Err(no_file(path, reference)) };
+            let link = match is_link(&stat) {
+                true => readlinkat(&found.dir, found.name.as_slice())
+                    .map_err(|error| Error::io(format!("read the link {path}"))(error.into()))?,
+                false => Default::default(),
+            };
+            let name = if found.source_is_content() { base_name(path) } else { found.name };
+            let name = if name == b"." { "/".into() } else { String::from_utf8_lossy(&name).into_owned() };
+            Ok(PathStat {
+                name,
+                size: u64::try_from(stat.st_size).unwrap_or(0),
+                mode: stat.st_mode,
+                modified_ns: stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec),
+                link_target: link.to_string_lossy().into_owned(),
+            })
+        })
+    }
+
     /// Copies a file or directory of a container to the host; answers the bytes of the archive in between.
     pub fn copy_out(&self, reference: &str, source: &str, target: &str, request: &CopyRequest) -> Result<u64> {
         let id = self.resolve(reference)?;

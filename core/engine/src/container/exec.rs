@@ -10,7 +10,7 @@ use crate::spec::{self, SeccompChoice};
 use gantry_model::class::Class;
 use gantry_model::container::Config;
 use gantry_model::event::Event;
-use gantry_model::record::Status;
+use gantry_model::record::{Record, Status};
 use gantry_runtime::Seccomp;
 use gantry_store::containers;
 use gantry_supervisor::{Action, End, SessionIo};
@@ -59,8 +59,12 @@ impl Teller {
 }
 
 impl Engine {
-    /// Plans a process in a running container.
-    pub fn exec(&self, reference: &str, request: &ExecRequest) -> Result<Exec> {
+    /// Refuses a container in which nothing can be executed now; answers its id.
+    pub fn check_exec(&self, reference: &str) -> Result<String> {
+        self.running_record(reference).map(|record| record.id)
+    }
+
+    fn running_record(&self, reference: &str) -> Result<Record> {
         let id = self.resolve(reference)?;
         let mut record = containers::read(&self.layout, &id)?;
         if record.busy.is_some() && !truth::busy_alive(&record) {
@@ -70,13 +74,19 @@ impl Engine {
         }
         let record = truth::corrected(record);
         match record.state.status {
-            Status::Running => {}
+            Status::Running => Ok(record),
             Status::Paused => {
                 let message = format!("Container {reference} is paused, unpause the container before exec");
-                return Err(Error::request(Class::InUse, message));
+                Err(Error::request(Class::InUse, message))
             }
-            _ => return Err(super::kill::not_running(reference, &id)),
+            _ => Err(super::kill::not_running(reference, &id)),
         }
+    }
+
+    /// Plans a process in a running container.
+    pub fn exec(&self, reference: &str, request: &ExecRequest) -> Result<Exec> {
+        let record = self.running_record(reference)?;
+        let id = record.id;
         if request.cmd.is_empty() {
             return Err(Error::invalid("No exec command specified"));
         }

@@ -46,7 +46,7 @@ impl Engine {
             "AppArmorProfile": "",
             "ExecIDs": Value::Null,
             "HostConfig": shown_host(&file),
-            "GraphDriver": { "Name": file.storage_driver, "Data": { "ID": id, "Layers": file.layers } },
+            "GraphDriver": { "Name": file.storage_driver, "Data": { "ID": id, "Layers": file.layers.join(":") } },
             "Mounts": mounts,
             "Config": file.config,
             "NetworkSettings": self.network_settings(&record, &file)?,
@@ -75,14 +75,7 @@ impl Engine {
     fn network_settings(&self, record: &Record, file: &ContainerFile) -> Result<Value> {
         let live = record.state.status.is_live();
         let endpoints = self.endpoints(&record.id)?;
-        let mut networks = Map::new();
-        for endpoint in &endpoints {
-            networks.insert(endpoint.network.clone(), endpoint_value(endpoint, live, file));
-        }
-        for name in record.networks.iter().filter(|n| !endpoints.iter().any(|e| e.network == **n)) {
-            let endpoint = EndpointRecord { network: name.clone(), ..EndpointRecord::default() };
-            networks.insert(name.clone(), endpoint_value(&endpoint, false, file));
-        }
+        let networks = networks(record, file, &endpoints);
         // Docker shows here what belongs to the predefined network alone.
         let predefined = |e: &&EndpointRecord| live && e.network == self.settings.config.network;
         let first = endpoints.iter().find(predefined).cloned().unwrap_or_default();
@@ -128,6 +121,20 @@ fn shown_host(file: &ContainerFile) -> Value {
         }
     }
     value
+}
+
+/// The networks of a container by name, those it will join at its next start included.
+pub(super) fn networks(record: &Record, file: &ContainerFile, endpoints: &[EndpointRecord]) -> Map<String, Value> {
+    let live = record.state.status.is_live();
+    let mut networks = Map::new();
+    for endpoint in endpoints {
+        networks.insert(endpoint.network.clone(), endpoint_value(endpoint, live, file));
+    }
+    for name in record.networks.iter().filter(|n| !endpoints.iter().any(|e| e.network == **n)) {
+        let endpoint = EndpointRecord { network: name.clone(), ..EndpointRecord::default() };
+        networks.insert(name.clone(), endpoint_value(&endpoint, false, file));
+    }
+    networks
 }
 
 /// What the log drivers have taken and lost, now or in the last run. A pump that does not answer is not waited for.
@@ -191,7 +198,7 @@ fn log_path(engine: &Engine, file: &ContainerFile) -> Value {
     if path.exists() { json!(path) } else { json!("") }
 }
 
-fn shown_mount(mount: super::mounts::MountRecord) -> Value {
+pub(super) fn shown_mount(mount: super::mounts::MountRecord) -> Value {
     let mut value = serde_json::to_value(mount).unwrap_or_default();
     if let Some(object) = value.as_object_mut() {
         object.retain(|key, _| !key.starts_with("Gantry"));

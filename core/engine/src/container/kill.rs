@@ -17,6 +17,28 @@ const RECORDING: Duration = Duration::from_secs(5);
 /// How long it mostly takes.
 const SOON: Duration = Duration::from_millis(30);
 
+/// What is known of a container's end.
+pub struct Watched {
+    /// 64 hex digits.
+    pub id: String,
+    /// Tells one run from the next.
+    pub started_ns: u64,
+    /// It is removed at its end.
+    pub auto_remove: bool,
+    /// The end itself.
+    pub end: Watch,
+}
+
+/// The end of a container as it can be waited for.
+pub enum Watch {
+    /// It does not run; the last run ended so.
+    Stopped { code: i32, error: String },
+    /// It runs, and its supervisor will tell.
+    Running(gantry_supervisor::Waiting),
+    /// It runs, and its supervisor is just being restarted.
+    Unreachable,
+}
+
 /// A signal by number or name, with or without `SIG`.
 pub(crate) fn parse_signal(text: &str) -> Result<i32> {
     let invalid = || Error::invalid(format!("invalid signal: {text}"));
@@ -249,6 +271,27 @@ impl Engine {
             self.await_death(&record, Duration::from_secs(60));
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// How a container's end can be learnt, at once and without waiting.
+    pub fn watch_end(&self, reference: &str) -> Result<Watched> {
+        let id = self.resolve(reference)?;
+        self.repair(&id)?;
+        let record = truth::corrected(containers::read(&self.layout, &id)?);
+        let state = &record.state;
+        let end = match state.status.is_live() {
+            false => Watch::Stopped { code: state.exit_code, error: state.error.clone() },
+            true => match gantry_supervisor::connect(&self.layout.container_state(&id)).and_then(|c| c.begin_wait()) {
+                Ok(waiting) => Watch::Running(waiting),
+                Err(_) => Watch::Unreachable,
+            },
+        };
+        Ok(Watched { started_ns: state.started_ns, auto_remove: record.auto_remove, end, id })
+    }
+
+    /// True while a container of this id exists.
+    pub fn exists(&self, id: &str) -> bool {
+        containers::read(&self.layout, id).is_ok()
     }
 
     /// Gives a container another name.

@@ -24,6 +24,26 @@ pub type Emit<'a> = dyn FnMut(LogLine<'_>) -> io::Result<()> + 'a;
 impl Engine {
     /// Delivers a container's lines, oldest first; with `follow` until its final end.
     pub fn logs(&self, reference: &str, request: &LogsRequest, emit: &mut Emit<'_>) -> Result<()> {
+        self.logs_while(reference, request, emit, &|| true)
+    }
+
+    /// Refuses what [`Engine::logs`] would refuse at once; answers whether the container has a terminal.
+    pub fn check_logs(&self, reference: &str) -> Result<bool> {
+        let file = self.container_file(&self.resolve(reference)?)?;
+        match file.past_sinks.is_empty() && readable(&file).next().is_none() {
+            true => Err(unreadable()),
+            false => Ok(file.config.tty),
+        }
+    }
+
+    /// The same, as long as somebody is `wanted`.
+    pub fn logs_while(
+        &self,
+        reference: &str,
+        request: &LogsRequest,
+        emit: &mut Emit<'_>,
+        wanted: &dyn Fn() -> bool,
+    ) -> Result<()> {
         let id = self.resolve(reference)?;
         let name = containers::read(&self.layout, &id)?.name;
         let mut file = self.container_file(&id)?;
@@ -45,7 +65,7 @@ impl Engine {
                 Err(_) if readable(&file).next().is_none() => return Ok(()),
                 Err(error) => return Err(error),
             };
-            match self.read_part(&id, &mut reader, request, follow, at, emit)? {
+            match self.read_part(&id, &mut reader, request, (follow, at), emit, wanted)? {
                 Some(changed) => file = changed,
                 None if last => return Ok(()),
                 None => {}
@@ -60,9 +80,9 @@ impl Engine {
         id: &str,
         reader: &mut LogReader,
         request: &LogsRequest,
-        follow: bool,
-        at: usize,
+        (follow, at): (bool, usize),
         emit: &mut Emit<'_>,
+        wanted: &dyn Fn() -> bool,
     ) -> Result<Option<ContainerFile>> {
         let mut ended = !follow || self.is_final(id);
         let mut changed = None;
@@ -72,7 +92,7 @@ impl Engine {
                 ReadState::MORE => continue,
                 ReadState::END => return Ok(changed),
                 // Idle: what was written before the end was seen has been delivered.
-                _ if ended || past(request.until_ns) => return Ok(changed),
+                _ if ended || past(request.until_ns) || !wanted() => return Ok(changed),
                 _ => ended = self.is_final(id),
             }
             let now = self.config_stamp(id);

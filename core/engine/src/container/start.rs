@@ -21,7 +21,7 @@ use gantry_store::{containers, proc};
 use gantry_supervisor::{Launch, Session, Supervisor};
 use std::borrow::Cow;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 /// Descriptors that one message carries.
@@ -43,6 +43,28 @@ impl Running {
     /// The connection that sees every byte from the first one.
     pub fn session(&mut self) -> Option<&mut Session> {
         self.session.as_mut()
+    }
+
+    /// Parts with what is followed from here on: the streams, and the end.
+    pub fn into_parts(self) -> (Option<Session>, Ending) {
+        (self.session, Ending { supervisor: self.supervisor })
+    }
+}
+
+/// The end of a container that this process started and left to itself.
+pub struct Ending {
+    supervisor: Supervisor,
+}
+
+impl Ending {
+    /// Readable when the container has ended.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.supervisor.as_fd()
+    }
+
+    /// Waits for the end; answers the exit code.
+    pub fn wait(mut self) -> Result<i32> {
+        Ok(self.supervisor.wait_exit()?.code)
     }
 }
 
@@ -83,8 +105,28 @@ impl Engine {
         self.unmake(id, &mounts)
     }
 
-    /// Starts a container that exists.
+    /// Starts a container that exists; whoever attaches to it cleans up after it, too.
     pub fn start(&self, reference: &str, attach: AttachRequest) -> Result<Option<Running>> {
+        self.start_as(reference, attach, !attach.any())
+    }
+
+    /// Starts a container that lives on its own, whoever follows it from its first byte.
+    /// One that is to be removed at its end and does not start goes at once.
+    pub fn start_detached(&self, reference: &str, attach: AttachRequest) -> Result<Option<Running>> {
+        let id = self.resolve(reference)?;
+        let auto_remove = self.container_file(&id)?.host.auto_remove;
+        match self.start_as(&id, attach, true) {
+            Err(error)
+                if auto_remove && !containers::read(&self.layout, &id).is_ok_and(|r| r.state.status.is_live()) =>
+            {
+                let removed = self.remove(&id, crate::request::RemoveRequest { volumes: true, ..Default::default() });
+                Err(error.join(removed.err().into_iter().collect()))
+            }
+            started => started,
+        }
+    }
+
+    fn start_as(&self, reference: &str, attach: AttachRequest, detach: bool) -> Result<Option<Running>> {
         let id = self.resolve(reference)?;
         self.repair(&id)?;
         let record = containers::read(&self.layout, &id)?;
@@ -101,7 +143,7 @@ impl Engine {
             Ok(())
         })?;
         let supervisor = self.spawn_supervisor(&id, &file.host)?;
-        self.start_made(file, record, attach, !attach.any(), supervisor).map(Some)
+        self.start_made(file, record, attach, detach, supervisor).map(Some)
     }
 
     pub(crate) fn spawn_supervisor(&self, id: &str, host: &HostConfig) -> Result<Supervisor> {

@@ -8,7 +8,7 @@ use gantry_image::{BoxError, Limits, Remote, UnpackOptions, Watch};
 use gantry_model::digest::Digest;
 use gantry_model::platform::Platform;
 use gantry_model::reference::Reference;
-use gantry_registry::{Client, Repository, Wanted};
+use gantry_registry::{Client, Login, Repository, Wanted};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
@@ -27,16 +27,24 @@ impl Engine {
 
     /// Fetches an image, or all tags of a repository; answers what was fetched.
     pub fn pull(&self, request: &PullRequest, report: Report<'_>) -> Result<Vec<Reference>> {
+        self.pull_with(&self.registries(), request, report)
+    }
+
+    /// The same for a client of the API, with the credentials it sent.
+    pub fn pull_as(&self, login: Option<Login>, request: &PullRequest, report: Report<'_>) -> Result<Vec<Reference>> {
+        self.pull_with(&self.registries_of(&request.reference, login), request, report)
+    }
+
+    fn pull_with(&self, client: &Client, request: &PullRequest, report: Report<'_>) -> Result<Vec<Reference>> {
         let platform = match &request.platform {
             Some(text) => Platform::parse(text).map_err(|error| Error::invalid(error.to_string()))?,
             None => Platform::host(),
         };
-        let client = self.registries();
         let references =
-            if request.all_tags { all_tags(&client, &request.reference)? } else { vec![named(&request.reference)?] };
+            if request.all_tags { all_tags(client, &request.reference)? } else { vec![named(&request.reference)?] };
         self.collect_images()?;
         for reference in &references {
-            self.pull_one(&client, reference, &platform, report)
+            self.pull_one(client, reference, &platform, report)
                 .map_err(|error| refused("pull", &reference.familiar_name(), error))?;
         }
         self.watch_fill();

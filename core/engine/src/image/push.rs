@@ -21,6 +21,15 @@ const UPLOADS: usize = 4;
 impl Engine {
     /// Sends an image, or all tags of a repository, to its registry.
     pub fn push(&self, reference: &str, all_tags: bool, report: Report<'_>) -> Result<()> {
+        self.push_with(&self.registries(), reference, all_tags, report)
+    }
+
+    /// The same for a client of the API, with the credentials it sent.
+    pub fn push_as(&self, login: Option<Login>, reference: &str, all_tags: bool, report: Report<'_>) -> Result<()> {
+        self.push_with(&self.registries_of(reference, login), reference, all_tags, report)
+    }
+
+    fn push_with(&self, client: &Client, reference: &str, all_tags: bool, report: Report<'_>) -> Result<()> {
         let references = if all_tags { self.local_tags(reference)? } else { vec![parsed(reference)?] };
         let first = &references[0];
         for reference in references.iter().filter(|reference| reference.digest().is_none()) {
@@ -28,9 +37,8 @@ impl Engine {
             self.images()?.resolve(&reference.to_string()).map_err(|error| absent(reference, error))?;
         }
         report(said(None, &format!("The push refers to repository [{}]", first.repository())));
-        let client = self.registries();
         for reference in &references {
-            self.push_one(&client, reference, report)
+            self.push_one(client, reference, report)
                 .map_err(|error| refused("push", &reference.familiar_name(), error))?;
         }
         Ok(())
@@ -160,6 +168,11 @@ impl Engine {
     /// Proves credentials to a registry and keeps them.
     pub fn log_in(&self, registry: &str, user: &str, password: &str) -> Result<Saved> {
         Ok(self.registries().log_in(registry, user, password)?)
+    }
+
+    /// Proves credentials and keeps nothing; answers the lasting token, if the registry gives one.
+    pub fn try_login(&self, registry: &str, login: &Login) -> Result<Option<Login>> {
+        Ok(self.registries().try_login(registry, login)?)
     }
 
     /// Proves the credentials that are kept; `None`: there are none.

@@ -3,7 +3,8 @@
 use crate::Engine;
 use crate::error::Error;
 use gantry_model::class::Class;
-use gantry_registry::{Client, Credentials, HostSettings, Settings};
+use gantry_model::reference::Reference;
+use gantry_registry::{Client, Credentials, HostSettings, Login, Settings};
 
 /// How far a transfer is: the parts of a line as Docker prints and streams them.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,17 @@ pub(crate) fn said<'a>(id: Option<&'a str>, status: &'a str) -> Progress<'a> {
 impl Engine {
     /// A client for one command.
     pub(crate) fn registries(&self) -> Client {
+        self.registries_as(Credentials::of_user())
+    }
+
+    /// The same for somebody with credentials of his own, which go to the reference's registry and nowhere else.
+    pub(crate) fn registries_of(&self, reference: &str, login: Option<Login>) -> Client {
+        let parsed = Reference::parse(reference).or_else(|_| Reference::parse_repository(reference));
+        let given = parsed.ok().map(|reference| reference.host().to_owned()).zip(login);
+        self.registries_as(Credentials::only(given))
+    }
+
+    fn registries_as(&self, credentials: Credentials) -> Client {
         let config = &self.settings.config;
         let hosts = config.registries.iter().map(|(host, own)| {
             let client = own.client_cert.clone().zip(own.client_key.clone());
@@ -40,7 +52,7 @@ impl Engine {
             timeout: config.registry_timeout,
             ..Settings::default()
         };
-        Client::new(settings, Credentials::of_user())
+        Client::new(settings, credentials)
     }
 }
 

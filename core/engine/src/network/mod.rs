@@ -10,6 +10,7 @@ pub mod endpoint;
 mod etc;
 pub mod explain;
 pub mod files;
+pub(crate) mod filter;
 pub mod ipam;
 mod links;
 mod listeners;

@@ -197,6 +197,40 @@ impl Engine {
         names.iter().map(|n| self.volume_inspect(n)).collect()
     }
 
+    /// The volumes that fit.
+    pub fn volumes_that(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Vec<Value>> {
+        crate::image::check_filters(filters, &["dangling", "driver", "label", "name"])?;
+        let used = if filters.contains_key("dangling") { self.volumes_in_use()? } else { Default::default() };
+        let mut volumes = self.volumes()?;
+        volumes.retain(|volume| {
+            let text = |key: &str| volume[key].as_str().unwrap_or_default();
+            filters.iter().all(|(key, values)| {
+                let fits = |value: &String| match key.as_str() {
+                    "driver" => text("Driver") == value,
+                    "name" => text("Name").contains(value.as_str()),
+                    "label" => crate::network::filter::label_fits(&volume["Labels"], value),
+                    _ => matches!(value.as_str(), "1" | "true") != used.contains(text("Name")),
+                };
+                if key == "label" { values.iter().all(fits) } else { values.iter().any(fits) }
+            })
+        });
+        Ok(volumes)
+    }
+
+    /// All volumes with their sizes and how many containers mount them: every file is looked at.
+    pub fn volumes_measured(&self) -> Result<Vec<Value>> {
+        let ids = gantry_store::containers::ids(&self.layout)?;
+        let mounts: Vec<_> = ids.iter().flat_map(|id| self.mounts(id).unwrap_or_default()).collect();
+        let mut volumes = self.volumes()?;
+        for volume in &mut volumes {
+            let name = volume["Name"].as_str().unwrap_or_default().to_owned();
+            let users = mounts.iter().filter(|mount| mount.r#type == "volume" && mount.name == name).count();
+            let size = self.volume_record_of(&name)?.map_or(0, |record| self.volume_size(&record));
+            volume["UsageData"] = json!({ "Size": size, "RefCount": users });
+        }
+        Ok(volumes)
+    }
+
     /// One volume in Docker's words.
     pub fn volume_inspect(&self, name: &str) -> Result<Value> {
         let record = self.volume_record_of(name)?.ok_or_else(|| no_such_volume(name))?;

@@ -51,6 +51,26 @@ pub fn connect(state_dir: &Path) -> Result<Client> {
     Ok(Client { state_dir: state_dir.to_owned(), keeper })
 }
 
+/// An answer that comes at the container's end.
+pub struct Waiting {
+    keeper: OwnedFd,
+}
+
+impl Waiting {
+    /// Readable when the container has ended, or its keeper.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.keeper.as_fd()
+    }
+
+    /// Waits for the answer. [`Error::Gone`]: the keeper was killed, its successor can be asked.
+    pub fn end(self) -> Result<Exit> {
+        match wire::hear(self.keeper.as_fd(), "an answer")? {
+            Tell::Exit(exit) => Ok(exit),
+            other => Err(Error::protocol(format!("it said {other:?} instead of the end"))),
+        }
+    }
+}
+
 impl Client {
     /// Follows the streams from now on.
     pub fn attach(&self, options: AttachOptions) -> Result<Session> {
@@ -77,6 +97,12 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Asks for the container's end without waiting for it.
+    pub fn begin_wait(self) -> Result<Waiting> {
+        wire::send(self.keeper.as_fd(), &Ask::Wait {}, &[]).map_err(Error::talk("ask"))?;
+        Ok(Waiting { keeper: self.keeper })
     }
 
     /// Which processes there are.

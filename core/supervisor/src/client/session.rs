@@ -73,11 +73,36 @@ impl Session {
         detach_keys: &[u8],
         on_signal: &mut dyn FnMut() -> Vec<Action>,
     ) -> Result<End> {
+        let mut emit = |stderr: bool, data: &[u8]| write_all(if stderr { io.stderr } else { io.stdout }, data);
+        let others = Others { signals: io.signals, peer: None };
+        self.follow(io.stdin, others, detach_keys, on_signal, &mut emit)
+    }
+
+    /// Serves a client at the other end of `peer` until the container ends or the client has gone: `emit` is given the
+    /// output (true: of stderr) in its order, `stdin` is read.
+    pub fn serve(
+        &mut self,
+        stdin: Option<BorrowedFd<'_>>,
+        peer: BorrowedFd<'_>,
+        detach_keys: &[u8],
+        emit: &mut dyn FnMut(bool, &[u8]) -> io::Result<()>,
+    ) -> Result<End> {
+        let others = Others { signals: None, peer: Some(peer) };
+        self.follow(stdin, others, detach_keys, &mut Vec::new, emit)
+    }
+
+    fn follow(
+        &mut self,
+        mut stdin: Option<BorrowedFd<'_>>,
+        others: Others<'_>,
+        detach_keys: &[u8],
+        on_signal: &mut dyn FnMut() -> Vec<Action>,
+        emit: &mut Emit<'_>,
+    ) -> Result<End> {
         self.buffer.resize(frame::HEADER + frame::MOST_DATA, 0);
         let mut watch = Watch::new(detach_keys);
-        let mut stdin = io.stdin;
         loop {
-            let ready = self.wait(stdin, io.signals)?;
+            let ready = self.wait(stdin, &others)?;
             if ready.signals && self.act(&on_signal())? {
                 return Ok(End::Detached);
             }
@@ -85,9 +110,12 @@ impl Session {
                 return Ok(End::Detached);
             }
             if ready.socket
-                && let Step::End(end) = self.take_packets(io)?
+                && let Step::End(end) = self.take_packets(emit)?
             {
                 return Ok(end);
+            }
+            if ready.gone {
+                return Ok(End::Detached);
             }
         }
     }
@@ -113,11 +141,16 @@ impl Session {
         Ok(false)
     }
 
-    fn wait(&self, stdin: Option<BorrowedFd<'_>>, signals: Option<BorrowedFd<'_>>) -> Result<Ready> {
+    fn wait(&self, stdin: Option<BorrowedFd<'_>>, others: &Others<'_>) -> Result<Ready> {
+        let Others { signals, peer } = *others;
+        let reading = stdin.is_some();
         let stdin = stdin.filter(|_| self.typed - self.taken < frame::STDIN_WINDOW);
         let mut fds = vec![PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         fds.extend(stdin.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         fds.extend(signals.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        // That both directions are shut is told unasked; what was sent before is read first.
+        let peer = peer.filter(|_| !reading);
+        fds.extend(peer.map(|fd| PollFd::new(fd, PollFlags::empty())));
         match poll(&mut fds, PollTimeout::NONE) {
             Err(Errno::EINTR) => return Ok(Ready::default()),
             Err(errno) => return Err(Error::Copy { act: "wait for the container's output", source: errno.into() }),
@@ -126,7 +159,8 @@ impl Session {
         let mut states = fds.iter().map(|fd| fd.any().unwrap_or(false));
         let socket = states.next().unwrap_or(false);
         let stdin = stdin.is_some() && states.next().unwrap_or(false);
-        Ok(Ready { socket, stdin, signals: signals.is_some() && states.next().unwrap_or(false) })
+        let signals = signals.is_some() && states.next().unwrap_or(false);
+        Ok(Ready { socket, stdin, signals, gone: peer.is_some() && states.next().unwrap_or(false) })
     }
 
     /// One read of the caller's input; true when it held the detach keys.
@@ -155,13 +189,13 @@ impl Session {
     }
 
     /// Takes what has arrived.
-    fn take_packets(&mut self, io: &SessionIo<'_>) -> Result<Step> {
+    fn take_packets(&mut self, emit: &mut Emit<'_>) -> Result<Step> {
         loop {
             match passing::receive_bytes(self.socket.as_fd(), &mut self.buffer, false) {
                 Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Step::Go),
                 Ok(0) | Err(_) => return self.attach_again().map(|()| Step::Go),
                 Ok(length) => {
-                    if let Some(end) = self.take_packet(length, io)? {
+                    if let Some(end) = self.take_packet(length, emit)? {
                         return Ok(Step::End(end));
                     }
                 }
@@ -169,7 +203,7 @@ impl Session {
         }
     }
 
-    fn take_packet(&mut self, length: usize, io: &SessionIo<'_>) -> Result<Option<End>> {
+    fn take_packet(&mut self, length: usize, emit: &mut Emit<'_>) -> Result<Option<End>> {
         let Some((header, data)) = frame::decode(&self.buffer[..length]) else {
             return Err(Error::protocol("its session speaks another version"));
         };
@@ -177,8 +211,7 @@ impl Session {
             Kind::DATA => {
                 let stream = usize::from(header.stream == 1);
                 let fresh = unseen(data, header.position, &mut self.seen[stream]);
-                let target = if stream == 1 { io.stderr } else { io.stdout };
-                write_all(target, fresh)
+                emit(stream == 1, fresh)
                     .map_err(|source| Error::Copy { act: "write the container's output", source })?;
             }
             Kind::EXIT => {
@@ -218,7 +251,18 @@ struct Ready {
     socket: bool,
     stdin: bool,
     signals: bool,
+    gone: bool,
 }
+
+/// What is waited for beside output and input.
+struct Others<'a> {
+    signals: Option<BorrowedFd<'a>>,
+    /// Watched for the end of whoever is served.
+    peer: Option<BorrowedFd<'a>>,
+}
+
+/// Takes output; true: of stderr.
+type Emit<'a> = dyn FnMut(bool, &[u8]) -> io::Result<()> + 'a;
 
 fn open(state_dir: &Path, options: AttachOptions) -> Result<OwnedFd> {
     let socket = patiently(state_dir, PUMP_DOOR)?;

@@ -1,0 +1,48 @@
+//! `POST /containers/create`.
+
+use crate::ask::Call;
+use crate::fault::Fault;
+use crate::reply::{Outcome, json_as};
+use crate::types::{Create, parse_both};
+use gantry_engine::Engine;
+use gantry_engine::request::CreateRequest;
+use gantry_model::container::{Config, EndpointSettings};
+use hyper::StatusCode;
+use serde_json::json;
+
+/// Makes a container.
+pub fn create(engine: &Engine, call: &Call) -> Outcome {
+    let (config, create): (Config, Create) = parse_both(&call.body)?;
+    let request = request(config, create, call)?;
+    let created = engine.create(request).map_err(Fault::of_request)?;
+    json_as(StatusCode::CREATED, &json!({ "Id": created.id, "Warnings": created.warnings }))
+}
+
+fn request(config: Config, create: Create, call: &Call) -> Result<CreateRequest, Fault> {
+    let Create { host_config: mut host, networking_config, mac_address } = create;
+    if config.image.is_empty() {
+        return Err(Fault::bad("no image is named: Image is empty"));
+    }
+    if matches!(host.network_mode.as_str(), "" | "default") {
+        host.network_mode = "default".to_owned();
+    }
+    let mut networks: Vec<(String, EndpointSettings)> = networking_config.endpoints_config.into_iter().collect();
+    if !mac_address.is_empty() {
+        own_endpoint(&mut networks, &host.network_mode).mac_address = mac_address;
+    }
+    // The network that carries the default route comes first.
+    networks.sort_by_key(|(name, _)| *name != host.network_mode);
+    if networks.iter().all(|(_, endpoint)| *endpoint == EndpointSettings::default()) && networks.len() < 2 {
+        networks.retain(|(name, _)| *name != host.network_mode);
+    }
+    let text = |key: &str| call.query.text(key).map(str::to_owned);
+    Ok(CreateRequest { name: text("name"), platform: text("platform"), config, host, networks })
+}
+
+fn own_endpoint<'a>(list: &'a mut Vec<(String, EndpointSettings)>, mode: &str) -> &'a mut EndpointSettings {
+    let at = list.iter().position(|(name, _)| name == mode).unwrap_or_else(|| {
+        list.push((mode.to_owned(), EndpointSettings::default()));
+        list.len() - 1
+    });
+    &mut list[at].1
+}

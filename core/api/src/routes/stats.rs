@@ -1,0 +1,171 @@
+//! `GET /containers/{}/stats`.
+
+use crate::app::App;
+use crate::ask::Ask;
+use crate::body::Body;
+use crate::fault::Fault;
+use crate::reply::{json, with};
+use crate::route::Answer;
+use gantry_engine::container::stats::{Sample, StatsRequest, host_cpu};
+use hyper::StatusCode;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+const STEP: Duration = Duration::from_secs(1);
+
+/// One look, and the host's processor time at that moment.
+struct Look {
+    read: String,
+    sample: Sample,
+    host: (u64, u32),
+}
+
+pub fn stats(app: Arc<App>, ask: Ask) -> Answer {
+    Box::pin(async move {
+        let query = &ask.call.query;
+        let (streaming, one_shot) = (query.switch_or("stream", true), query.switch("one-shot"));
+        if streaming && one_shot {
+            return Err(Fault::bad("cannot have stream=true and one-shot=true"));
+        }
+        let name = ask.call.name().to_owned();
+        let first = look(&app, &name).await?;
+        if one_shot {
+            return json(&shown(&first, None));
+        }
+        if !streaming {
+            if !first.sample.live {
+                return json(&shown(&first, None));
+            }
+            tokio::time::sleep(STEP).await;
+            return json(&shown(&look(&app, &name).await?, Some(&first)));
+        }
+        let (sender, receiver) = mpsc::channel::<bytes::Bytes>(2);
+        tokio::spawn(async move {
+            let mut last = None;
+            let mut now = first;
+            loop {
+                let line = shown(&now, last.as_ref()).to_string() + "\n";
+                if sender.send(line.into()).await.is_err() {
+                    return;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(STEP) => {}
+                    () = sender.closed() => return,
+                }
+                let Ok(next) = look(&app, &name).await else { return };
+                last = Some(std::mem::replace(&mut now, next));
+            }
+        });
+        Ok(with(StatusCode::OK, Body::Stream(receiver), &[("content-type", "application/json")]))
+    })
+}
+
+async fn look(app: &Arc<App>, name: &str) -> Result<Look, Fault> {
+    let names = vec![name.to_owned()];
+    app.quick(move |engine| {
+        let samples = engine.watch_stats().look(&StatsRequest { names, all: true, logs: false })?;
+        let sample = samples.into_iter().next().ok_or_else(|| Fault::missing("the container is gone"))?;
+        Ok(Look { read: jiff::Timestamp::now().to_string(), sample, host: host_cpu()? })
+    })
+    .await
+}
+
+fn shown(now: &Look, before: Option<&Look>) -> Value {
+    let sample = &now.sample;
+    let mut value = json!({
+        "read": now.read,
+        "preread": before.map_or("0001-01-01T00:00:00Z", |look| look.read.as_str()),
+        "id": sample.id,
+        "name": format!("/{}", sample.name),
+        "num_procs": 0,
+        "storage_stats": {},
+        "pids_stats": pids(sample),
+        "blkio_stats": disks(sample),
+        "cpu_stats": if sample.live { processor(now) } else { no_processor() },
+        "precpu_stats": before.map_or_else(no_processor, processor),
+        "memory_stats": memory(sample),
+    });
+    if !sample.networks.is_empty() {
+        value["networks"] = networks(sample);
+    }
+    value
+}
+
+fn pids(sample: &Sample) -> Value {
+    let mut value = json!({});
+    if sample.live {
+        value["current"] = sample.usage.pids.into();
+        value["limit"] = sample.usage.pids_limit.unwrap_or(u64::MAX).into();
+    }
+    value
+}
+
+fn disks(sample: &Sample) -> Value {
+    let entry = |op: &str, bytes: u64| json!({ "major": 0, "minor": 0, "op": op, "value": bytes });
+    let bytes = match sample.live {
+        true => json!([entry("read", sample.usage.read_bytes), entry("write", sample.usage.write_bytes)]),
+        false => Value::Null,
+    };
+    json!({
+        "io_service_bytes_recursive": bytes,
+        "io_serviced_recursive": null,
+        "io_queue_recursive": null,
+        "io_service_time_recursive": null,
+        "io_wait_time_recursive": null,
+        "io_merged_recursive": null,
+        "io_time_recursive": null,
+        "sectors_recursive": null,
+    })
+}
+
+fn processor(look: &Look) -> Value {
+    let usage = &look.sample.usage;
+    json!({
+        "cpu_usage": {
+            "total_usage": usage.cpu_nanoseconds,
+            "usage_in_kernelmode": usage.cpu_system_nanoseconds,
+            "usage_in_usermode": usage.cpu_user_nanoseconds,
+        },
+        "system_cpu_usage": look.host.0,
+        "online_cpus": look.host.1,
+        "throttling_data": { "periods": 0, "throttled_periods": usage.throttled_periods, "throttled_time": 0 },
+    })
+}
+
+fn no_processor() -> Value {
+    json!({
+        "cpu_usage": { "total_usage": 0, "usage_in_kernelmode": 0, "usage_in_usermode": 0 },
+        "throttling_data": { "periods": 0, "throttled_periods": 0, "throttled_time": 0 },
+    })
+}
+
+fn memory(sample: &Sample) -> Value {
+    let usage = &sample.usage;
+    match sample.live {
+        true => json!({
+            "usage": usage.memory_usage,
+            "limit": sample.memory_limit,
+            // Both names, for the two versions of cgroups.
+            "stats": { "inactive_file": usage.memory_cache, "total_inactive_file": usage.memory_cache },
+        }),
+        false => json!({}),
+    }
+}
+
+fn networks(sample: &Sample) -> Value {
+    let entry = |network: &gantry_engine::container::stats::NetworkUsage| {
+        json!({
+            "rx_bytes": network.rx_bytes,
+            "rx_packets": network.rx_packets,
+            "rx_errors": network.rx_errors,
+            "rx_dropped": network.rx_dropped,
+            "tx_bytes": network.tx_bytes,
+            "tx_packets": network.tx_packets,
+            "tx_errors": network.tx_errors,
+            "tx_dropped": network.tx_dropped,
+        })
+    };
+    Value::Object(sample.networks.iter().map(|network| (network.name.clone(), entry(network))).collect::<Map<_, _>>())
+}
