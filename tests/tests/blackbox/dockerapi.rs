@@ -153,6 +153,8 @@ fn networks_and_volumes(server: &Server, program: &Path, at: usize) {
     d("volume rm vv").ok();
     d("volume rm vv").fails(1, "o such volume");
     assert!(d("system df").ok().contains("Local Volumes"));
+    let events = d("events --since 3600s --until 0s --filter type=container --filter container=s1").ok();
+    assert!(events.contains("container start") && events.contains("container die"), "{events}");
     d("swarm init").code(1);
     d("stop -t 0 s1").ok();
     assert!(d("container prune -f").ok().contains("Deleted Containers"));

@@ -165,6 +165,7 @@ async fn prepare(app: &Arc<App>, record: &Arc<Record>, start: &ExecStart) -> Res
         working_dir: wish.working_dir.clone(),
         privileged: wish.privileged,
         size: size.filter(|(rows, columns)| rows + columns > 0),
+        log: false,
     };
     let container = record.container.clone();
     app.quick(move |engine| Ok(engine.exec(&container, &request)?)).await

@@ -3,6 +3,7 @@
 mod archive;
 mod containers;
 mod create;
+mod events;
 pub mod exec;
 mod follow;
 mod images;
@@ -45,6 +46,7 @@ pub static ROUTES: &[Route] = &[
     get("/version", Quick(system::version)),
     get("/info", Quick(system::info)),
     get("/system/df", Slow(system::usage)),
+    get("/events", Own(events::events)),
     post("/auth", Slow(system::log_in)),
     get("/plugins", Quick(system::plugins)),
     get("/plugins/{*}/json", Quick(system::plugin)),

@@ -1,0 +1,47 @@
+//! `GET /events`.
+
+use crate::app::App;
+use crate::ask::Ask;
+use crate::body::Out;
+use crate::fault::Fault;
+use crate::query::timestamp;
+use crate::route::Answer;
+use gantry_engine::Engine;
+use gantry_engine::events::{EventsRequest, Polled};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a client that hears nothing is looked for.
+const LOOK: Duration = Duration::from_secs(1);
+
+pub fn events(app: Arc<App>, ask: Ask) -> Answer {
+    Box::pin(async move {
+        let query = &ask.call.query;
+        let request = EventsRequest {
+            since_ns: timestamp("since", query.text("since"))?,
+            until_ns: timestamp("until", query.text("until"))?,
+            filters: query.filters()?,
+        };
+        let work = move |engine: &Engine, out: &mut Out| follow(engine, request, out);
+        let late = |_: &mut Out, fault: &Fault| tracing::warn!("events ended early: {fault}");
+        app.stream(&[("content-type", "application/json")], work, late).await
+    })
+}
+
+fn follow(engine: &Engine, request: EventsRequest, out: &mut Out) -> Result<(), Fault> {
+    let mut events = engine.events(request)?;
+    out.begin();
+    while !out.is_closed() {
+        match events.next(LOOK)? {
+            Polled::End => return Ok(()),
+            Polled::Idle => {}
+            Polled::Event(event) => {
+                let value = serde_json::to_value(event).map_err(|error| Fault::internal(error.to_string()))?;
+                if out.json(&value).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}
