@@ -20,12 +20,9 @@ pub struct ServeArgs {
 /// The flags.
 pub const SERVE_FLAGS: &[Flag<ServeArgs>] = &[
     Flag::<ServeArgs>::value("group", "string", "Group that may use the unix socket", |a, v| put(&mut a.group, v)),
-    Flag::<ServeArgs>::value(
-        "host",
-        "list",
-        "Where to listen: unix:///PATH, tcp://ADDRESS:PORT or fd:// (default: gantry.sock in the state directory)",
-        |a, v| push(&mut a.hosts, v),
-    )
+    Flag::<ServeArgs>::value("host", "list", "Where to listen: unix:///PATH, tcp://ADDRESS:PORT or fd://", |a, v| {
+        push(&mut a.hosts, v)
+    })
     .short('H'),
     Flag::<ServeArgs>::switch("insecure-tcp", "Let everybody who reaches a TCP port be root here", |a, on| {
         a.insecure = on
@@ -34,10 +31,8 @@ pub const SERVE_FLAGS: &[Flag<ServeArgs>] = &[
         put(&mut a.mode, v)
     }),
     Flag::<ServeArgs>::switch("read-only", "Answer only what changes nothing", |a, on| a.read_only = on),
-    Flag::<ServeArgs>::value("tlscacert", "string", "Authority that clients' certificates must come from", |a, v| {
-        put(&mut a.tls_ca, v)
-    })
-    .choices(Choices::Files),
+    Flag::<ServeArgs>::value("tlscacert", "string", "Authority of clients' certificates", |a, v| put(&mut a.tls_ca, v))
+        .choices(Choices::Files),
     Flag::<ServeArgs>::value("tlscert", "string", "Certificate to show", |a, v| put(&mut a.tls_cert, v))
         .choices(Choices::Files),
     Flag::<ServeArgs>::value("tlskey", "string", "Its key", |a, v| put(&mut a.tls_key, v)).choices(Choices::Files),
