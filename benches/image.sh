@@ -1,5 +1,5 @@
 #!/bin/bash
-# image: `load` of an image with one big compressed layer, `create` of it with a union and with copies, `system df`.
+# image: `load`, `push` and `pull` of an image with one big compressed layer, `create` of it with a union and with copies, `system df`.
 # The layer is a copy of this machine's /usr of about BENCH_IMAGE_MB. Every load gets another image, and nothing is deleted before the
 # end: ext4 is slow to make files soon after many were deleted.
 . "$BENCH_HOME/lib.sh"
@@ -39,6 +39,31 @@ once() {
   else printf '%s\tfailed\n' "$label"; fi
 }
 
+# Through a registry on loopback; each pull is of another image, into a store that has none of them.
+measure_transfers() {
+  local e number registry address=127.0.0.1:5077
+  command -v docker-registry >/dev/null || { printf 'push, pull\tdocker-registry is missing\n'; return 0; }
+  for e in $(engines); do
+    local -n base=$e
+    local tls=(); [ "$e" = podman ] && tls=(--tls-verify=false)
+    printf 'version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: "%s"}\n' "$work/registry-$e" "$address" >"$work/registry.yml"
+    docker-registry serve "$work/registry.yml" >/dev/null 2>&1 &
+    registry=$!
+    sleep 1
+    for ((number = 1; number <= rounds; number++)); do
+      engine_quietly "$e" tag "big:v$number" "$address/big:v$number"
+      once "push of what was loaded | $e" "${base[@]}" push "${tls[@]}" "$address/big:v$number"
+    done
+    engine_quietly "$e" rmi -f $(seq -f "$address/big:v%.0f" "$rounds") $(seq -f 'big:v%.0f' "$rounds")
+    for ((number = 1; number <= rounds; number++)); do
+      once "pull | $e" "${base[@]}" pull -q "${tls[@]}" "$address/big:v$number"
+      engine_quietly "$e" tag "$address/big:v$number" "big:v$number"
+    done
+    kill "$registry"
+    wait "$registry" 2>/dev/null
+  done
+}
+
 measure_loads() {
   local e number
   for e in $(engines); do
@@ -59,15 +84,19 @@ measure_loads() {
   once "system check | gantry" "${gantry[@]}" system check
 }
 
+# Containers keep their images.
+remove_all() {
+  local e
+  for e in $(engines); do remove "$e" $(seq -f 'big%.0f' "$rounds"); done
+  wanted gantry && remove gantry $(seq -f 'copied%.0f' "$rounds")
+  return 0
+}
+
 fill_root
 for ((number = 1; number <= rounds; number++)); do make_archive "$number"; done
 printf '### Images: one layer of %s MB, %s MB compressed, %s files\n\n' "$(($(stat -c %s "$work/big.tar") / 1000000))" \
   "$(($(stat -c %s "$work/big.gz") / 1000000))" "$(tar -tf "$work/big.tar" | wc -l)"
 head_of_times command engine
-measure_loads | rows
-for e in $(engines); do
-  remove "$e" $(seq -f 'big%.0f' "$rounds")
-  engine_quietly "$e" rmi -f $(seq -f 'big:v%.0f' "$rounds")
-done
-wanted gantry && remove gantry $(seq -f 'copied%.0f' "$rounds")
+{ measure_loads; remove_all; measure_transfers; } | rows
+for e in $(engines); do engine_quietly "$e" rmi -f $(seq -f 'big:v%.0f' "$rounds"); done
 rm -rf "$work"

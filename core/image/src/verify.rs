@@ -279,17 +279,18 @@ fn digest(root: &OwnedFd, path: &[u8], sort: Sort, buffer: &mut [u8]) -> rustix:
     }
 }
 
+/// The most that the kernel gives of a list of attributes, or of one (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
+const MOST: usize = 64 << 10;
+
 fn xattr_digest(file: &OwnedFd) -> rustix::io::Result<u128> {
-    let mut names = Vec::new();
-    match rustix::fs::flistxattr(file, &mut [0_u8; 0]) {
+    let mut names = vec![0_u8; MOST];
+    let count = match rustix::fs::flistxattr(file, &mut names) {
         Ok(0) | Err(rustix::io::Errno::NOTSUP) => return Ok(0),
-        Ok(len) => names.resize(len, 0_u8),
-        Err(error) => return Err(error),
-    }
-    let count = rustix::fs::flistxattr(file, &mut names)?;
+        listed => listed?,
+    };
     let mut pairs = Vec::new();
     for name in names[..count].split(|byte| *byte == 0).filter(|name| name.starts_with(b"user.")) {
-        let mut value = vec![0; rustix::fs::fgetxattr(file, name, &mut [0_u8; 0])?];
+        let mut value = vec![0_u8; MOST];
         let have = rustix::fs::fgetxattr(file, name, &mut value)?;
         value.truncate(have);
         pairs.push((name.to_vec(), value));

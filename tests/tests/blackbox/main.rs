@@ -7,6 +7,7 @@ mod certificates;
 mod check;
 mod cli;
 mod completion;
+mod corpus;
 mod crash;
 mod debian;
 mod dockerapi;

@@ -14,10 +14,12 @@ use gantry_model::digest::{ChainId, Digest};
 use gantry_model::record::Status;
 use gantry_model::reference::Reference;
 use gantry_store::containers;
-use std::fs::File;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 pub use gantry_host::api::storage::Change;
@@ -216,12 +218,52 @@ fn write_layer(dir: &Path, changes: &[Change], writer: io::PipeWriter) -> Result
     let compressed =
         flate2::write::GzEncoder::new(io::BufWriter::with_capacity(256 << 10, writer), flate2::Compression::new(4));
     let mut tree = TreeWriter::new(compressed, TreeOptions::default());
-    for change in changes {
-        write_change(&mut tree, &root, change).map_err(fault())?;
+    for change in with_other_names(dir, changes).map_err(fault())? {
+        write_change(&mut tree, &root, &change).map_err(fault())?;
     }
     let (compressed, skipped) = tree.finish().map_err(fault())?;
     skipped.iter().for_each(|what| tracing::warn!("{what}"));
     compressed.finish().and_then(|mut out| out.flush()).map_err(fault())
+}
+
+/// A file with several names is one file only if the layer has all of them: names that are no change themselves are
+/// added, with the directories above them.
+fn with_other_names(dir: &Path, changes: &[Change]) -> io::Result<Vec<Change>> {
+    let below = |path: &Path| dir.join(path.strip_prefix("/").unwrap_or(path));
+    let mut missing: BTreeMap<u64, u64> = BTreeMap::new();
+    for change in changes.iter().filter(|change| change.kind != 'D') {
+        let Ok(meta) = fs::symlink_metadata(below(&change.path)) else { continue };
+        if meta.is_file() && meta.nlink() > 1 {
+            let names = missing.entry(meta.ino()).or_insert(meta.nlink());
+            *names = names.saturating_sub(1);
+        }
+    }
+    missing.retain(|_, names| *names > 0);
+    let mut all: BTreeMap<PathBuf, char> = changes.iter().map(|change| (change.path.clone(), change.kind)).collect();
+    if !missing.is_empty() {
+        add_names(dir, Path::new("/"), &missing, &mut all)?;
+    }
+    Ok(all.into_iter().map(|(path, kind)| Change { path, kind }).collect())
+}
+
+fn add_names(
+    dir: &Path,
+    path: &Path,
+    wanted: &BTreeMap<u64, u64>,
+    all: &mut BTreeMap<PathBuf, char>,
+) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let (meta, here) = (entry.metadata()?, path.join(entry.file_name()));
+        if meta.is_dir() {
+            add_names(&entry.path(), &here, wanted, all)?;
+        } else if meta.is_file() && wanted.contains_key(&meta.ino()) {
+            for above in here.ancestors().filter(|above| above.parent().is_some()) {
+                all.entry(above.to_owned()).or_insert('C');
+            }
+        }
+    }
+    Ok(())
 }
 
 fn write_change<W: Write>(tree: &mut TreeWriter<W>, root: &File, change: &Change) -> io::Result<()> {
