@@ -32,7 +32,7 @@ pub const CHECK: Info = Info::new(&["config check"], "[OPTIONS] [FILE]", "Report
 pub const DEFAULT: Info = Info::new(
     &["config default"],
     "",
-    "Print a configuration file of comments: every key of the engine and of every driver, with its default",
+    "Print a configuration file of comments: every key of engine and drivers, with its default",
 );
 
 /// `gantry config import`.
