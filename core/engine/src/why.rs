@@ -228,8 +228,11 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn told(actions: &[(&str, &str, &[(&str, &str)])]) -> Vec<Event> {
-        let event = |(at, (kind, action, facts)): (usize, &(&str, &str, &[(&str, &str)]))| {
+    /// Kind, action and facts.
+    type Said<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+    fn told(actions: &[Said<'_>]) -> Vec<Event> {
+        let event = |(at, (kind, action, facts)): (usize, &Said<'_>)| {
             let facts = facts.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>();
             Event::new(kind, *action, "abc", facts, at as u64)
         };

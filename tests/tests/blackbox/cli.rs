@@ -92,7 +92,7 @@ fn the_file_of_defaults_is_right_once_it_is_no_comment() {
         line.strip_prefix("# ").is_some_and(|l| l.split_once(" = ").is_some_and(|(k, _)| !k.contains(' ')))
     };
     let settings = text.lines().map(|line| if is_setting(line) { &line[2..] } else { line });
-    world.file("all.toml", &settings.collect::<Vec<_>>().join("\n"));
+    world.file("all.toml", settings.collect::<Vec<_>>().join("\n"));
     let run = world.gantry(["config", "check", &world.text("all.toml")]);
     assert_eq!(0, run.code, "{run:#?}");
 }
