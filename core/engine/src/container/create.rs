@@ -70,6 +70,7 @@ impl Engine {
             config.hostname =
                 if host.uts_mode == "host" || host.network_mode == "host" { host_name() } else { id[..12].to_owned() };
         }
+        let warnings = self.cgroups().map(|groups| crate::cgroups::lacking(groups, &host)).unwrap_or_default();
         let file = ContainerFile {
             schema: 1,
             id,
@@ -86,13 +87,7 @@ impl Engine {
             past_sinks: Vec::new(),
             platform: "linux".into(),
         };
-        Ok(Prepared {
-            file,
-            mounts,
-            hold,
-            name: request.name.map(|n| n.trim_start_matches('/').to_owned()),
-            warnings: Vec::new(),
-        })
+        Ok(Prepared { file, mounts, hold, name: request.name.map(|n| n.trim_start_matches('/').to_owned()), warnings })
     }
 
     /// Makes what was found sound; answers the file and the record as written.

@@ -17,18 +17,24 @@ impl Engine {
             Err(error) if request.missing_ok && error.class() == Class::NotFound => return Ok(()),
             resolved => resolved?,
         };
-        self.repair(&id)?;
-        let record = match containers::read(&self.layout, &id) {
+        let removed = self.remove_by_id(&id, request);
+        // Its own end with `--rm`, or somebody else, may have been quicker at any step.
+        if removed.is_err() && !self.layout.container(&id).exists() { Ok(()) } else { removed }
+    }
+
+    fn remove_by_id(&self, id: &str, request: RemoveRequest) -> Result<()> {
+        self.repair(id)?;
+        let record = match containers::read(&self.layout, id) {
             Ok(record) => record,
-            Err(_) => return self.remove_dead(&id),
+            Err(_) => return self.remove_dead(id),
         };
         if record.state.status.is_live() || record.state.status == Status::Restarting {
             if !request.force {
-                return Err(running(&id, record.state.status));
+                return Err(running(id, record.state.status));
             }
-            self.force_end(&id)?;
+            self.force_end(id)?;
         }
-        self.remove_files(&id, request.volumes)
+        self.remove_files(id, request.volumes)
     }
 
     fn force_end(&self, id: &str) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Resource limits, and the files they become in either version.
 
+use super::rare::Rare;
 use oci_spec::runtime::{LinuxResources, LinuxThrottleDevice};
 
 /// Limits of one container. `None` leaves things as they are; -1 means "no limit" where it applies.
@@ -28,6 +29,8 @@ pub struct Limits {
     pub io_devices: Vec<DeviceLimit>,
     /// Files of version 2 by name.
     pub unified: Vec<(String, String)>,
+    /// What few ask for.
+    pub rare: Rare,
 }
 
 /// What is limited of a block device.
@@ -113,7 +116,7 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    fn new(controller: &str, file: &str, value: impl ToString) -> Setting {
+    pub(super) fn new(controller: &str, file: &str, value: impl ToString) -> Setting {
         Setting { controller: controller.into(), file: file.into(), value: value.to_string(), required: true }
     }
 
@@ -142,6 +145,7 @@ impl From<&LinuxResources> for Limits {
             io_devices: io_devices(resources),
             io_weight: resources.block_io().as_ref().and_then(|io| io.weight()).filter(|w| *w != 0),
             unified: unified.map(|(file, value)| (file.clone(), value.clone())).collect(),
+            rare: Rare::from(resources),
         }
     }
 }
@@ -188,6 +192,7 @@ impl Limits {
             settings.push(Setting::new("memory", "memory.oom_control", 1));
         }
         settings.extend(self.io_devices.iter().map(DeviceLimit::v1));
+        settings.extend(self.rare.v1());
         settings
     }
 
@@ -222,6 +227,7 @@ impl Limits {
             settings.push(Setting::new("io", "io.bfq.weight", weight).optional());
         }
         settings.extend(self.io_devices.iter().map(DeviceLimit::v2));
+        settings.extend(self.rare.v2());
         for (file, value) in &self.unified {
             let controller = file.split('.').next().unwrap_or_default();
             settings.push(Setting::new(controller, file, value));

@@ -10,12 +10,14 @@ mod layout;
 pub(crate) mod limits;
 pub(crate) mod make;
 pub(crate) mod plan;
+mod rare;
 mod usage;
 mod v1;
 mod v2;
 
 pub use layout::{Hierarchy, Host, Layout, detect};
 pub use limits::Limits;
+pub use rare::Rare;
 
 use crate::error::Error;
 

@@ -72,6 +72,14 @@ pub(crate) fn plan_join(host: &Host, path: &str) -> Result<CgroupPlan, Error> {
 /// A limit that no hierarchy can hold must not be dropped in silence.
 fn require_controllers(host: &Host, limits: &Limits) -> Result<(), Error> {
     let settings = if host.layout == super::Layout::V2 { limits.v2() } else { limits.v1() };
+    // Files of version 2 are for a hierarchy of version 2.
+    let held = |file: &str| {
+        let controller = file.split('.').next().unwrap_or_default();
+        host.hierarchies.iter().any(|h| h.unified && (h.has(controller) || controller == "cgroup"))
+    };
+    if let Some((file, _)) = limits.unified.iter().find(|(file, _)| !held(file)) {
+        return Err(Error::invalid(file.as_str(), "no hierarchy of cgroup version 2 here has its controller"));
+    }
     match settings.iter().find(|s| s.required && host.with(&s.controller).is_none()) {
         None => Ok(()),
         Some(setting) => {
