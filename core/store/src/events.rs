@@ -4,9 +4,9 @@
 //! A writer holds a shared `flock` for its one write, whoever turns the files the exclusive one: so nobody writes to a
 //! file that followers have left. Followers look at the file's size; nobody is told, and nothing is kept for them.
 
+use crate::lock::Lock;
 use crate::{Error, Layout, Result};
 use gantry_model::event::Event;
-use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -38,11 +38,11 @@ fn append_limited(dir: &Path, event: &Event, limit: u64) -> Result<()> {
     let mut line = serde_json::to_vec(event).map_err(|source| Error::Decode { path: path.clone(), source })?;
     line.push(b'\n');
     for _ in 0..TRIES {
-        let file = open(dir, &path)?;
-        let mut file = locked(file, FlockArg::LockShared, &path)?;
-        let Some(size) = current_size(&file, &path) else { continue };
+        let lock = Lock::shared(open(dir, &path)?, &path)?;
+        let mut file = lock.file();
+        let Some(size) = current_size(file, &path) else { continue };
         file.write_all(&line).map_err(Error::io("write", &path))?;
-        drop(file);
+        drop(lock);
         return if size > limit { turn(&path, limit) } else { Ok(()) };
     }
     Err(Error::io("write", &path)(std::io::ErrorKind::ResourceBusy.into()))
@@ -59,10 +59,6 @@ fn open(dir: &Path, path: &Path) -> Result<File> {
     }
 }
 
-fn locked(file: File, arg: FlockArg, path: &Path) -> Result<Flock<File>> {
-    Flock::lock(file, arg).map_err(|(_, errno)| Error::io("lock", path)(errno.into()))
-}
-
 /// The size of an open file that still is the one at `path`.
 fn current_size(file: &File, path: &Path) -> Option<u64> {
     let (ours, there) = (file.metadata().ok()?, fs::metadata(path).ok()?);
@@ -72,8 +68,8 @@ fn current_size(file: &File, path: &Path) -> Option<u64> {
 /// The full file becomes the older one.
 fn turn(path: &Path, limit: u64) -> Result<()> {
     let file = OpenOptions::new().append(true).open(path).map_err(Error::io("open", path))?;
-    let file = locked(file, FlockArg::LockExclusive, path)?;
-    if current_size(&file, path).is_some_and(|size| size > limit) {
+    let lock = Lock::on(file, path)?;
+    if current_size(lock.file(), path).is_some_and(|size| size > limit) {
         fs::rename(path, path.with_extension("1")).map_err(Error::io("turn", path))?;
     }
     Ok(())

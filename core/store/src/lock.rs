@@ -15,6 +15,12 @@ impl Lock {
         Ok(Lock(file))
     }
 
+    /// Waits for a lock beside others that share it.
+    pub(crate) fn shared(file: File, path: &Path) -> Result<Lock> {
+        file.lock_shared().map_err(Error::io("lock", path))?;
+        Ok(Lock(file))
+    }
+
     pub(crate) fn file(&self) -> &File {
         &self.0
     }
