@@ -39,6 +39,9 @@ impl Pump {
 
     /// Goes a stage further when this one is done.
     pub(super) fn advance_end(&mut self) -> io::Result<()> {
+        if self.stage == Stage::Draining {
+            self.pass_by_standing();
+        }
         if self.stage == Stage::Draining && self.drain_sources()? {
             self.cut_off_last_lines()?;
             self.sinks.iter().filter(|sink| !sink.health().is_final()).for_each(|sink| sink.close());
@@ -80,6 +83,16 @@ impl Pump {
     fn last_move(&self, sink: &Sink) -> Instant {
         let still = Duration::from_millis(sink.activity().still_for());
         Instant::now().checked_sub(still).map_or(self.closing_since, |at| at.max(self.closing_since))
+    }
+
+    /// A sink that holds the end no longer does not hold up the reading either: what it has not taken waits in memory, as
+    /// far as its buffer goes.
+    fn pass_by_standing(&self) {
+        let now = Instant::now();
+        let open = self.sinks.iter().filter(|sink| !sink.health().is_final() && !sink.may_lag());
+        for sink in open.filter(|sink| now >= self.held_until(sink)) {
+            sink.give_way();
+        }
     }
 
     /// True when nothing is left to read.
