@@ -99,7 +99,15 @@ fn shell(exe: &Path, script: &str) -> (String, Exit) {
     let (read, write) = nix::unistd::pipe().unwrap();
     let script = CString::new(script).unwrap();
     let args = [c"sh", c"-c", script.as_c_str()];
-    let spawned = protect::spawn_protected(exe, &args, &[(write.as_fd(), 5)], true).unwrap();
+    // A child that another test forks meanwhile may have the copy open for writing, until it executes something.
+    let mut busy = 0;
+    let spawned = loop {
+        match protect::spawn_protected(exe, &args, &[(write.as_fd(), 5)], true) {
+            Err(nix::errno::Errno::ETXTBSY) if busy < 500 => busy += 1,
+            spawned => break spawned.unwrap(),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
     drop(write);
     let mut text = String::new();
     File::from(read).read_to_string(&mut text).unwrap();
