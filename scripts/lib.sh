@@ -66,7 +66,7 @@ need_rust() {
     need cc gcc
     need_file /usr/include/stdio.h libc6-dev
     [ -r "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
-    command -v cargo >/dev/null || fail "Please install Rust 1.85 or newer: https://rustup.rs"
+    command -v cargo >/dev/null || fail "Please install Rust 1.89 or newer: https://rustup.rs"
 }
 
 # Where apt gets its packages; empty when nowhere.
