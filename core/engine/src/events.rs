@@ -117,13 +117,18 @@ fn own() -> &'static Doer {
     })
 }
 
-/// The program and the first words after it that are neither options nor paths nor settings: enough to know the act, and
-/// never a secret.
+/// The program and the first words after it that are neither options, nor what may be an option's value, nor paths nor
+/// settings: enough to know the act, and never a secret.
 fn command(words: impl Iterator<Item = String>) -> String {
     let mut words = words;
     let program = words.next().unwrap_or_default();
     let program = program.rsplit('/').next().unwrap_or_default().to_owned();
-    let plain = words.filter(|word| !word.starts_with('-') && !word.contains(['/', '=']));
+    let mut value = false;
+    let plain = words.filter(|word| {
+        let option = word.starts_with('-');
+        let after = std::mem::replace(&mut value, option && !word.contains('='));
+        !option && !after && !word.contains(['/', '='])
+    });
     let said: Vec<String> = std::iter::once(program).chain(plain.take(WORDS)).collect();
     said.join(" ").chars().take(LONGEST_COMMAND).collect()
 }
@@ -203,9 +208,10 @@ mod tests {
     #[test]
     fn commands_are_told_without_secrets() {
         for (line, want) in [
-            ("/usr/bin/gantry stop -t 3 web", "gantry stop 3 web"),
+            ("/usr/bin/gantry stop -t 3 web", "gantry stop web"),
             ("gantry --root /x --state /y kill web", "gantry kill web"),
             ("gantry run -e PASSWORD=x bb sh -c secret", "gantry run bb sh"),
+            ("gantry run -d --name web --secret hunter2 bb", "gantry run bb"),
         ] {
             assert_eq!(command(line.split(' ').map(str::to_owned)), want);
         }
