@@ -21,7 +21,8 @@ fn able() -> bool {
 #[track_caller]
 fn tool(world: &World, words: &[&str]) -> String {
     // podman's runtime knows no host with both sorts of cgroups; and buildah has no use for namespaces here.
-    let script = "umount -l /sys/fs/cgroup/unified 2>/dev/null; exec \"$@\"";
+    // podman takes no run directory of more than 50 bytes, so the world is seen at a short path.
+    let script = "umount -l /sys/fs/cgroup/unified 2>/dev/null; mount --bind . /mnt && exec \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
     command.args(words).current_dir(world.dir()).env("BUILDAH_ISOLATION", "chroot").env("HOME", world.dir());
@@ -33,7 +34,7 @@ fn tool(world: &World, words: &[&str]) -> String {
 /// podman or buildah with a store below the world.
 #[track_caller]
 fn stored(world: &World, program: &str, words: &[&str]) -> String {
-    let (root, run) = (world.text(&format!("{program}-root")), world.text(&format!("{program}-run")));
+    let (root, run) = (format!("/mnt/{program}-root"), format!("/mnt/{program}-run"));
     let mut all = vec![program, "--root", &root, "--runroot", &run, "--storage-driver", "vfs"];
     if program == "podman" {
         all.extend(["--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
