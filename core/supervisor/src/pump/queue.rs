@@ -54,6 +54,21 @@ impl Piece {
         self
     }
 
+    /// How far its oldest records go that make up so many bytes, and their bytes; without its last if that must stay.
+    fn oldest(&self, bytes: usize, last_stays: bool) -> (usize, usize) {
+        // Looking at each record would read what the processor has long forgotten.
+        if self.bytes <= bytes && !last_stays {
+            return (self.range.end, self.bytes);
+        }
+        let most = self.range.end - usize::from(last_stays);
+        let (mut index, mut gone) = (self.range.start, 0);
+        while gone < bytes && index < most {
+            gone += self.chunk.length(index);
+            index += 1;
+        }
+        (index, gone)
+    }
+
     /// Few records do not hold a large chunk in memory.
     fn compact(self) -> Piece {
         if self.bytes >= self.chunk.weight() / 2 {
@@ -187,13 +202,8 @@ impl Queue {
             let Some(at) = self.items.iter().position(|item| matches!(item, Item::Piece(_))) else { break };
             let Some(Item::Piece(piece)) = self.items.remove(at) else { break };
             let (first, excess) = (piece.first(), self.bytes - limit);
-            let (mut index, mut gone) = (piece.range.start, 0);
             let alone = piece.bytes == self.bytes;
-            let most = piece.range.end - usize::from(alone);
-            while gone < excess && index < most {
-                gone += piece.chunk.length(index);
-                index += 1;
-            }
+            let (index, gone) = piece.oldest(excess, alone);
             if index == piece.range.start {
                 self.items.insert(at, Item::Piece(piece));
                 break;
