@@ -13,8 +13,11 @@ const GROUP: &str = "root:x:0:\nnogroup:x:65534:\nweb:x:1000:\nextra:x:2000:web\
 pub fn busybox_tar() -> &'static Path {
     static TAR: OnceLock<PathBuf> = OnceLock::new();
     TAR.get_or_init(|| {
-        let path = crate::target_dir().join(format!("blackbox-busybox-{}.tar", std::process::id()));
-        std::fs::write(&path, busybox_layer()).expect("the target directory is writable");
+        let path = crate::target_dir().join("blackbox-busybox.tar");
+        // Other test programs may be reading the one that is there.
+        let ours = path.with_extension(std::process::id().to_string());
+        std::fs::write(&ours, busybox_layer()).expect("the target directory is writable");
+        std::fs::rename(&ours, &path).expect("the target directory is writable");
         path
     })
 }
