@@ -11,7 +11,7 @@ pub use df::{ContainerSpace, Details, DriverSpace, ImageSpace, VolumeSpace};
 pub use gantry_image::Error as StoreError;
 pub use gc::Idle;
 pub use prune::{Pruned, Space, Usage};
-pub(crate) use prune::{check_filters, labels_fit, tree_size};
+pub(crate) use prune::{check_filters, labels_fit, logs_size, tree_size};
 pub use push::{Found, Login, Manifest, Saved};
 pub(crate) use registry::class as registry_class;
 pub use registry::{Progress, Report};

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::tree_size;
+use super::{logs_size, tree_size};
 
 /// Everything that takes space.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub struct ContainerSpace {
     pub summary: ContainerSummary,
     /// Volumes it mounts.
     pub volumes: usize,
-    /// Bytes of its logs and records.
+    /// Bytes of its logs.
     pub logs: u64,
 }
 
@@ -102,7 +102,7 @@ impl Engine {
     fn container_detail(&self, summary: ContainerSummary) -> ContainerSpace {
         let id = &summary.record.id;
         let volumes = self.mounts(id).unwrap_or_default().iter().filter(|mount| mount.r#type == "volume").count();
-        ContainerSpace { volumes, logs: tree_size(&self.layout.container(id)), summary }
+        ContainerSpace { volumes, logs: logs_size(&self.layout.container(id)), summary }
     }
 
     fn volume_details(&self, containers: &[ContainerSpace]) -> Result<Vec<VolumeSpace>> {

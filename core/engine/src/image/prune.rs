@@ -7,7 +7,7 @@ use crate::request::{ListRequest, RemoveRequest};
 use gantry_image::{DeadLayer, ImageSummary, Removed};
 use gantry_model::record::Record;
 use gantry_store::containers;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -155,10 +155,26 @@ impl Engine {
         Ok(space)
     }
 
+    /// What containers have written, by their ids; those whose driver does not answer are missing.
+    fn writable_sizes(&self, records: &[Record]) -> HashMap<String, u64> {
+        let mut ids: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for record in records {
+            let driver = self.container_file(&record.id).map(|file| file.storage_driver).unwrap_or_default();
+            ids.entry(driver).or_default().push(record.id.clone());
+        }
+        let mut sizes = HashMap::new();
+        for (driver, ids) in ids {
+            let usages = self.with_storage(&driver, |store| Ok(store.usages(ids.clone())?)).unwrap_or_default();
+            sizes.extend(ids.into_iter().zip(usages).filter_map(|(id, usage)| Some((id, usage.ok()?.bytes))));
+        }
+        sizes
+    }
+
     fn container_space(&self, records: &[Record]) -> Space {
         let mut space = Space { total: records.len(), ..Space::default() };
+        let sizes = self.writable_sizes(records);
         for record in records {
-            let (size, live) = (self.writable_size(record), record.state.status.is_live());
+            let (size, live) = (sizes.get(&record.id).copied().unwrap_or(0), record.state.status.is_live());
             space.active += usize::from(live);
             space.size += size;
             space.reclaimable += if live { 0 } else { size };
@@ -183,11 +199,11 @@ impl Engine {
         Ok(space)
     }
 
-    /// What lies in the containers' own directories beside their records: the logs.
+    /// What lies in the containers' own directories beside their records.
     fn log_space(&self, records: &[Record]) -> Space {
         let mut space = Space::default();
         for record in records {
-            let size = tree_size(&self.layout.container(&record.id));
+            let size = logs_size(&self.layout.container(&record.id));
             let live = record.state.status.is_live();
             space.total += 1;
             space.active += usize::from(live);
@@ -243,9 +259,21 @@ fn until(text: &str) -> Result<i128> {
 
 /// Apparent bytes of all files below, hard links once; what cannot be read counts nothing.
 pub(crate) fn tree_size(dir: &Path) -> u64 {
+    sum(dir, |_| true)
+}
+
+/// Bytes of the logs in a container's directory, where the engine's own records are files of JSON.
+pub(crate) fn logs_size(container: &Path) -> u64 {
+    sum(container, |path| path.parent() != Some(container) || path.extension().is_none_or(|end| end != "json"))
+}
+
+fn sum(dir: &Path, counts: impl Fn(&Path) -> bool) -> u64 {
     let (mut size, mut seen, mut open) = (0_u64, BTreeSet::new(), vec![dir.to_owned()]);
     while let Some(dir) = open.pop() {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            if !counts(&entry.path()) {
+                continue;
+            }
             let Ok(meta) = entry.metadata() else { continue };
             if meta.is_dir() {
                 open.push(entry.path());

@@ -80,6 +80,20 @@ impl<O: Send + Sync + 'static> Handle<O> {
         answered.map_err(|error| said(&self.crew, name, error))
     }
 
+    /// [`Handle::call`] for each of many, with one handing over for all: that costs more than a small call.
+    pub fn call_each<A: Send + 'static, T: Mirror + Send + 'static>(
+        &self,
+        limit: Limit,
+        name: &'static str,
+        each: Vec<A>,
+        act: impl Fn(&O, &A) -> AbiResult<T::Abi> + Send + 'static,
+    ) -> Result<Vec<Result<T>>> {
+        let object = Arc::clone(&self.object);
+        let job = move || each.iter().map(|one| answer::<T>(act(&object, one))).collect::<Vec<_>>();
+        let answers = self.crew.run(limit, name, job)?;
+        Ok(answers.into_iter().map(|one| one.map_err(|error| said(&self.crew, name, error))).collect())
+    }
+
     /// A call whose answer is an object of the driver's.
     pub fn call_raw<A: Send + 'static>(
         &self,

@@ -141,6 +141,11 @@ impl Store {
         self.handle.call(Limit::Bulk, "usage", move |s| s.usage(id.as_str().into()))
     }
 
+    /// Sizes of many layers, asked for in one go.
+    pub fn usages(&self, ids: Vec<String>) -> Result<Vec<Result<Usage>>> {
+        self.handle.call_each(Limit::Bulk, "usage", ids, |s, id| s.usage(id.as_str().into()))
+    }
+
     /// Removes a layer of either sort.
     pub fn remove(&self, id: &str) -> Result<()> {
         let id = id.to_owned();
