@@ -7,6 +7,7 @@ use crate::app::{App, locked};
 use crate::fault::Fault;
 use crate::frames::{self, STDERR, STDOUT};
 use crate::ready::Ready;
+use crate::stream::let_head_be_read;
 use gantry_engine::container::Ending;
 use gantry_engine::request::AttachRequest;
 use gantry_engine::{End, Session};
@@ -126,6 +127,7 @@ pub fn serve_in_background(
     let permit = app.permit()?;
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
+        let_head_be_read(&socket);
         if let Err(error) = serve(&mut session, socket, &serving) {
             tracing::debug!("a client's streams ended: {error}");
         }

@@ -4,12 +4,17 @@ use crate::fault::Fault;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
+
+/// How long a client may take to read the reply's head, in steps that grow.
+const HEAD_STEPS: u32 = 9;
+const HEAD_STEP: Duration = Duration::from_micros(50);
 
 /// A client's connection.
 pub enum Stream {
@@ -70,6 +75,17 @@ pub fn into_socket(upgraded: Upgraded) -> Result<OwnedFd, Fault> {
     match stream {
         Stream::Unix(unix) if parts.read_buf.is_empty() => blocking(unix).map_err(failed),
         stream => relayed(stream, parts.read_buf).map_err(failed),
+    }
+}
+
+/// Waits, for a moment, until the client has read the head of the reply. Some clients read it through a buffer and what
+/// follows past it: bytes that come together with the head are lost to them. Blocks.
+pub fn let_head_be_read(socket: &OwnedFd) {
+    for step in 0..HEAD_STEPS {
+        if gantry_sys::pipe::unread(socket.as_fd()).unwrap_or(0) == 0 {
+            return;
+        }
+        std::thread::sleep(HEAD_STEP * 2u32.pow(step));
     }
 }
 

@@ -37,6 +37,15 @@ pub fn fionread(fd: BorrowedFd<'_>) -> Result<usize> {
     Ok(waiting.max(0) as usize)
 }
 
+/// How many bytes the other end of a socket has not yet read (unix) or confirmed (TCP); for unix sockets with what the
+/// kernel needs to keep them.
+pub fn unread(socket: BorrowedFd<'_>) -> Result<usize> {
+    let mut waiting: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ, which has TIOCOUTQ's number, writes one int to the live variable we pass.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut waiting) as libc::c_long })?;
+    Ok(waiting.max(0) as usize)
+}
+
 /// Asks for a pipe capacity of `bytes`; answers what it became.
 pub fn set_pipe_size(pipe: BorrowedFd<'_>, bytes: i32) -> Result<usize> {
     // SAFETY: F_SETPIPE_SZ takes an int.

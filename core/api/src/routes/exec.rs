@@ -11,7 +11,7 @@ use crate::reply::{Outcome, empty, json, json_as, with};
 use crate::route::Answer;
 use crate::routes::follow::{body_of, switching};
 use crate::routes::lifecycle::size;
-use crate::stream::into_socket;
+use crate::stream::{into_socket, let_head_be_read};
 use crate::types::{ExecCreate, ExecStart};
 use gantry_engine::container::Exec;
 use gantry_engine::request::ExecRequest;
@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -106,7 +107,8 @@ pub fn start(app: Arc<App>, ask: Ask) -> Answer {
         begin(&record, call.name())?;
         let prepared = prepare(&app, &record, &wish).await;
         let exec = prepared.inspect_err(|_| end(&record, 126))?;
-        let kind = frames::content_type(record.wish.tty, call.version.0);
+        // Whether output comes in frames is for the start to say, whether there is a terminal for the process' making.
+        let (raw, kind) = (wish.tty, frames::content_type(wish.tty, call.version.0));
         if wish.detach {
             run_detached(&app, record, exec)?;
             return Ok(empty(StatusCode::OK));
@@ -115,7 +117,9 @@ pub fn start(app: Arc<App>, ask: Ask) -> Answer {
             Some(upgrade) => {
                 tokio::spawn(async move {
                     let Ok(upgraded) = upgrade.await else { return end(&record, 125) };
-                    match into_socket(upgraded).and_then(|socket| run(&app, Arc::clone(&record), exec, socket)) {
+                    match into_socket(upgraded)
+                        .and_then(|socket| run(&app, Arc::clone(&record), exec, Line { socket, raw }))
+                    {
                         Ok(()) => {}
                         Err(fault) => {
                             end(&record, 125);
@@ -127,9 +131,9 @@ pub fn start(app: Arc<App>, ask: Ask) -> Answer {
             }
             None => {
                 let failed = |error: io::Error| Fault::internal(format!("cannot make a pair of sockets: {error}"));
-                let (near, far) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+                let (near, far) = UnixStream::pair().map_err(failed)?;
                 near.set_nonblocking(true).map_err(failed)?;
-                run(&app, record, exec, far.into())?;
+                run(&app, record, exec, Line { socket: far.into(), raw })?;
                 let near = tokio::net::UnixStream::from_std(near).map_err(failed)?;
                 Ok(with(StatusCode::OK, body_of(near), &[("content-type", kind)]))
             }
@@ -184,8 +188,29 @@ fn run_detached(app: &App, record: Arc<Record>, exec: Exec) -> Result<(), Fault>
     Ok(())
 }
 
-/// Runs it on a client's descriptor, on threads of its own.
-fn run(app: &App, record: Arc<Record>, exec: Exec, socket: OwnedFd) -> Result<(), Fault> {
+/// A client's connection, and whether bytes go there as they are.
+struct Line {
+    socket: OwnedFd,
+    raw: bool,
+}
+
+impl Line {
+    fn copy(&self) -> io::Result<File> {
+        self.socket.try_clone().map(File::from)
+    }
+
+    fn write(&self, output: &mut File, stream: u8, bytes: &[u8]) -> io::Result<()> {
+        if self.raw { output.write_all(bytes) } else { write_frame(output, stream, bytes) }
+    }
+
+    fn tell(&self, text: &str) {
+        let told = self.copy().and_then(|mut file| self.write(&mut file, STDERR, format!("{text}\r\n").as_bytes()));
+        told.unwrap_or_else(|error| tracing::debug!("a client left before it was told {text:?}: {error}"));
+    }
+}
+
+/// Runs it on a client's connection, on threads of its own.
+fn run(app: &App, record: Arc<Record>, exec: Exec, line: Line) -> Result<(), Fault> {
     let permit = app.permit()?;
     let sizes = match record.wish.tty {
         true => {
@@ -197,12 +222,14 @@ fn run(app: &App, record: Arc<Record>, exec: Exec, socket: OwnedFd) -> Result<()
     };
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
+        let_head_be_read(&line.socket);
         let ended = match sizes {
-            Some(sizes) => on_terminal(&record.wish, exec, &socket, sizes),
-            None => on_pipes(&record.wish, exec, &socket),
+            Some(sizes) if line.raw => on_terminal(&record.wish, exec, &line.socket, sizes),
+            Some(sizes) => on_framed_terminal(&record.wish, exec, &line, sizes),
+            None => on_pipes(&record.wish, exec, &line),
         };
         let code = ended.unwrap_or_else(|(code, text)| {
-            tell(&socket, record.wish.tty, &text);
+            line.tell(&text);
             code
         });
         end(&record, code);
@@ -215,12 +242,6 @@ type Failed = (i32, String);
 
 fn failed(error: &gantry_engine::Error) -> Failed {
     (error.class().run_exit_code(), gantry_engine::sentence(error))
-}
-
-fn tell(socket: &OwnedFd, tty: bool, text: &str) {
-    let Ok(mut file) = socket.try_clone().map(File::from) else { return };
-    let line = format!("{text}\r\n");
-    let _ = if tty { file.write_all(line.as_bytes()) } else { write_frame(&mut file, STDERR, line.as_bytes()) };
 }
 
 fn on_terminal(wish: &ExecCreate, exec: Exec, socket: &OwnedFd, mut sizes: PipeReader) -> Result<i32, Failed> {
@@ -245,20 +266,40 @@ fn on_terminal(wish: &ExecCreate, exec: Exec, socket: &OwnedFd, mut sizes: PipeR
     }
 }
 
-fn on_pipes(wish: &ExecCreate, exec: Exec, socket: &OwnedFd) -> Result<i32, Failed> {
+/// A terminal for a client that wants frames all the same.
+fn on_framed_terminal(wish: &ExecCreate, exec: Exec, line: &Line, sizes: PipeReader) -> Result<i32, Failed> {
+    let cannot = |error: io::Error| (125, format!("cannot make a pair of sockets: {error}"));
+    let (near, far) = UnixStream::pair().map_err(cannot)?;
+    let feed = near.try_clone().map_err(cannot)?;
+    let (ended, over) = io::pipe().map_err(cannot)?;
+    let source = line.copy().map_err(cannot)?;
+    thread::scope(|scope| {
+        if wish.attach_stdin {
+            scope.spawn(|| feed_input(source, feed, &ended));
+        }
+        let copied = scope.spawn(|| copy_output(line, [Some(OwnedFd::from(near).into()), None], &ended));
+        let code = on_terminal(wish, exec, &far.into(), sizes);
+        drop(over);
+        let _ = copied.join();
+        code
+    })
+}
+
+fn on_pipes(wish: &ExecCreate, exec: Exec, line: &Line) -> Result<i32, Failed> {
     let cannot = |error: io::Error| (125, format!("cannot make a pipe: {error}"));
     let (stdin, feed) = io::pipe().map_err(cannot)?;
     let (stdout, out) = io::pipe().map_err(cannot)?;
     let (stderr, err) = io::pipe().map_err(cannot)?;
     let (ended, over) = io::pipe().map_err(cannot)?;
-    let source = socket.try_clone().map_err(cannot)?;
+    let source = line.copy().map_err(cannot)?;
+    let pipes = [stdout, stderr].map(|pipe| Some(OwnedFd::from(pipe).into()));
     thread::scope(|scope| {
         if wish.attach_stdin {
             scope.spawn(|| feed_input(source, feed, &ended));
         } else {
             drop(feed);
         }
-        let copied = scope.spawn(|| copy_output(socket, [stdout, stderr], &ended));
+        let copied = scope.spawn(|| copy_output(line, pipes, &ended));
         let code = exec.run([stdin.as_fd(), out.as_fd(), err.as_fd()]);
         drop((stdin, out, err, over));
         let _ = copied.join();
@@ -267,8 +308,7 @@ fn on_pipes(wish: &ExecCreate, exec: Exec, socket: &OwnedFd) -> Result<i32, Fail
 }
 
 /// The client's bytes to the process, until either has enough.
-fn feed_input(source: OwnedFd, mut feed: PipeWriter, ended: &PipeReader) {
-    let mut source = File::from(source);
+fn feed_input(mut source: File, mut feed: impl Write, ended: &PipeReader) {
     let mut bytes = [0; 8192];
     while readable([Some(source.as_fd()), None], ended).0[0] {
         match source.read(&mut bytes) {
@@ -282,22 +322,21 @@ fn feed_input(source: OwnedFd, mut feed: PipeWriter, ended: &PipeReader) {
     }
 }
 
-/// The output of the process as frames. What its own children still hold open is not waited for.
-fn copy_output(socket: &OwnedFd, pipes: [PipeReader; 2], ended: &PipeReader) {
-    let Ok(mut output) = socket.try_clone().map(File::from) else { return };
-    let mut pipes = pipes.map(Some);
+/// What the process says on stdout and stderr, to the client. What its own children still hold open is not waited for.
+fn copy_output(line: &Line, mut sources: [Option<File>; 2], ended: &PipeReader) {
+    let Ok(mut output) = line.copy() else { return };
     let mut bytes = vec![0; 32 << 10];
-    while pipes.iter().any(Option::is_some) {
-        let fds = [pipes[0].as_ref().map(AsFd::as_fd), pipes[1].as_ref().map(AsFd::as_fd)];
+    while sources.iter().any(Option::is_some) {
+        let fds = [sources[0].as_ref().map(AsFd::as_fd), sources[1].as_ref().map(AsFd::as_fd)];
         let (ready, over) = readable(fds, ended);
         if over && !ready.contains(&true) {
             return;
         }
         for (at, stream) in [STDOUT, STDERR].into_iter().enumerate().filter(|(at, _)| ready[*at]) {
-            match pipes[at].as_mut().map_or(Ok(0), |pipe| pipe.read(&mut bytes)) {
-                Ok(0) | Err(_) => pipes[at] = None,
+            match sources[at].as_mut().map_or(Ok(0), |source| source.read(&mut bytes)) {
+                Ok(0) | Err(_) => sources[at] = None,
                 Ok(count) => {
-                    if write_frame(&mut output, stream, &bytes[..count]).is_err() {
+                    if line.write(&mut output, stream, &bytes[..count]).is_err() {
                         return;
                     }
                 }

@@ -9,7 +9,7 @@ use crate::frames::{self, STDERR, STDOUT};
 use crate::query::timestamp;
 use crate::reply::{Outcome, with};
 use crate::route::Answer;
-use crate::stream::into_socket;
+use crate::stream::{into_socket, let_head_be_read};
 use gantry_engine::Session;
 use gantry_engine::container::Watch;
 use gantry_engine::keys;
@@ -238,6 +238,7 @@ impl Streams {
         let (body, _, mut out) = Out::new();
         let written = tokio::task::spawn_blocking(move || {
             let Body::Stream(mut pieces) = body else { return };
+            let_head_be_read(&copy);
             let mut file = std::fs::File::from(copy);
             while let Some(piece) = pieces.blocking_recv() {
                 if file.write_all(&piece).is_err() {

@@ -174,9 +174,7 @@ pub fn changes(call: &Call) -> Vec<String> {
 pub fn distribution(engine: &Engine, call: &Call) -> Outcome {
     let found = engine.remote_manifest(call.name(), false)?;
     let (_, manifest) = found.first().ok_or_else(|| Fault::missing("the registry has no such image"))?;
-    let document: Value = serde_json::from_slice(&manifest.bytes).unwrap_or_default();
-    let platforms: Vec<Value> =
-        document["manifests"].as_array().into_iter().flatten().map(|entry| entry["platform"].clone()).collect();
+    let platforms = engine.remote_platforms(call.name(), manifest)?;
     json(&json!({
         "Descriptor": {
             "mediaType": manifest.media_type,

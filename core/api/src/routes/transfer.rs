@@ -120,6 +120,8 @@ pub fn load(app: Arc<App>, ask: Ask) -> Answer {
     Box::pin(async move {
         let input = Input::new(ask.body);
         let work = move |engine: &Engine, out: &mut Out| {
+            // As dockerd does: what is wrong with the archive is said in the stream.
+            out.begin();
             for line in engine.load(input)? {
                 let _ = out.json(&json!({ "stream": format!("{line}\n") }));
             }

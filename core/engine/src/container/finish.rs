@@ -84,6 +84,12 @@ impl Engine {
         Ok(manager.remove()?)
     }
 
+    /// True between the end of a run and its policy's restart, before that is on record.
+    pub(super) fn ended_just_now(&self, record: &Record) -> Result<bool> {
+        let ended = record.state.status == Status::Exited && !record.state.cleaned;
+        Ok(ended && self.wants_restart(record)?)
+    }
+
     fn wants_restart(&self, record: &Record) -> Result<bool> {
         if record.state.stop_requested || record.state.started_ns == 0 {
             return Ok(false);

@@ -213,7 +213,7 @@ fn endpoint_value(endpoint: &EndpointRecord, live: bool, file: &ContainerFile) -
         "IPAMConfig": settings.ipam_config,
         "Links": settings.links,
         "Aliases": settings.aliases,
-        "MacAddress": text(&endpoint.mac),
+        "MacAddress": if live { &endpoint.mac } else { &settings.mac_address },
         "DriverOpts": settings.driver_opts,
         "GwPriority": settings.gw_priority,
         "NetworkID": endpoint.network_id,

@@ -33,6 +33,8 @@ impl Engine {
                 return Err(running(id, record.state.status));
             }
             self.force_end(id)?;
+        } else if !request.force && self.ended_just_now(&record)? {
+            return Err(running(id, Status::Restarting));
         }
         self.remove_files(id, request.volumes)
     }

@@ -11,9 +11,11 @@ use gantry_model::record::Record;
 use gantry_runtime::RootMount;
 use gantry_store::{containers, proc};
 use gantry_sys::{mount as sys, path};
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
-use std::ffi::CString;
+use nix::sys::stat::{Mode, mkdirat};
+use std::ffi::{CStr, CString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -143,6 +145,25 @@ fn bare_root(pid: i32) -> io::Result<OwnedFd> {
     std::thread::scope(|scope| scope.spawn(copy).join().unwrap_or_else(|_| Err(io::Error::other("a thread panicked"))))
 }
 
+/// Makes the directories of a path that are missing, one after the other, never outside the root.
+fn make_place(root: &OwnedFd, place: &CStr) -> io::Result<OwnedFd> {
+    let flags = nix::libc::O_PATH | nix::libc::O_DIRECTORY;
+    let names = place.to_bytes().split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+    let mut parent = root.try_clone()?;
+    let mut walked = Vec::new();
+    for name in names {
+        walked.push(b'/');
+        walked.extend_from_slice(name);
+        let (name, whole) = (CString::new(name)?, CString::new(walked.clone())?);
+        match mkdirat(&parent, name.as_c_str(), Mode::from_bits_truncate(0o755)) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        parent = path::open_in_root(root.as_fd(), &whole, flags)?;
+    }
+    Ok(parent)
+}
+
 /// Runs on a thread of its own: the mounts go with its namespace.
 fn mount_root(plan: &[RootMount], attached: &[Attached], scratch: &Path) -> io::Result<OwnedFd> {
     unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS)?;
@@ -157,12 +178,12 @@ fn mount_root(plan: &[RootMount], attached: &[Attached], scratch: &Path) -> io::
     Ok(root)
 }
 
-/// A place that does not exist yet has nothing of the volume to show.
+/// A place that does not exist yet is made, as the start would make it; one that cannot be has nothing to show.
 fn attach(volume: &Attached, root: &OwnedFd) -> io::Result<()> {
     let target = match path::open_in_root(root.as_fd(), &volume.target, nix::libc::O_PATH) {
-        Ok(target) => target,
-        Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR) => return Ok(()),
-        Err(errno) => return Err(errno.into()),
+        Err(Errno::ENOENT) if volume.source.is_dir() => make_place(root, &volume.target)?,
+        Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
+        found => found?,
     };
     let source = OpenOptions::new().read(true).custom_flags(nix::libc::O_PATH).open(&volume.source)?;
     let tree = sys::clone_tree(source.as_fd(), true)?;

@@ -9,6 +9,7 @@ use gantry_model::digest::Digest;
 use gantry_model::reference::Reference;
 use gantry_registry::{Client, Pushed, Repository, Source, Wanted};
 pub use gantry_registry::{Found, Login, Manifest, Saved};
+use serde_json::Value;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -208,5 +209,24 @@ impl Engine {
         let fetch =
             |digest: &Digest| Ok((reference.with_digest(*digest), repository.manifest(Wanted::Digest(digest), limit)?));
         inner.iter().map(fetch).collect()
+    }
+
+    /// Platforms of an image in its registry: those that its index lists, or what its configuration says.
+    pub fn remote_platforms(&self, reference: &str, manifest: &Manifest) -> Result<Vec<Value>> {
+        let document: Value = serde_json::from_slice(&manifest.bytes).unwrap_or_default();
+        if let Some(entries) = document["manifests"].as_array() {
+            return Ok(entries.iter().map(|entry| entry["platform"].clone()).collect());
+        }
+        let config = &document["config"];
+        let Some(digest) = config["digest"].as_str().and_then(|text| text.parse::<Digest>().ok()) else {
+            return Ok(Vec::new());
+        };
+        let repository = self.registries().pull_from(&parsed(reference)?)?;
+        let size = config["size"].as_u64().unwrap_or(0);
+        let bytes = repository.small_blob(&digest, size, Limits::default().json_bytes)?;
+        let config: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let keys = ["architecture", "os", "os.version", "os.features", "variant"];
+        let said = keys.into_iter().filter_map(|key| Some((key.to_owned(), config.get(key)?.clone())));
+        Ok(vec![Value::Object(said.collect())])
     }
 }
