@@ -161,9 +161,13 @@ fn sink_metrics(text: &mut Text, sink: &Value, labels: &[(&str, &str)]) {
     text.counter("gantry_log_records_in_total", "Records offered to a log driver.", &labels, number("In"));
     text.counter("gantry_log_records_out_total", "Records it has taken.", &labels, number("Out"));
     text.counter("gantry_log_bytes_out_total", "Bytes it has taken.", &labels, number("OutBytes"));
-    for (reason, key) in
-        [("slow", "DroppedSlow"), ("error", "DroppedError"), ("down", "DroppedDown"), ("killed", "DroppedKilled")]
-    {
+    for (reason, key) in [
+        ("slow", "DroppedSlow"),
+        ("error", "DroppedError"),
+        ("down", "DroppedDown"),
+        ("killed", "DroppedKilled"),
+        ("rate", "DroppedRate"),
+    ] {
         let labels: Vec<_> = labels.iter().copied().chain([("reason", reason)]).collect();
         text.counter("gantry_log_dropped_total", "Records that were lost.", &labels, number(key));
     }

@@ -12,6 +12,11 @@ pub fn monotonic_ms() -> u64 {
     (read(ClockId::CLOCK_MONOTONIC) / 1_000_000).max(1)
 }
 
+/// Nanoseconds since boot.
+pub fn monotonic_ns() -> u64 {
+    read(ClockId::CLOCK_MONOTONIC)
+}
+
 /// Nanoseconds this thread has computed.
 pub fn thread_ns() -> u64 {
     read(ClockId::CLOCK_THREAD_CPUTIME_ID)

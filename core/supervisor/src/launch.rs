@@ -120,6 +120,8 @@ pub struct SinkSpec {
     pub block_timeout_ms: u32,
     /// Bytes that may wait on the disk under [`Policy::Spill`].
     pub spool: u64,
+    /// How much it takes in a time.
+    pub rate: Rate,
     /// What is logged can be read back here: the start waits for it, the end gives it time, losses are told in it.
     pub readable: bool,
     /// The engine's own copy, made because no driver of the container's can be read.
@@ -144,6 +146,25 @@ impl SinkSpec {
         let bare = |spec: &SinkSpec| SinkSpec { slot: 0, from: 0, until: 0, ..spec.clone() };
         bare(self) == bare(other)
     }
+}
+
+/// How much a sink takes in a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Records.
+    pub records: Allowance,
+    /// Their bytes.
+    pub bytes: Allowance,
+    /// What is more waits, as the policy says; else it is dropped and counted.
+    pub wait: bool,
+}
+
+/// So many per second on average, so many at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Allowance {
+    /// 0: any number.
+    pub per_second: f64,
+    pub burst: f64,
 }
 
 /// What happens when a sink cannot keep up.

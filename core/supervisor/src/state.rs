@@ -114,7 +114,7 @@ pub struct Commit {
     pub records_out: u64,
     pub bytes_out: u64,
     /// By [`Reason`].
-    pub dropped: [u64; 4],
+    pub dropped: [u64; Reason::COUNT],
     /// Records of earlier runs, found in the spool and delivered or dropped in this one.
     pub replayed: u64,
     /// So many records were just dropped, and the log does not tell yet.
@@ -132,11 +132,15 @@ pub enum Reason {
     Down,
     /// It waited in the memory of a pump that was killed.
     Killed,
+    /// More came than the sink's limit lets pass.
+    Rate,
 }
 
 impl Reason {
     /// All, in order.
-    pub const ALL: [Reason; 4] = [Reason::Slow, Reason::Error, Reason::Down, Reason::Killed];
+    pub const ALL: [Reason; Reason::COUNT] = [Reason::Slow, Reason::Error, Reason::Down, Reason::Killed, Reason::Rate];
+    /// How many there are.
+    pub const COUNT: usize = 5;
 }
 
 /// The memfd.
@@ -305,16 +309,17 @@ impl StateFile {
         };
         let mut words = Words(&body);
         let mut next = || words.next();
-        let commit = Commit {
+        let mut commit = Commit {
             sequence: next(),
             written: next() == 1,
             token: [next(), next(), next(), next()],
             records_out: next(),
             bytes_out: next(),
-            dropped: [next(), next(), next(), next()],
+            dropped: [next(), next(), next(), next(), 0],
             replayed: next(),
             untold: next(),
         };
+        commit.dropped[Reason::Rate as usize] = next();
         (commit, generation + 1)
     }
 
@@ -324,8 +329,8 @@ impl StateFile {
         push(&mut body, &[commit.sequence, commit.written.into()]);
         push(&mut body, &commit.token);
         push(&mut body, &[commit.records_out, commit.bytes_out]);
-        push(&mut body, &commit.dropped);
-        push(&mut body, &[commit.replayed, commit.untold]);
+        let [slow, error, down, killed, rate] = commit.dropped;
+        push(&mut body, &[slow, error, down, killed, commit.replayed, commit.untold, rate]);
         let at = sink_at(sink) + SINK_SLOTS_AT;
         self.write_slot(at, SINK_SLOT, generation % 2, generation, &body)
     }

@@ -117,6 +117,8 @@ pub struct SinkCounters {
     pub dropped_down: u64,
     /// Records that waited in the memory of a pump that was killed.
     pub dropped_killed: u64,
+    /// Records beyond what its limit lets pass.
+    pub dropped_rate: u64,
     /// Records that wait, in memory or on the disk.
     pub waiting: u64,
     /// Bytes of them on the disk.

@@ -59,6 +59,9 @@ fn bad_options_of_the_engine_are_refused_before_anything_is_made() {
         ("--log-opt block-timeout=soon", "block-timeout"),
         ("--log-opt strict=perhaps", "strict"),
         ("--log-opt line-limit=9m", "line-limit"),
+        ("--log-opt rate-limit=many", "rate-limit"),
+        ("--log-opt rate-burst=5", "needs rate-limit"),
+        ("--log-opt rate-limit-bytes=1m/s --log-opt rate-excess=hope", "choose drop or wait"),
         ("--log-opt mode=sometimes", "logging mode not supported"),
         ("--log-opt max-buffer-size=4m", "only supported with"),
         ("--log-opt tag={{.Nope}}", "Nope"),
@@ -72,6 +75,26 @@ fn bad_options_of_the_engine_are_refused_before_anything_is_made() {
         world.line(&format!("run {options} bb true")).fails(125, words);
     }
     assert_eq!("", world.line("ps -aq").ok());
+}
+
+#[test]
+fn a_flood_beyond_the_limit_is_counted_and_told_in_the_log() {
+    need!();
+    let world = World::new();
+    let script = "seq 1 5000; sleep 1.5; echo last";
+    let run =
+        ["run", "--network", "none", "--name", "flood", "--log-opt", "rate-limit=100/s", "bb", "sh", "-c", script];
+    let shown = world.gantry(run).ok();
+    assert_eq!(5001, shown.lines().count(), "who is attached sees all");
+    let text = world.line("logs flood").ok();
+    let sink = &counters(&world, "flood")[0];
+    assert_balanced(sink);
+    assert_eq!((sink["In"].as_u64(), &sink["Dropped"]), (Some(5001), &sink["DroppedRate"]), "{sink}");
+    let kept = text.lines().filter(|line| !line.starts_with("[gantry] ")).count() as u64;
+    assert_eq!(sink["Out"].as_u64(), Some(kept));
+    assert!((100..1000).contains(&kept) && text.starts_with("1\n2\n") && text.ends_with("last"), "{text}");
+    let told = text.lines().filter_map(|line| line.strip_prefix("[gantry] ")?.split(' ').next()?.parse::<u64>().ok());
+    assert_eq!(sink["Dropped"].as_u64(), Some(told.sum()), "{text}");
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod remove;
 mod root;
 mod show;
 mod sink_options;
+mod sink_rate;
 mod sinks;
 mod start;
 pub mod stats;

@@ -1,14 +1,14 @@
 //! The options that the engine understands for every log driver.
 
 use super::file::SinkFile;
-use super::tag;
+use super::{sink_rate, tag};
 use crate::error::{Error, Result};
 use gantry_host::api::options::{parse_bool, parse_size};
 use gantry_supervisor::{Policy, SinkSpec};
 use std::collections::BTreeMap;
 
 /// Their keys.
-pub(crate) const ENGINE_KEYS: [&str; 16] = [
+pub(crate) const ENGINE_KEYS: [&str; 21] = [
     "labels",
     "labels-regex",
     "env",
@@ -25,6 +25,11 @@ pub(crate) const ENGINE_KEYS: [&str; 16] = [
     "block-timeout",
     "strict",
     "line-limit",
+    "rate-limit",
+    "rate-burst",
+    "rate-limit-bytes",
+    "rate-burst-bytes",
+    "rate-excess",
 ];
 const DEFAULT_BUFFER: u64 = 1_000_000;
 const DEFAULT_BLOCK_MS: u32 = 5_000;
@@ -58,11 +63,12 @@ pub(crate) fn check(options: &BTreeMap<String, String>) -> Result<()> {
     get(options, "spool-size").map(spool).transpose()?;
     get(options, "line-limit").map(limit).transpose()?;
     get(options, "block-timeout").map(block_timeout).transpose()?;
+    sink_rate::check(options)?;
     tag::check(options)
 }
 
 /// What was given; an empty value is as good as none.
-fn get<'a>(options: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
+pub(super) fn get<'a>(options: &'a BTreeMap<String, String>, key: &str) -> Option<&'a str> {
     options.get(key).map(String::as_str).filter(|value| !value.is_empty())
 }
 
@@ -84,7 +90,7 @@ fn parse_policy(text: &str) -> Result<Policy> {
     }
 }
 
-fn size_of(key: &str, text: &str, base: u64) -> Result<u64> {
+pub(super) fn size_of(key: &str, text: &str, base: u64) -> Result<u64> {
     parse_size(text, base).map_err(|e| Error::invalid(format!("error parsing option {key}: {e}")))
 }
 
@@ -140,6 +146,7 @@ pub(crate) fn sink_spec(sink: &SinkFile) -> Result<SinkSpec> {
         buffer: get("max-buffer-size").and_then(|s| parse_size(s, 1024).ok()).unwrap_or(DEFAULT_BUFFER),
         block_timeout_ms: get("block-timeout").map_or(Ok(DEFAULT_BLOCK_MS), block_timeout)?,
         spool: get("spool-size").map_or(Ok(DEFAULT_SPOOL), spool)?,
+        rate: sink_rate::rate(&sink.engine)?,
         readable: sink.readable,
         cache: sink.cache,
         ..SinkSpec::default()

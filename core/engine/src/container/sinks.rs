@@ -45,9 +45,13 @@ impl Engine {
         let Some(kind) = kinds.into_iter().find(|k| k.name() == kind) else { return Ok(()) };
         let checked = if kind == Kind::Log && ENGINE_KEYS.contains(&key) {
             let mut options = BTreeMap::from([(key.to_owned(), value.to_owned())]);
-            if key == "max-buffer-size" {
-                options.insert("mode".to_owned(), "non-blocking".to_owned());
-            }
+            let needed = match key {
+                "max-buffer-size" => Some(("mode", "non-blocking")),
+                "rate-burst" | "rate-excess" => Some(("rate-limit", "1")),
+                "rate-burst-bytes" => Some(("rate-limit-bytes", "1")),
+                _ => None,
+            };
+            options.extend(needed.map(|(key, value)| (key.to_owned(), value.to_owned())));
             sink_options::check(&options)
         } else {
             let pair = [(key.to_owned(), value.to_owned())];

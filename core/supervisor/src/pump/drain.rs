@@ -32,6 +32,7 @@ impl Pump {
                 // The terminal still holds some; it ends by itself, with EIO.
                 self.streams.iter_mut().for_each(|stream| stream.remaining = u64::MAX);
             }
+            self.sinks.iter().for_each(Sink::hurry);
             self.closing_since = Instant::now();
             self.closing_until = self.closing_since + CLOSING;
         }

@@ -193,7 +193,8 @@ impl Pump {
         let Some(since) = self.pressed_since else { return Ok(()) };
         let front = self.in_flight.front().map_or(0, |chunk| chunk.end() - 1);
         for sink in self.sinks.iter().filter(|sink| !sink.may_lag() && sink.settled() < front) {
-            if now.duration_since(since) >= block_limit(sink.spec.block_timeout_ms) && sink.give_way() {
+            let patience_ends = held_from(sink, since).map(|from| from + block_limit(sink.spec.block_timeout_ms));
+            if patience_ends.is_some_and(|end| now >= end) && sink.give_way() {
                 let text = format!("log driver {} holds the container no longer: it is too slow", sink.spec.driver);
                 crate::note::note(self.state_dir(), &text);
             }
@@ -219,7 +220,8 @@ impl Pump {
         times.extend(self.rotation_deadline());
         if let Some(since) = self.pressed_since {
             let blocking = self.sinks.iter().filter(|sink| !sink.may_lag());
-            times.extend(blocking.map(|sink| since + block_limit(sink.spec.block_timeout_ms)).filter(|at| *at > now));
+            let ends = |sink: &Sink| Some(held_from(sink, since)? + block_limit(sink.spec.block_timeout_ms));
+            times.extend(blocking.filter_map(ends).filter(|at| *at > now));
         }
         if !self.in_flight.is_empty() {
             let busy = self
@@ -256,6 +258,16 @@ impl Pump {
             gantry_sys::memory::trim();
         }
         Ok(())
+    }
+}
+
+/// Since when a sink holds the container up without being asked to. One that takes so much in a time does that while it is
+/// in a call, not between two.
+fn held_from(sink: &Sink, since: Instant) -> Option<Instant> {
+    match sink.paced() {
+        None => Some(since),
+        Some((true, _)) => None,
+        Some((false, still)) => Instant::now().checked_sub(still).map(|moved| moved.max(since)),
     }
 }
 

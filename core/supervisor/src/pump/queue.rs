@@ -69,6 +69,17 @@ impl Piece {
         (index, gone)
     }
 
+    /// The first so many records, and the rest.
+    pub fn split_at(self, count: usize) -> (Piece, Option<Piece>) {
+        let at = self.range.start.saturating_add(count);
+        if at >= self.range.end {
+            return (self, None);
+        }
+        let rest = self.clone().starting_at(at);
+        let bytes = self.bytes - rest.bytes;
+        (Piece { range: self.range.start..at, bytes, chunk: self.chunk }, Some(rest))
+    }
+
     /// Few records do not hold a large chunk in memory.
     fn compact(self) -> Piece {
         if self.bytes >= self.chunk.weight() / 2 {
@@ -124,8 +135,8 @@ impl Queue {
     }
 
     /// Records that wait, and records that are lost but not counted yet.
-    pub fn counts(&self) -> (u64, [u64; 4]) {
-        let (mut waiting, mut lost) = (0, [0; 4]);
+    pub fn counts(&self) -> (u64, [u64; Reason::COUNT]) {
+        let (mut waiting, mut lost) = (0, [0; Reason::COUNT]);
         for item in &self.items {
             match item {
                 Item::Piece(piece) => waiting += piece.count(),
@@ -299,7 +310,7 @@ mod tests {
         assert_eq!(shown(&queue), "(1-15) 16-20 21-30 31-40");
         queue.offer(piece(41, 1), Policy::DropOld, 5);
         assert_eq!((shown(&queue).as_str(), queue.bytes), ("(1-40) 41-41", 10));
-        assert_eq!(queue.counts(), (1, [40, 0, 0, 0]));
+        assert_eq!(queue.counts(), (1, [40, 0, 0, 0, 0]));
     }
 
     #[test]

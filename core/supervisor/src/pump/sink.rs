@@ -3,56 +3,24 @@
 //! A record is settled for a sink when it is stored, or will never be, or waits on the disk. Chunks leave the shared
 //! queues when every sink has settled them; a sink that may lag does not hold the others up.
 
+mod tally;
+
 use super::activity::Activity;
 use super::chunk::Chunk;
+pub use super::health::Health;
+use super::limit::{Limiter, Verdict};
 use super::queue::{Hole, Item, Piece, Queue};
 use super::spool::{Batch, Read, Spool};
 use super::wake::Wake;
 use crate::clock;
 use crate::launch::{Policy, SinkSpec};
 use crate::state::{Commit, Reason, StateFile};
-use crate::wire::SinkCounters;
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Records of one call into a driver: enough to make it cheap, little enough to stay in the cache.
 pub const BATCH: usize = 1024;
-
-/// How the sink is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// Its first `open` has not returned.
-    Opening,
-    Open,
-    /// It cannot be opened, or cannot be reached; it is tried again as long as something waits for it.
-    Down,
-    /// A call never returned; its thread is left to itself.
-    Hung,
-    /// The keeper took it out of service.
-    Quarantined,
-    Closed,
-}
-
-impl Health {
-    /// As users see it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Health::Opening => "opening",
-            Health::Open => "open",
-            Health::Down => "down",
-            Health::Hung => "hung",
-            Health::Quarantined => "quarantined",
-            Health::Closed => "closed",
-        }
-    }
-
-    /// Nothing will ever be written again.
-    pub fn is_final(self) -> bool {
-        matches!(self, Health::Hung | Health::Quarantined | Health::Closed)
-    }
-}
 
 /// What the sink's thread is to do.
 pub enum Work {
@@ -78,6 +46,10 @@ struct Inner {
     queue: Queue,
     policy: Policy,
     limit: usize,
+    /// How much it takes in a time; `None`: all.
+    limiter: Option<Limiter>,
+    /// Its thread waits until it may take more.
+    pausing: bool,
     spool: Option<Spool>,
     /// What the thread is at and has not settled.
     current: Option<Piece>,
@@ -124,6 +96,27 @@ impl Inner {
     }
 
     fn take_in(&mut self, piece: Piece) -> Vec<Arc<Chunk>> {
+        let verdict = match &mut self.limiter {
+            Some(limiter) if !limiter.waits() => limiter.judge(piece),
+            _ => Verdict::all(piece),
+        };
+        let gone = verdict.passes.map_or_else(Vec::new, |piece| self.keep(piece));
+        if let Some(hole) = verdict.excess {
+            self.lose(hole);
+        }
+        gone
+    }
+
+    /// Records that are dropped wait to be counted, after all that waits.
+    fn lose(&mut self, hole: Hole) {
+        let spooling = self.is_spooling();
+        match &mut self.spool {
+            Some(spool) if spooling => drop(spool.lose(hole)),
+            _ => self.queue.lose(hole),
+        }
+    }
+
+    fn keep(&mut self, piece: Piece) -> Vec<Arc<Chunk>> {
         let (policy, limit) = (self.policy(), self.limit);
         if self.health.is_final() && self.spool.is_none() {
             self.commit.dropped[Reason::Down as usize] += piece.count();
@@ -195,16 +188,44 @@ impl Inner {
 
     /// The next thing to do, when there is one now.
     fn next(&mut self, retry_at: Instant) -> Option<Work> {
+        self.pausing = false;
         if self.health == Health::Down {
             return self.next_when_down(retry_at);
         }
+        let most = self.allowed();
+        self.pausing = most == 0;
+        if self.pausing {
+            return None;
+        }
         let closing = matches!(self.queue.front(), Some(Item::Close));
         if (self.queue.is_empty() || closing)
-            && let Some(read) = self.read_spool()
+            && let Some(read) = self.read_spool(most)
         {
             return Some(Work::Replay(read));
         }
-        self.pop()
+        self.pop(most)
+    }
+
+    /// How many records may be taken now. What waits when the sink is to close goes without a limit.
+    fn allowed(&mut self) -> usize {
+        let next_is_record = match self.queue.front() {
+            Some(item) => matches!(item, Item::Piece(_)),
+            None => self.is_spooling(),
+        };
+        let closing = self.queue.is_closing();
+        match &mut self.limiter {
+            Some(limiter) if limiter.waits() && next_is_record && !closing => limiter.allowed(clock::monotonic_ns()),
+            _ => usize::MAX,
+        }
+    }
+
+    /// How long the thread sleeps unless something arrives; `None`: until then.
+    fn pause(&self, retry_at: Instant) -> Option<Duration> {
+        if self.pausing {
+            return self.limiter.as_ref().map(Limiter::pause);
+        }
+        let waits = self.health == Health::Down && (self.queue.first().is_some() || self.is_spooling());
+        waits.then(|| retry_at.saturating_duration_since(Instant::now()))
     }
 
     fn next_when_down(&mut self, retry_at: Instant) -> Option<Work> {
@@ -218,12 +239,13 @@ impl Inner {
             self.give_up();
         }
         let ready = !matches!(self.queue.front(), Some(Item::Piece(_)));
-        if ready { self.pop() } else { None }
+        if ready { self.pop(usize::MAX) } else { None }
     }
 
-    fn pop(&mut self) -> Option<Work> {
+    fn pop(&mut self, most: usize) -> Option<Work> {
         Some(match self.queue.pop()? {
             Item::Piece(piece) => {
+                let piece = self.take_some(piece, most);
                 self.current = Some(piece.clone());
                 self.current_spooled = false;
                 Work::Write(piece)
@@ -234,12 +256,28 @@ impl Inner {
         })
     }
 
-    fn read_spool(&mut self) -> Option<Read> {
+    /// As much of a piece as may be taken now; the rest stays the first that waits.
+    fn take_some(&mut self, piece: Piece, most: usize) -> Piece {
+        let Some(limiter) = self.limiter.as_mut().filter(|limiter| limiter.waits() && most < usize::MAX) else {
+            return piece;
+        };
+        let count = limiter.holds(&piece).min(most);
+        let (piece, rest) = piece.split_at(count);
+        limiter.took(piece.count(), piece.bytes);
+        rest.into_iter().for_each(|rest| self.queue.give_back(rest));
+        piece
+    }
+
+    fn read_spool(&mut self, most: usize) -> Option<Read> {
         let sequence = self.commit.sequence;
         let spool = self.spool.as_mut().filter(|spool| !spool.is_empty())?;
         spool.reached(sequence);
-        match spool.read(BATCH) {
-            Ok(read) => read,
+        match spool.read(most.min(BATCH)) {
+            Ok(read) => {
+                let (records, bytes) = read.as_ref().map_or((0, 0), |read| read.batch.count());
+                self.limiter.iter_mut().for_each(|limiter| limiter.took(records, bytes));
+                read
+            }
             Err(error) => {
                 self.last_error = format!("cannot read the spool: {error}");
                 None
@@ -276,6 +314,8 @@ impl Sink {
             queue: Queue::default(),
             policy: if found.spool.is_none() && spec.policy == Policy::Spill { Policy::DropOld } else { spec.policy },
             limit: usize::try_from(spec.buffer).unwrap_or(usize::MAX),
+            limiter: Limiter::new(&spec.rate),
+            pausing: false,
             spool: found.spool,
             current: None,
             current_spooled: false,
@@ -294,12 +334,7 @@ impl Sink {
         }
         let kept = inner.spool.as_ref().map_or(0, Spool::last).max(commit.sequence);
         if offered > kept {
-            let hole = Hole { first: kept + 1, last: offered, reason: Reason::Killed };
-            let spooling = inner.is_spooling();
-            match &mut inner.spool {
-                Some(spool) if spooling => drop(spool.lose(hole)),
-                _ => inner.queue.lose(hole),
-            }
+            inner.lose(Hole { first: kept + 1, last: offered, reason: Reason::Killed });
         }
         if found.health.is_final() {
             inner.give_up();
@@ -351,6 +386,24 @@ impl Sink {
     /// What became of that.
     pub fn rotation(&self) -> Rotation {
         self.shared.lock().rotation.clone()
+    }
+
+    /// The container has ended: what waits because of a limit need not.
+    pub fn hurry(&self) {
+        let mut inner = self.shared.lock();
+        if inner.limiter.as_ref().is_some_and(Limiter::waits) {
+            (inner.limiter, inner.pausing) = (None, false);
+            drop(inner);
+            self.shared.arrived.notify_all();
+        }
+    }
+
+    /// What is known of a sink that takes so much in a time and no more: whether it sleeps because of that, and how long
+    /// it has not moved. `None`: no such limit holds.
+    pub fn paced(&self) -> Option<(bool, Duration)> {
+        let inner = self.shared.lock();
+        inner.limiter.as_ref().filter(|limiter| limiter.waits())?;
+        Some((inner.pausing, Duration::from_millis(self.shared.activity.still_for())))
     }
 
     /// Flush and close after what waits.
@@ -409,44 +462,6 @@ impl Sink {
         self.shared.arrived.notify_all();
         true
     }
-
-    /// What it has done so far.
-    pub fn counters(&self) -> SinkCounters {
-        let inner = self.shared.lock();
-        let commit = &inner.commit;
-        let lost_on_disk = inner.spool.as_ref().map_or(0, Spool::lost);
-        let [slow, error, down, killed] = {
-            let (_, holes) = inner.queue.counts();
-            std::array::from_fn(|at| commit.dropped[at] + holes[at])
-        };
-        let slow = slow + lost_on_disk;
-        let records_in = inner.offered + 1 - self.spec.from.max(1) + commit.replayed;
-        let gone = commit.records_out + slow + error + down + killed;
-        SinkCounters {
-            driver: self.spec.driver.clone(),
-            cache: self.spec.cache,
-            policy: self.spec.policy.name().to_owned(),
-            records_in,
-            records_out: commit.records_out,
-            bytes_out: commit.bytes_out,
-            dropped_slow: slow,
-            dropped_error: error,
-            dropped_down: down,
-            dropped_killed: killed,
-            waiting: records_in.saturating_sub(gone),
-            spooled_bytes: inner.spool.as_ref().map_or(0, Spool::size),
-            lag_ms: lag_ms(&inner),
-            state: inner.health.name().to_owned(),
-            last_error: inner.last_error.clone(),
-            metrics: BTreeMap::new(),
-        }
-    }
-}
-
-fn lag_ms(inner: &Inner) -> u64 {
-    let oldest = inner.current.as_ref().or_else(|| inner.queue.first()).map(|piece| piece.chunk.timestamp_ns());
-    let since = if inner.is_spooling() { Some(inner.reached_ns).filter(|ns| *ns > 0) } else { oldest };
-    since.map_or(0, |since| clock::realtime_ns().saturating_sub(since) / 1_000_000)
 }
 
 impl Shared {
@@ -461,11 +476,9 @@ impl Shared {
             if let Some(work) = inner.next(retry_at) {
                 return work;
             }
-            let left = retry_at.saturating_duration_since(Instant::now());
-            let waits = inner.health == Health::Down && (inner.queue.first().is_some() || inner.is_spooling());
-            inner = match waits {
-                true => self.arrived.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0,
-                false => self.arrived.wait(inner).unwrap_or_else(PoisonError::into_inner),
+            inner = match inner.pause(retry_at) {
+                Some(left) => self.arrived.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.arrived.wait(inner).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::scene::{Scene, eventually, order, sink, start_order};
 use crate::tests::{Test, harass};
-use gantry_supervisor::{Policy, SinkCounters, SinkSpec, change_sinks, last_counters};
+use gantry_supervisor::{Allowance, Policy, Rate, SinkCounters, SinkSpec, change_sinks, last_counters};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,11 @@ pub const ALL: &[Test] = &[
     ("three_bad_sinks_leave_the_file_complete", three_bad_sinks_leave_the_file_complete),
     ("an_unreachable_sink_holds_up_neither_start_nor_end", an_unreachable_sink_holds_up_neither_start_nor_end),
     ("a_refused_rotation_is_told", a_refused_rotation_is_told),
+    ("what_is_too_much_is_dropped_and_counted_apart", what_is_too_much_is_dropped_and_counted_apart),
+    (
+        "a_limit_that_waits_paces_the_container_and_loses_nothing",
+        a_limit_that_waits_paces_the_container_and_loses_nothing,
+    ),
 ];
 
 const SPOOL: u64 = 100_000_000;
@@ -34,7 +39,8 @@ fn spilling(driver: &str, spool: u64) -> SinkSpec {
 }
 
 fn dropped(counters: &SinkCounters) -> u64 {
-    counters.dropped_slow + counters.dropped_error + counters.dropped_down + counters.dropped_killed
+    let others = counters.dropped_down + counters.dropped_killed + counters.dropped_rate;
+    counters.dropped_slow + counters.dropped_error + others
 }
 
 fn assert_balanced(counters: &SinkCounters) {
@@ -266,4 +272,35 @@ fn a_refused_rotation_is_told() {
         assert!(begun.elapsed() < Duration::from_secs(4), "{driver} holds the answer up for {:?}", begun.elapsed());
         scene.client().signal(9).expect("signal");
     }
+}
+
+/// So many records per second, half as many at once.
+fn limited(driver: &str, per_second: f64, wait: bool) -> SinkSpec {
+    let records = Allowance { per_second, burst: per_second / 2.0 };
+    SinkSpec { rate: Rate { records, wait, ..Rate::default() }, ..sink(driver) }
+}
+
+fn what_is_too_much_is_dropped_and_counted_apart() {
+    let spec = SinkSpec { policy: Policy::DropOld, buffer: 1_000_000, ..limited("flaky", 2_000.0, false) };
+    let mut scene = with(spec, "seq 1 50000; sleep 1; echo 50001; sleep 0.2");
+    let counters = ended(&mut scene);
+    assert_eq!(scene.stored().len(), 50_001, "the other sink has no limit");
+    let (limited, numbers) = (&counters[1], scene.numbers_in(1));
+    assert!(limited.dropped_rate > 0 && dropped(limited) == limited.dropped_rate, "{limited:?}");
+    assert_balanced(limited);
+    assert_eq!((limited.records_in, limited.records_out), (50_001, numbers.len() as u64));
+    assert_eq!(numbers[..1000], (1..=1000).collect::<Vec<_>>(), "the burst");
+    assert_eq!(numbers.last(), Some(&50_001), "after a while it takes more");
+}
+
+fn a_limit_that_waits_paces_the_container_and_loses_nothing() {
+    let spec =
+        SinkSpec { policy: Policy::Block, block_timeout_ms: 300, readable: true, ..limited("flaky", 300_000.0, true) };
+    let begun = Instant::now();
+    let mut scene = with(spec, "seq 1 1000000");
+    let counters = ended(&mut scene);
+    // What fits into the pipes at the end waits no longer.
+    assert!(begun.elapsed() > Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_eq!((counters[1].records_out, dropped(&counters[1])), (1_000_000, 0), "{counters:?}");
+    assert!(scene.numbers_in(1) == (1..=1_000_000).collect::<Vec<_>>());
 }

@@ -39,6 +39,11 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// Of its bytes.
+    pub fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// As drivers take it.
     pub fn record<'a>(&self, buffer: &'a [u8]) -> LogRecord<'a> {
         let mut record = LogRecord::line(self.timestamp_ns, self.sequence, self.stream, &buffer[self.bytes.clone()]);

@@ -54,6 +54,16 @@ pub enum Batch {
     Hole(Hole),
 }
 
+impl Batch {
+    /// How many records, and their bytes.
+    pub fn count(&self) -> (u64, usize) {
+        match self {
+            Batch::Records(records, _) => (records.len() as u64, records.iter().map(Stored::length).sum()),
+            Batch::Hole(_) => (0, 0),
+        }
+    }
+}
+
 /// Something read that is to be delivered, and what comes behind it.
 pub struct Read {
     epoch: u64,
