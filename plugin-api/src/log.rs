@@ -127,8 +127,20 @@ pub struct LogCapabilities {
     pub remote: bool,
     /// `remove` has something to do; else the driver is not loaded for it.
     pub removes: bool,
+    /// `trim` works: the log counts for the engine's limit for all logs together.
+    pub trims: bool,
     /// Bytes after which the pump should cut a line; 0: the engine's default of 16,384.
     pub max_line: u32,
+}
+
+/// What a trim gave up.
+#[repr(C)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, abi_stable::StableAbi)]
+pub struct Trimmed {
+    /// Records, pieces of long lines counted one by one.
+    pub records: u64,
+    /// Bytes of disk.
+    pub bytes: u64,
 }
 
 /// A sink just opened.
@@ -183,6 +195,13 @@ pub trait LogDriver: Default + Send + Sync + 'static {
     /// capabilities say so.
     fn remove(&self, _container: &LogContainer, _options: &Options) -> Result<()> {
         Ok(())
+    }
+
+    /// Deletes the oldest files of a log until so many bytes are free, whole files only, and counts what was in them. The
+    /// file that is being written stays; with `all` nobody writes, and it may go, too. Called from another process than
+    /// the sink's, which may rotate meanwhile. Called when the capabilities say so.
+    fn trim(&self, _container: &LogContainer, _options: &Options, _bytes: u64, _all: bool) -> Result<Trimmed> {
+        Err(Error::unsupported("configured logging driver has no files to give up"))
     }
 }
 

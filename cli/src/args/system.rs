@@ -45,6 +45,10 @@ pub const COLLECT: Info = Info::new(&["internal collect"], "", "Delete what remo
 pub const GC: Info =
     Info::new(&["internal gc"], "", "Remove unused images when the disk is fuller than configured").arguments(0, 0);
 
+/// `gantry internal logs`.
+pub const LOGS: Info =
+    Info::new(&["internal logs"], "", "Delete old log files when all take more than configured").arguments(0, 0);
+
 /// `gantry internal restart`.
 pub const RESTART: Info =
     Info::new(&["internal restart"], "CONTAINER", "Start a container again by its policy").arguments(1, 1);

@@ -2,8 +2,8 @@
 
 use super::{Command, Context, Outcome, failed};
 use crate::args::system::{
-    COLLECT as COLLECT_INFO, FINISH as FINISH_INFO, GC as GC_INFO, RESTART as RESTART_INFO, SETTLE as SETTLE_INFO,
-    UNHEALTHY as UNHEALTHY_INFO,
+    COLLECT as COLLECT_INFO, FINISH as FINISH_INFO, GC as GC_INFO, LOGS as LOGS_INFO, RESTART as RESTART_INFO,
+    SETTLE as SETTLE_INFO, UNHEALTHY as UNHEALTHY_INFO,
 };
 use crate::args::{NO_FLAGS, NoArgs};
 
@@ -15,6 +15,12 @@ pub static UNHEALTHY: Command<NoArgs> = Command { info: UNHEALTHY_INFO, flags: &
 pub static SETTLE: Command<NoArgs> = Command { info: SETTLE_INFO, flags: &[NO_FLAGS], run: settle };
 
 pub static GC: Command<NoArgs> = Command { info: GC_INFO, flags: &[NO_FLAGS], run: gc };
+
+pub static LOGS: Command<NoArgs> = Command { info: LOGS_INFO, flags: &[NO_FLAGS], run: logs };
+
+fn logs(context: &Context, _: NoArgs, _: Vec<String>) -> Outcome {
+    context.engine()?.cap_logs().map(|_| 0).map_err(failed)
+}
 
 fn gc(context: &Context, _: NoArgs, _: Vec<String>) -> Outcome {
     context.engine()?.collect_by_watermarks(false).map(|_| 0).map_err(failed)

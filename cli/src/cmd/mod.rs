@@ -234,6 +234,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &internal::COLLECT,
     &internal::FINISH,
     &internal::GC,
+    &internal::LOGS,
     &internal::RESTART,
     &internal::SETTLE,
     &internal::UNHEALTHY,

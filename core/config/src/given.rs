@@ -79,6 +79,21 @@ impl<'a> Given<'a> {
         share.ok_or_else(|| Problem::new("must be a percentage from 1% to 100%"))
     }
 
+    /// A number of bytes, as a number or with a unit of 1024.
+    pub fn bytes(self, least: u64) -> Result<u64, Problem> {
+        let text = match self {
+            Given::Text(text) => text,
+            Given::Toml(value) => match value.as_ref().as_integer() {
+                Some(number) => number.as_str(),
+                None => value.as_ref().as_str().ok_or_else(|| self.not("a size such as \"2g\""))?,
+            },
+        };
+        let bytes = gantry_model::size::parse_binary(text).map_err(|error| Problem::new(error.to_string()))?;
+        let enough = u64::try_from(bytes).ok().filter(|bytes| *bytes >= least);
+        let small = || Problem::new(format!("must be at least {}", gantry_model::size::human_binary(least)));
+        enough.ok_or_else(small)
+    }
+
     /// A length of time, longer than nothing.
     pub fn duration(self) -> Result<Duration, Problem> {
         let text = match self {

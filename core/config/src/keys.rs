@@ -120,6 +120,13 @@ pub const KEYS: &[Key] = &[
         show: |c| quoted(&format!("{:?}", c.gc_keep)),
     },
     Key {
+        path: "engine.logs.max-total",
+        help: "Disk that the logs of all containers may take together; then the oldest files of the largest go.",
+        variable: "GANTRY_LOGS_MAX_TOTAL",
+        set: |c, v| v.bytes(1 << 20).map(|bytes| c.logs_max_total = Some(bytes)),
+        show: |c| c.logs_max_total.map_or_else(|| "(off)".into(), |bytes| quoted(&in_mebibytes(bytes))),
+    },
+    Key {
         path: "engine.registry.downloads",
         help: "Layers of one image fetched at the same time.",
         variable: "GANTRY_REGISTRY_DOWNLOADS",
@@ -189,6 +196,10 @@ fn allowed(given: Given<'_>) -> Result<String, Problem> {
 /// A text in TOML.
 pub fn quoted(text: &str) -> String {
     format!("{text:?}")
+}
+
+fn in_mebibytes(bytes: u64) -> String {
+    if bytes.is_multiple_of(1 << 20) { format!("{}m", bytes >> 20) } else { bytes.to_string() }
 }
 
 fn at_least_one<T>(items: Vec<T>) -> Result<Vec<T>, Problem> {

@@ -64,6 +64,8 @@ pub struct Config {
     pub gc_low: u8,
     /// `engine.gc.keep`: what was used within this time stays.
     pub gc_keep: Duration,
+    /// `engine.logs.max-total`: bytes of disk for the logs of all containers together; `None`: no such limit.
+    pub logs_max_total: Option<u64>,
     /// `[registry."HOST"]`, by host.
     pub registries: BTreeMap<String, Registry>,
     /// `engine.registry.downloads`: layers fetched at the same time.
@@ -109,6 +111,7 @@ impl Default for Config {
             gc_high: None,
             gc_low: 70,
             gc_keep: Duration::from_secs(24 * 3600),
+            logs_max_total: None,
             registries: BTreeMap::new(),
             registry_downloads: 3,
             registry_retries: 5,

@@ -162,7 +162,7 @@ impl Plugins {
         }
         let can = self.log(name)?.capabilities();
         let flag = |on: bool| if on { "1" } else { "0" };
-        let flags = [can.read, can.rotate, can.remote, can.removes].map(flag);
+        let flags = [can.read, can.rotate, can.remote, can.removes, can.trims].map(flag);
         let text = format!("{},{}", flags.concat(), can.max_line);
         self.verdicts.remember(&found.identity, &format!("log-can={text}"));
         Ok(can)
@@ -269,9 +269,9 @@ impl Plugins {
 /// Read back from a remembered text.
 fn capabilities(text: &str) -> Option<LogCapabilities> {
     let (flags, max_line) = text.split_once(',')?;
-    let flags = flags.as_bytes().first_chunk::<4>().filter(|_| flags.len() == 4)?;
-    let [read, rotate, remote, removes] = flags.map(|flag| flag == b'1');
-    Some(LogCapabilities { read, rotate, remote, removes, max_line: max_line.parse().ok()? })
+    let flags = flags.as_bytes().first_chunk::<5>().filter(|_| flags.len() == 5)?;
+    let [read, rotate, remote, removes, trims] = flags.map(|flag| flag == b'1');
+    Some(LogCapabilities { read, rotate, remote, removes, trims, max_line: max_line.parse().ok()? })
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

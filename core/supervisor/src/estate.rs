@@ -70,6 +70,8 @@ pub enum Link {
     StdinClosed {},
     /// The pump has opened what can be opened.
     Ready { warnings: Vec<String>, refusal: Option<Refusal> },
+    /// Much was logged since this was last said.
+    LogsGrew {},
     /// The pump has stored all there was.
     Drained {},
     /// The end is recorded.

@@ -61,6 +61,8 @@ pub struct Launch {
     /// Something was mounted for the container after its supervisor was started: an init cloned before that does not
     /// see it.
     pub stale: bool,
+    /// After so many bytes of output the engine looks how much disk all logs take; 0: never.
+    pub log_step: u64,
     /// How the container's health is checked; `None`: not at all.
     pub health: Option<HealthSpec>,
     /// The files whose growth tells that the kernel killed for lack of memory (`memory.events`, `memory.oom_control`).

@@ -32,7 +32,7 @@ pub struct LogCapabilitiesAbi {
     pub max_line: u32,
 }
 
-bits!(LogCapabilities, read, rotate, remote, removes);
+bits!(LogCapabilities, read, rotate, remote, removes, trims);
 
 impl Mirror for LogCapabilities {
     type Abi = LogCapabilitiesAbi;
@@ -60,8 +60,9 @@ pub trait LogDriverAbi: Send + Sync {
         options: &OptionsAbi,
         query: &ReadQueryAbi,
     ) -> AbiResult<ReaderBox>;
-    #[sabi(last_prefix_field)]
     fn remove(&self, container: &LogContainerAbi, options: &OptionsAbi) -> AbiResult<()>;
+    #[sabi(last_prefix_field)]
+    fn trim(&self, container: &LogContainerAbi, options: &OptionsAbi, bytes: u64, all: bool) -> AbiResult<Trimmed>;
 }
 
 #[sabi_trait]
@@ -179,6 +180,10 @@ impl<D: LogDriver> LogDriverAbi for Guard<D> {
 
     fn remove(&self, container: &LogContainerAbi, options: &OptionsAbi) -> AbiResult<()> {
         guarded("remove", || self.driver.remove(&LogContainer::from_abi(container), &Options::from_abi(options)))
+    }
+
+    fn trim(&self, container: &LogContainerAbi, options: &OptionsAbi, bytes: u64, all: bool) -> AbiResult<Trimmed> {
+        raw("trim", || self.driver.trim(&LogContainer::from_abi(container), &Options::from_abi(options), bytes, all))
     }
 }
 

@@ -98,6 +98,34 @@ fn a_flood_beyond_the_limit_is_counted_and_told_in_the_log() {
 }
 
 #[test]
+fn all_logs_together_stay_below_their_limit_and_what_goes_is_counted() {
+    need!();
+    let world = World::new();
+    world.configure("[engine.logs]\nmax-total = \"4m\"\n");
+    world.detached("quiet", "echo precious; sleep 300");
+    world.logs_hold("quiet", "precious");
+    let options = ["--log-opt", "max-size=500k", "--log-opt", "max-file=100"];
+    let script = "for i in 1 2 3 4 5; do seq 1 30000; sleep 0.5; done; sleep 300";
+    let run = ["run", "-d", "--network", "none", "--name", "noisy"].into_iter().chain(options);
+    let id = world.gantry(run.chain(["bb", "sh", "-c", script])).ok();
+    let dir = world.path("root/containers").join(&id);
+    let size = || {
+        let sizes = std::fs::read_dir(&dir).expect("directory").filter_map(|e| e.ok()?.metadata().ok());
+        sizes.map(|meta| meta.len()).sum::<u64>()
+    };
+    let out = || counters(&world, "noisy")[0]["Out"].as_u64();
+    assert!(within(Duration::from_secs(60), || out() == Some(150_000) && size() <= 4 << 20), "{} bytes", size());
+    let sink = &counters(&world, "noisy")[0];
+    let left = numbers(&world.line("logs noisy").ok()).len() as u64;
+    assert!(left > 0 && sink["TrimmedBytes"].as_u64() > Some(1 << 20), "{sink}");
+    assert_eq!(Some(150_000 - left), sink["TrimmedRecords"].as_u64(), "{sink}");
+    assert_eq!("precious", world.line("logs quiet").ok(), "whoever takes most gives first");
+    let told =
+        world.line("events --since 10m --until 0s --filter event=log-trim --format {{.Actor.Attributes.name}}").ok();
+    assert!(told.lines().count() > 0 && told.lines().all(|name| name == "noisy"), "{told}");
+}
+
+#[test]
 fn tags_and_attributes_are_each_sink_s_own() {
     need!();
     let world = World::new();

@@ -1,6 +1,7 @@
 //! One container in Docker's words: the 23 keys of `inspect`.
 
 use super::file::ContainerFile;
+use super::logs_cap::Trimmed;
 use super::truth;
 use crate::Engine;
 use crate::error::Result;
@@ -143,10 +144,12 @@ pub(super) fn sinks(live: bool, state_dir: &Path, container_dir: &Path) -> Vec<V
         true => gantry_supervisor::counters(state_dir).unwrap_or_default(),
         false => gantry_supervisor::last_counters(container_dir),
     };
-    counters.into_iter().map(shown_sink).collect()
+    let trimmed = super::logs_cap::trimmed(container_dir);
+    counters.into_iter().map(|sink| shown_sink(sink, &trimmed)).collect()
 }
 
-fn shown_sink(sink: SinkCounters) -> Value {
+fn shown_sink(sink: SinkCounters, trimmed: &Trimmed) -> Value {
+    let gone = trimmed.get(&sink.driver).copied().unwrap_or_default();
     json!({
         "Driver": sink.driver,
         "Cache": sink.cache,
@@ -162,6 +165,8 @@ fn shown_sink(sink: SinkCounters) -> Value {
         "DroppedDown": sink.dropped_down,
         "DroppedKilled": sink.dropped_killed,
         "DroppedRate": sink.dropped_rate,
+        "TrimmedRecords": gone.records,
+        "TrimmedBytes": gone.bytes,
         "Waiting": sink.waiting,
         "SpoolBytes": sink.spooled_bytes,
         "LagMs": sink.lag_ms,

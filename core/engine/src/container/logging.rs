@@ -45,6 +45,7 @@ impl Engine {
             ephemeral: file.host.auto_remove,
             finish: self.finish_command(&file.id)?,
             plugins: self.plugin_search(),
+            log_step: self.log_step(),
             stale: false,
             health: self.health_spec(file)?,
             oom_files: crate::cgroups::oom_files(cgroups, &cgroup),

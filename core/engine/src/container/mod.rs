@@ -18,6 +18,7 @@ mod kill;
 mod list;
 mod logging;
 mod logs;
+mod logs_cap;
 pub(crate) mod owner;
 mod propagation;
 mod remove;

@@ -8,7 +8,9 @@ use crate::verdict::Verdicts;
 use crate::worker::{Crew, Limit};
 use gantry_plugin_api::abi::Mirror;
 use gantry_plugin_api::abi::log::{DriverBox, LogModule, ReaderBox, SinkBox, lend_emit};
-use gantry_plugin_api::log::{Emit, LogCapabilities, LogContainer, LogRecord, ReadQuery, ReadState, ResumeToken};
+use gantry_plugin_api::log::{
+    Emit, LogCapabilities, LogContainer, LogRecord, ReadQuery, ReadState, ResumeToken, Trimmed,
+};
 use gantry_plugin_api::manifest::Kind;
 use gantry_plugin_api::options::Options;
 use std::sync::Arc;
@@ -90,6 +92,12 @@ impl LogDriver {
     pub fn remove(&self, container: &LogContainer, options: &Options) -> Result<()> {
         let (container, options) = (container.to_abi(), options.to_abi());
         self.handle.call(Limit::Quick, "remove", move |d| d.remove(&container, &options))
+    }
+
+    /// Deletes the oldest files of a log until so many bytes are free; with `all`, of one that nobody writes.
+    pub fn trim(&self, container: &LogContainer, options: &Options, bytes: u64, all: bool) -> Result<Trimmed> {
+        let (container, options) = (container.to_abi(), options.to_abi());
+        self.handle.call_raw(Limit::Bulk, "trim", move |d| d.trim(&container, &options, bytes, all))
     }
 }
 

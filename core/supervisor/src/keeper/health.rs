@@ -242,12 +242,17 @@ impl Keeper {
 
     /// The engine does it: stopping and starting need drivers.
     fn act_on_failure(&mut self, action: &str) {
-        let [program, arguments @ .., _internal, _finish, id] = self.estate.launch.finish.as_slice() else { return };
-        if matches!(action, "" | "none") {
-            return;
+        if !matches!(action, "" | "none") {
+            let id = self.estate.launch.id.clone();
+            self.execute_internal(&["unhealthy", &id, action]);
         }
+    }
+
+    /// Executes the engine's `internal` command with these words; nobody waits for it.
+    pub(super) fn execute_internal(&mut self, words: &[&str]) {
+        let [program, arguments @ .., _internal, _finish, _id] = self.estate.launch.finish.as_slice() else { return };
         let mut command = Command::new(program);
-        command.args(arguments).args(["internal", "unhealthy", id, action]);
+        command.args(arguments).arg("internal").args(words);
         command.stdin(ProcessStdio::null()).stdout(ProcessStdio::null()).stderr(ProcessStdio::null());
         match command.spawn() {
             Ok(child) => {

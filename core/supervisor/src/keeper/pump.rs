@@ -136,6 +136,7 @@ impl Keeper {
                 Link::Ready { warnings, refusal } => self.pump_ready = Some((warnings, refusal)),
                 Link::Order {} => self.take_order(packet.fds.into_iter().next())?,
                 Link::StdinClosed {} => self.estate.stdin = None,
+                Link::LogsGrew {} => self.execute_internal(&["logs"]),
                 Link::Drained {} => self.drained = true,
                 _ => {}
             }

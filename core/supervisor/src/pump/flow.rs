@@ -156,6 +156,7 @@ impl Pump {
             stream.partial = chunk.after();
             self.base.entry = if chunk.entry > 0 { chunk.entry + 1 } else { self.base.entry };
             self.base.sequence = chunk.end();
+            self.growth.add(chunk.fresh().len());
         }
         for (index, stream) in self.streams.iter().enumerate() {
             self.base.streams[index].queued = stream.queued;
@@ -218,6 +219,7 @@ impl Pump {
         times.extend(self.open_deadline());
         times.extend(self.change_deadline());
         times.extend(self.rotation_deadline());
+        times.extend(self.growth.due(self.launch.log_step));
         if let Some(since) = self.pressed_since {
             let blocking = self.sinks.iter().filter(|sink| !sink.may_lag());
             let ends = |sink: &Sink| Some(held_from(sink, since)? + block_limit(sink.spec.block_timeout_ms));

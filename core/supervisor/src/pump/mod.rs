@@ -9,6 +9,7 @@ mod chunk;
 mod client;
 mod drain;
 mod flow;
+mod growth;
 mod health;
 mod host;
 mod input;
@@ -104,6 +105,7 @@ struct Pump {
     queue_full: bool,
     pressed_since: Option<Instant>,
     last_read: Instant,
+    growth: growth::Growth,
     clients: Vec<Client>,
     next_client: u64,
     input: Input,
@@ -165,6 +167,7 @@ impl Pump {
     fn run(&mut self) -> io::Result<()> {
         loop {
             self.release()?;
+            self.tell_growth();
             self.tell_ready()?;
             self.answer_change();
             self.answer_rotation();
@@ -214,6 +217,13 @@ impl Pump {
         self.tell_keeper(&Link::Ready { warnings, refusal });
         gantry_sys::memory::trim();
         Ok(())
+    }
+
+    /// The engine looks how much disk all logs take: not here, since that is no container's own business.
+    fn tell_growth(&mut self) {
+        if self.growth.is_much(self.launch.log_step) {
+            self.tell_keeper(&Link::LogsGrew {});
+        }
     }
 
     /// What all sinks have done so far, and what their drivers count themselves.

@@ -71,6 +71,7 @@ impl Pump {
             queue_full: false,
             pressed_since: None,
             last_read: now,
+            growth: super::growth::Growth::default(),
             clients: Vec::new(),
             next_client: 1,
             input,

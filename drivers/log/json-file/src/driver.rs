@@ -3,10 +3,12 @@
 use crate::decode::Decoder;
 use crate::encode::Encoder;
 use crate::options::{OPTIONS, Settings};
-use gantry_driver_shared::logfiles::{Files, Reader, Writer};
+use gantry_driver_shared::logfiles::{Files, Reader, Writer, trim};
 use gantry_plugin_api::error::Result;
 use gantry_plugin_api::host::Host;
-use gantry_plugin_api::log::{LogCapabilities, LogContainer, LogDriver, LogReader, OpenedSink, ReadQuery, ResumeToken};
+use gantry_plugin_api::log::{
+    LogCapabilities, LogContainer, LogDriver, LogReader, OpenedSink, ReadQuery, ResumeToken, Trimmed,
+};
 use gantry_plugin_api::options::{OptionSpec, Options};
 
 /// The json-file log driver.
@@ -17,7 +19,7 @@ impl LogDriver for JsonFile {
     const OPTIONS: &'static [OptionSpec] = OPTIONS;
 
     fn capabilities(&self) -> LogCapabilities {
-        LogCapabilities { read: true, rotate: true, ..LogCapabilities::default() }
+        LogCapabilities { read: true, rotate: true, trims: true, ..LogCapabilities::default() }
     }
 
     fn validate(&self, options: &Options) -> Result<()> {
@@ -45,6 +47,10 @@ impl LogDriver for JsonFile {
     ) -> Result<Box<dyn LogReader>> {
         let limits = Settings::parse(options)?.limits;
         Ok(Box::new(Reader::<Decoder>::open(files(container), &limits, *query, host)?))
+    }
+
+    fn trim(&self, container: &LogContainer, _: &Options, bytes: u64, all: bool) -> Result<Trimmed> {
+        Ok(trim::<Decoder>(&files(container), bytes, all)?)
     }
 }
 

@@ -4,10 +4,12 @@ use crate::decode::Decoder;
 use crate::encode::Encoder;
 use crate::error::LocalError;
 use crate::options::{OPTIONS, parse};
-use gantry_driver_shared::logfiles::{Files, Reader, Writer};
+use gantry_driver_shared::logfiles::{Files, Reader, Writer, trim};
 use gantry_plugin_api::error::Result;
 use gantry_plugin_api::host::Host;
-use gantry_plugin_api::log::{LogCapabilities, LogContainer, LogDriver, LogReader, OpenedSink, ReadQuery, ResumeToken};
+use gantry_plugin_api::log::{
+    LogCapabilities, LogContainer, LogDriver, LogReader, OpenedSink, ReadQuery, ResumeToken, Trimmed,
+};
 use gantry_plugin_api::options::{OptionSpec, Options};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -21,7 +23,7 @@ impl LogDriver for Local {
     const OPTIONS: &'static [OptionSpec] = OPTIONS;
 
     fn capabilities(&self) -> LogCapabilities {
-        LogCapabilities { read: true, rotate: true, ..LogCapabilities::default() }
+        LogCapabilities { read: true, rotate: true, trims: true, ..LogCapabilities::default() }
     }
 
     fn validate(&self, options: &Options) -> Result<()> {
@@ -49,6 +51,10 @@ impl LogDriver for Local {
         host: Host,
     ) -> Result<Box<dyn LogReader>> {
         Ok(Box::new(Reader::<Decoder>::open(files(container), &parse(options)?, *query, host)?))
+    }
+
+    fn trim(&self, container: &LogContainer, _: &Options, bytes: u64, all: bool) -> Result<Trimmed> {
+        Ok(trim::<Decoder>(&files(container), bytes, all)?)
     }
 }
 

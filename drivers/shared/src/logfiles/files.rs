@@ -42,6 +42,11 @@ impl Files {
         self.dir.join(format!("{}.1.gz.tmp", self.name))
     }
 
+    /// A file that is being given up.
+    pub fn taken(&self, compressed: bool) -> PathBuf {
+        self.dir.join(format!("{}.taken{}", self.name, if compressed { ".gz" } else { "" }))
+    }
+
     /// Where the generation is noted.
     pub fn mark(&self) -> PathBuf {
         self.dir.join(self.mark)
