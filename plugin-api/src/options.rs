@@ -54,6 +54,9 @@ impl Scope {
     pub const CONTAINER: Scope = Scope(3);
 }
 
+/// The key of [`OptionSpec::rest`].
+pub const REST: &str = "*";
+
 /// One option of a driver. Built in constants: `OptionSpec::size("max-size", "rotate at this size").default("20m")`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OptionSpec {
@@ -118,6 +121,12 @@ impl OptionSpec {
         let mut spec = Self::new(key, OptionKind::CHOICE, help);
         spec.choices = choices;
         spec
+    }
+
+    /// Every key that no other option of the scope has, as text: for drivers that hand options on to somebody else, who
+    /// judges them.
+    pub const fn rest(help: &'static str) -> Self {
+        Self::string(REST, help)
     }
 
     /// Sets the default.

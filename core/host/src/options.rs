@@ -4,7 +4,7 @@
 use crate::error::Error;
 use gantry_model::template::Template;
 use gantry_plugin_api::manifest::{Kind, OptionInfo};
-use gantry_plugin_api::options::{OptionKind, Options, Scope, parse_bool, parse_duration, parse_size};
+use gantry_plugin_api::options::{OptionKind, Options, REST, Scope, parse_bool, parse_duration, parse_size};
 use regex::Regex;
 use std::collections::BTreeMap;
 
@@ -18,6 +18,19 @@ pub struct Schema<'a> {
 impl Schema<'_> {
     /// Options of a scope, checked and completed.
     pub fn check(&self, scope: Scope, pairs: &[(String, String)]) -> Result<Options, Error> {
+        let values = self.fill(scope, pairs)?;
+        match self.of(scope).find(|o| o.required && !values.contains_key(&o.key)) {
+            Some(missing) => Err(self.missing(missing)),
+            None => Ok(Options::from_pairs(values)),
+        }
+    }
+
+    /// Options each by itself, as those of a file are judged: what is missing may come from elsewhere.
+    pub fn check_each(&self, scope: Scope, pairs: &[(String, String)]) -> Result<Options, Error> {
+        self.fill(scope, pairs).map(Options::from_pairs)
+    }
+
+    fn fill(&self, scope: Scope, pairs: &[(String, String)]) -> Result<BTreeMap<String, String>, Error> {
         let mut values = self.defaults(scope);
         for (key, value) in pairs {
             let info = self.find(scope, key)?;
@@ -25,12 +38,10 @@ impl Schema<'_> {
                 continue;
             }
             check_value(info, value).map_err(|reason| self.invalid(key, info, value, &reason))?;
-            values.insert(info.key.clone(), value.clone());
+            let key = if info.key == REST { key } else { &info.key };
+            values.insert(key.clone(), value.clone());
         }
-        match self.of(scope).find(|o| o.required && !values.contains_key(&o.key)) {
-            Some(missing) => Err(self.missing(missing)),
-            None => Ok(Options::from_pairs(values)),
-        }
+        Ok(values)
     }
 
     fn of(&self, scope: Scope) -> impl Iterator<Item = &OptionInfo> {
@@ -43,8 +54,10 @@ impl Schema<'_> {
     }
 
     fn find(&self, scope: Scope, key: &str) -> Result<&OptionInfo, Error> {
-        let known = self.of(scope).find(|o| o.key == key || o.aliases.iter().any(|a| a == key));
-        known.ok_or_else(|| self.unknown(scope, key))
+        let is_it = |o: &&OptionInfo| o.key == key || o.aliases.iter().any(|a| a == key);
+        let known = self.of(scope).find(|o| is_it(o) && key != REST);
+        let any = || self.of(scope).find(|o| o.key == REST && !key.is_empty() && key != REST);
+        known.or_else(any).ok_or_else(|| self.unknown(scope, key))
     }
 
     fn unknown(&self, scope: Scope, key: &str) -> Error {
@@ -133,6 +146,19 @@ mod tests {
             secret: false,
             required: false,
         }
+    }
+
+    #[test]
+    fn a_driver_may_take_any_key() {
+        let mut options = schema();
+        options.push(info(REST, OptionKind::STRING));
+        let schema = Schema { kind: Kind::Volume, name: "docker", options: &options };
+        let given = |key: &str| [(key.to_owned(), "value".to_owned())];
+        let taken = schema.check(Scope::OBJECT, &given("sshcmd")).unwrap();
+        assert_eq!(taken.get("sshcmd"), Some("value"));
+        assert!(schema.check(Scope::OBJECT, &given("max-size")).is_err(), "known keys are judged");
+        assert!(schema.check(Scope::OBJECT, &given("*")).is_err());
+        assert!(schema.check(Scope::ENDPOINT, &given("sshcmd")).is_err());
     }
 
     fn schema() -> Vec<OptionInfo> {

@@ -143,9 +143,24 @@ impl Plugins {
 
     /// Checks options by the driver's schema, replaces aliases and fills in defaults. Runs nothing of the driver's.
     pub fn check_options(&self, kind: Kind, name: &str, scope: Scope, pairs: &[(String, String)]) -> Result<Options> {
+        self.with_schema(kind, name, |schema| schema.check(scope, pairs))
+    }
+
+    /// The same for options that may not be all there are: none is missed.
+    pub fn check_each_option(
+        &self,
+        kind: Kind,
+        name: &str,
+        scope: Scope,
+        pairs: &[(String, String)],
+    ) -> Result<Options> {
+        self.with_schema(kind, name, |schema| schema.check_each(scope, pairs))
+    }
+
+    fn with_schema<T>(&self, kind: Kind, name: &str, check: impl FnOnce(Schema<'_>) -> Result<T>) -> Result<T> {
         let found = self.find(kind, name)?;
         let options = found.manifest.driver(kind).map(|d| d.options.as_slice()).unwrap_or_default();
-        Schema { kind, name, options }.check(scope, pairs)
+        check(Schema { kind, name, options })
     }
 
     /// A log driver, loaded.

@@ -55,7 +55,7 @@ impl Engine {
             sink_options::check(&options)
         } else {
             let pair = [(key.to_owned(), value.to_owned())];
-            let checked = self.plugins.check_options(kind, name, Scope::OBJECT, &pair).map_err(Error::from);
+            let checked = self.plugins.check_each_option(kind, name, Scope::OBJECT, &pair).map_err(Error::from);
             checked.and_then(|options| if kind == Kind::Log { self.judge_value(name, &options, value) } else { Ok(()) })
         };
         checked.map_err(|error| error.to_string())
