@@ -12,6 +12,7 @@ pub mod netlink;
 pub mod netns;
 pub mod nft;
 pub mod quota;
+pub mod remote;
 pub mod report;
 pub mod tree;
 pub mod undo;

@@ -1,6 +1,7 @@
 //! The engine from outside: the built binary and plugins, driven as a user drives them. Every test has a world of its
 //! own, so they run beside each other and beside a Gantry or Docker in use.
 
+mod adapters;
 mod attach;
 #[path = "../../../drivers/log/syslog/tests/driver/certificates.rs"]
 mod certificates;
