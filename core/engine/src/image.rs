@@ -128,6 +128,7 @@ impl Engine {
             tracing::warn!("a layer is left for the next collection: {failure}");
         }
         self.collect_images()?;
+        self.empty_trash();
         Ok(removal.removed.iter().map(ToString::to_string).collect())
     }
 
@@ -186,6 +187,7 @@ impl Engine {
                 tracing::warn!("a layer is left for the next collection: {failure}");
             }
         }
+        self.empty_trash();
         Ok(())
     }
 

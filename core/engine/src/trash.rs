@@ -7,9 +7,15 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
-/// Directories in the trash at which a collector is started.
+/// Directories in the trash that no container leaves to those after it.
 const FULL: u64 = 200;
+/// A container that was there for less has had no time to write much, and its command may be one of many: it leaves the
+/// emptying of the trash to those after it,
+const QUICK: Duration = Duration::from_secs(1);
+/// unless nobody has emptied it for so long.
+const PUT_OFF: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Throws a directory away; one that is not there is no error.
@@ -32,26 +38,58 @@ impl Engine {
         base.join("trash")
     }
 
-    /// Starts a collector when the trash is full; called after an act, never waited for.
-    pub(crate) fn empty_trash_if_full(&self) {
-        let full = |dir: PathBuf| fs::metadata(dir.join("trash")).is_ok_and(|m| m.nlink() > FULL);
-        if full(self.layout.root().to_owned()) || full(self.layout.state().to_owned()) {
-            let _ = self.spawn_detached("collect");
+    /// Has the trash emptied after a container of that age went there; waits for nobody.
+    pub(crate) fn empty_trash_after(&self, age: Duration) {
+        let full = |dir: &Path| fs::metadata(dir.join("trash")).is_ok_and(|m| m.nlink() > FULL);
+        let emptied = || fs::metadata(self.sweep_lock()).and_then(|lock| lock.modified());
+        let recently = || emptied().is_ok_and(|time| time.elapsed().is_ok_and(|ago| ago < PUT_OFF));
+        if age >= QUICK || !recently() || full(self.layout.root()) || full(self.layout.state()) {
+            self.empty_trash();
         }
     }
 
-    /// Deletes what was thrown away, here and by the storage driver.
-    pub fn internal_collect(&self) -> Result<()> {
-        let lock = gantry_store::lock::try_exclusive(&self.layout.root().join("trash.lock"))?;
-        if lock.is_none() {
-            return Ok(());
+    /// Starts a process that empties the trash, unless one is about to.
+    pub(crate) fn empty_trash(&self) {
+        let nobody_waits = gantry_store::lock::try_exclusive(&self.turn_lock()).is_ok_and(|turn| turn.is_some());
+        if nobody_waits && let Err(error) = self.spawn_detached("collect") {
+            tracing::debug!("the trash stays: {error}");
         }
+    }
+
+    /// Deletes what was thrown away, here and by storage drivers. One does, and one more may wait for its turn: it will
+    /// find what is thrown away meanwhile.
+    pub fn internal_collect(&self) -> Result<()> {
+        let Some(turn) = gantry_store::lock::try_exclusive(&self.turn_lock())? else { return Ok(()) };
+        let sweep = self.sweep_lock();
+        let _sweeping = gantry_store::lock::exclusive(&sweep)?;
+        drop(turn);
+        let touched = fs::File::open(&sweep).and_then(|lock| lock.set_modified(SystemTime::now()));
+        touched.map_err(Error::io("note the time in the trash's lock"))?;
         for base in [self.layout.root(), self.layout.state()] {
             for entry in fs::read_dir(base.join("trash")).into_iter().flatten().flatten() {
                 remove(&entry.path())?;
             }
         }
-        Ok(self.storage()?.store.collect()?)
+        self.collect_of_drivers()
+    }
+
+    /// Every storage driver that was ever used here may have thrown something away.
+    fn collect_of_drivers(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        for entry in fs::read_dir(self.layout.root().join("drivers/storage")).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let collected = self.with_storage(&name, |store| Ok(store.collect()?));
+            outcome = outcome.and(collected);
+        }
+        outcome
+    }
+
+    fn turn_lock(&self) -> PathBuf {
+        self.layout.root().join("trash.turn")
+    }
+
+    fn sweep_lock(&self) -> PathBuf {
+        self.layout.root().join("trash.lock")
     }
 
     /// Executes an internal command of ours that outlives this process.
@@ -62,7 +100,10 @@ impl Engine {
         let mut command = Command::new(program);
         command.args(words).args(["internal", act]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        command.spawn().map(drop).map_err(Error::io("start the collector"))
+        let mut child = command.spawn().map_err(Error::io(format!("start the command internal {act}")))?;
+        // A process that outlives it, as a server does, must not keep its remains.
+        let _ = std::thread::Builder::new().name("reap".to_owned()).spawn(move || child.wait());
+        Ok(())
     }
 }
 

@@ -2,10 +2,11 @@
 //! it gets tight, and file systems that share blocks.
 
 use crate::need;
-use gantry_tests::World;
+use gantry_tests::{World, within};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 fn succeeds(program: &str, words: &[&str]) -> bool {
     Command::new(program).args(words).output().is_ok_and(|output| output.status.success())
@@ -203,5 +204,47 @@ fn pruning_keeps_to_its_filters() {
     assert!(world.line("images -q labelled").ok().len() == 12);
     world.line("system prune -f --filter colour=red").fails(1, "invalid filter 'colour'");
     assert!(Path::new(&world.text("root")).is_dir());
+    world.assert_no_leaks();
+}
+
+/// Bytes of the files below.
+fn bytes_below(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),
+        other => other.map_or(0, |meta| meta.len()),
+    };
+    entries.map(size).sum()
+}
+
+#[test]
+fn what_is_removed_gives_its_space_back() {
+    need!();
+    let world = World::new();
+    let (root, much) = (world.path("root"), 5 << 20);
+    let script = format!("head -c {much} /dev/zero > /much; sleep 1");
+    for driver in ["overlay2", "vfs"] {
+        if driver == "vfs" {
+            world.line("image move bb vfs").ok();
+        }
+        let before = bytes_below(&root);
+        let run = |name: &str| {
+            let words = ["--storage-driver", driver, "run", "--name", name, "--network", "none", "bb", "sh", "-c"];
+            world.gantry(words.iter().copied().chain([script.as_str()])).ok()
+        };
+        let freed = |what: &str| {
+            let done = || bytes_below(&root) < before + much;
+            assert!(within(Duration::from_secs(30), done), "{driver}, {what}: {} more", bytes_below(&root) - before);
+        };
+        run("big");
+        world.line(&format!("--storage-driver {driver} commit big big")).ok();
+        assert!(bytes_below(&root) >= before + 2 * much, "{driver}: the file is there twice");
+        world.line("rm big").ok();
+        world.line("rmi big").ok();
+        freed("rm and rmi");
+        run("again");
+        world.line("container prune -f").ok();
+        freed("prune");
+    }
     world.assert_no_leaks();
 }

@@ -88,8 +88,9 @@ impl Engine {
         if let Ok(file) = &file {
             self.tell_container(file, &act.record.name, "destroy", &[]);
         }
+        let age = crate::now_ns().saturating_sub(act.record.created_ns);
         act.forget();
-        self.empty_trash_if_full();
+        self.empty_trash_after(Duration::from_nanos(age));
         if volumes { self.remove_anonymous_volumes(&mounts) } else { Ok(()) }
     }
 

@@ -62,6 +62,7 @@ impl Engine {
             pruned.reclaimed += self.images()?.forget_downloads()?;
         }
         self.collect_images()?;
+        self.empty_trash();
         self.tell_pruned("image", pruned.reclaimed);
         Ok(pruned)
     }
