@@ -34,6 +34,7 @@ fn run(context: &Context, args: DfArgs, _: Vec<String>) -> Outcome {
         ("Local Volumes", usage.volumes),
         ("Build Cache", Space::default()),
         ("Logs", usage.logs),
+        ("Blobs", usage.content),
     ];
     let layout = Layout {
         columns: COLUMNS,

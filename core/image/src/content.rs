@@ -28,6 +28,16 @@ impl ContentStore {
         Self { blobs: content.join("blobs/sha256"), ingest: content.join("ingest"), partials: content.join("partial") }
     }
 
+    /// How many blobs there are, and their bytes.
+    pub(crate) fn blob_space(&self) -> Result<(usize, u64)> {
+        files::space(&self.blobs)
+    }
+
+    /// As [`Self::blob_space`], of blobs that came in part.
+    pub(crate) fn partial_space(&self) -> Result<(usize, u64)> {
+        files::space(&self.partials)
+    }
+
     /// Makes the store's directories.
     pub(crate) fn prepare(&self) -> Result<()> {
         files::create_dir(&self.blobs)?;

@@ -57,6 +57,20 @@ pub(crate) fn sync_dir(path: &Path) -> Result<()> {
     dir.sync_all().map_err(Error::io("sync the directory", path))
 }
 
+/// How many files a directory has, and their bytes; none if it is not there.
+pub(crate) fn space(dir: &Path) -> Result<(usize, u64)> {
+    let (mut count, mut bytes) = (0, 0);
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok((0, 0)),
+        entries => entries.map_err(Error::io("list", dir))?,
+    };
+    for entry in entries.flatten() {
+        let Ok(meta) = entry.metadata() else { continue };
+        (count, bytes) = (count + 1, bytes + meta.len());
+    }
+    Ok((count, bytes))
+}
+
 /// A name that no other process or thread uses now.
 pub(crate) fn unique_name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);

@@ -109,6 +109,12 @@ impl ImageStore {
     pub fn forget_downloads(&self) -> Result<u64> {
         self.content.clear_partials(Duration::ZERO)
     }
+
+    /// How many blobs are kept, and the bytes of these and of downloads that were cut off.
+    pub fn kept_content(&self) -> Result<(usize, u64, u64)> {
+        let (blobs, bytes) = self.content.blob_space()?;
+        Ok((blobs, bytes, self.content.partial_space()?.1))
+    }
 }
 
 /// Layers of loads that did not get as far as a record.

@@ -36,6 +36,8 @@ pub struct Space {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     pub images: Space,
+    /// Blobs as registries have them, kept so that nothing is packed again when it is pushed.
+    pub content: Space,
     pub containers: Space,
     pub volumes: Space,
     pub logs: Space,
@@ -131,6 +133,7 @@ impl Engine {
             containers::list(&self.layout)?.into_iter().map(crate::container::corrected).collect();
         Ok(Usage {
             images: self.image_space(&records)?,
+            content: self.content_space()?,
             containers: self.container_space(&records),
             volumes: self.volume_space(&records)?,
             logs: self.log_space(&records),
@@ -154,6 +157,12 @@ impl Engine {
         space.size = layers.values().map(|(size, _)| size).sum();
         space.reclaimable = layers.values().filter(|(_, active)| !active).map(|(size, _)| size).sum();
         Ok(space)
+    }
+
+    /// Collection takes blobs with their image; what pruning frees is what downloads left that were cut off.
+    fn content_space(&self) -> Result<Space> {
+        let (total, size, reclaimable) = self.images()?.kept_content()?;
+        Ok(Space { total, active: total, size: size + reclaimable, reclaimable })
     }
 
     /// What containers have written, by their ids; those whose driver does not answer are missing.
