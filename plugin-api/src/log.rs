@@ -152,12 +152,12 @@ pub struct OpenedSink {
     pub beyond: u64,
 }
 
-/// A log driver. Made once per process with `Default` and shared by threads.
+/// A log driver. A plugin's is made once per process with `Default` and shared by threads.
 ///
 /// Life cycle: `validate` when a container is created (no I/O). In the pump: `open`, then `write`… `flush`, `close` from
 /// one thread. In `logs`: `open_reader`, then `next`… from one thread, also while a pump writes and after it is gone.
 /// `remove` when the container is removed.
-pub trait LogDriver: Default + Send + Sync + 'static {
+pub trait LogDriver: Send + Sync + 'static {
     /// The schema. The common keys (`labels`, `labels-regex`, `env`, `env-regex`, `tag`, `mode`, `max-buffer-size`,
     /// `cache-*`, `policy`, `spool-size`, `block-timeout`, `strict`) are the engine's and not listed here.
     const OPTIONS: &'static [OptionSpec];

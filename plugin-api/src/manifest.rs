@@ -1,6 +1,12 @@
 //! What a plugin file says about itself without being run: the API it was built for, its name, version and licence, and
 //! for each driver in it the kind and the option schema. [`crate::export_plugin!`] writes it into the section
-//! `.note.gantry`; this module reads it back.
+//! `.note.gantry`, as does the macro `GANTRY_PLUGIN` of the C header; this module reads it back.
+//!
+//! A note begins with its format (u32) and the API's major and minor number (u16 each), little endian. Format 1, of
+//! plugins in Rust, goes on with records of tag, length and bytes; format 2, of plugins that come through the C door,
+//! with lines of text ([`text`]).
+
+mod text;
 
 use crate::options::{OptionKind, Scope};
 use std::fmt;
@@ -85,11 +91,32 @@ impl fmt::Display for ApiVersion {
     }
 }
 
+/// Through which symbols a plugin is entered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Door {
+    /// Rust: a header for each driver, made by [`crate::export_plugin!`].
+    Rust,
+    /// C: one function that answers tables, `include/gantry_plugin.h`.
+    C,
+}
+
+impl Door {
+    /// `rust` or `c`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Door::Rust => "rust",
+            Door::C => "c",
+        }
+    }
+}
+
 /// What a plugin file carries.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Manifest {
     /// The plugin API it was built for.
     pub api: ApiVersion,
+    /// How it is entered.
+    pub door: Door,
     /// Its own name.
     pub name: String,
     /// Its own version.
@@ -161,6 +188,9 @@ pub(crate) mod tag {
     pub const REQUIRED: u32 = 2;
 }
 
+/// The format of a note that goes on as text.
+const TEXT: u32 = 2;
+
 /// Why a note cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BadNote;
@@ -183,26 +213,22 @@ impl Manifest {
 
     /// Reads the descriptor of the note.
     pub fn parse(note: &[u8]) -> Result<Manifest, BadNote> {
-        let api = Self::api_of(note)?;
-        let mut manifest = Manifest {
-            api,
-            name: String::new(),
-            version: String::new(),
-            license: String::new(),
-            requires: vec![],
-            drivers: vec![],
-        };
-        for record in Records(&note[8..]) {
-            manifest.take(record?)?;
+        let (api, format) = (Self::api_of(note)?, number(note)?);
+        let door = if format == TEXT { Door::C } else { Door::Rust };
+        let (name, version, license) = (String::new(), String::new(), String::new());
+        let mut manifest = Manifest { api, door, name, version, license, requires: vec![], drivers: vec![] };
+        match door {
+            Door::C => text::read(&mut manifest, &note[8..])?,
+            Door::Rust => Records(&note[8..]).try_for_each(|record| manifest.take(record?))?,
         }
         Ok(manifest)
     }
 
     fn take(&mut self, (what, data): (u32, &[u8])) -> Result<(), BadNote> {
         match what {
-            tag::NAME => self.name = text(data)?,
-            tag::VERSION => self.version = text(data)?,
-            tag::LICENSE => self.license = text(data)?,
+            tag::NAME => self.name = utf8(data)?,
+            tag::VERSION => self.version = utf8(data)?,
+            tag::LICENSE => self.license = utf8(data)?,
             tag::REQUIRES => self.requires = words(data)?,
             tag::DRIVER => self.drivers.extend(driver(data)?),
             _ => {}
@@ -223,17 +249,7 @@ fn driver(data: &[u8]) -> Result<Option<DriverManifest>, BadNote> {
 }
 
 fn option(data: &[u8]) -> Result<OptionInfo, BadNote> {
-    let mut info = OptionInfo {
-        key: String::new(),
-        aliases: vec![],
-        kind: OptionKind::STRING,
-        scope: Scope::OBJECT,
-        default: String::new(),
-        choices: vec![],
-        help: String::new(),
-        secret: false,
-        required: false,
-    };
+    let mut info = OptionInfo::new(String::new());
     for record in Records(data) {
         info.take(record?)?;
     }
@@ -241,15 +257,30 @@ fn option(data: &[u8]) -> Result<OptionInfo, BadNote> {
 }
 
 impl OptionInfo {
+    /// An option of text without a default.
+    fn new(key: String) -> OptionInfo {
+        OptionInfo {
+            key,
+            aliases: vec![],
+            kind: OptionKind::STRING,
+            scope: Scope::OBJECT,
+            default: String::new(),
+            choices: vec![],
+            help: String::new(),
+            secret: false,
+            required: false,
+        }
+    }
+
     fn take(&mut self, (what, data): (u32, &[u8])) -> Result<(), BadNote> {
         match what {
-            tag::KEY => self.key = text(data)?,
+            tag::KEY => self.key = utf8(data)?,
             tag::ALIASES => self.aliases = words(data)?,
             tag::KIND => self.kind = OptionKind(number(data)?),
             tag::SCOPE => self.scope = Scope(number(data)?),
-            tag::DEFAULT => self.default = text(data)?,
+            tag::DEFAULT => self.default = utf8(data)?,
             tag::CHOICES => self.choices = words(data)?,
-            tag::HELP => self.help = text(data)?,
+            tag::HELP => self.help = utf8(data)?,
             tag::FLAGS => {
                 let flags = number(data)?;
                 self.secret = flags & tag::SECRET != 0;
@@ -287,10 +318,14 @@ fn number(bytes: &[u8]) -> Result<u32, BadNote> {
     bytes.first_chunk::<4>().map(|b| u32::from_le_bytes(*b)).ok_or(BadNote)
 }
 
-fn text(bytes: &[u8]) -> Result<String, BadNote> {
+fn utf8(bytes: &[u8]) -> Result<String, BadNote> {
     String::from_utf8(bytes.to_vec()).map_err(|_| BadNote)
 }
 
 fn words(bytes: &[u8]) -> Result<Vec<String>, BadNote> {
-    Ok(text(bytes)?.split(',').map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect())
+    Ok(split(&utf8(bytes)?))
+}
+
+fn split(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect()
 }

@@ -225,7 +225,7 @@ pub struct NetworkCapabilities {
     pub gateway: bool,
 }
 
-/// A network driver. Made once per process with `Default`.
+/// A network driver. A plugin's is made once per process with `Default`.
 ///
 /// Life cycle: `validate` at `network create`; `create` before the first attach (and again by later processes: it must
 /// cost next to nothing when all is there); `attach` while the container's init waits at its gate, or later, to connect
@@ -241,7 +241,7 @@ pub struct NetworkCapabilities {
 /// **Crashes.** A process may be killed between any two system calls. The engine then either calls `detach` for an
 /// endpoint that it noted but that never became whole, or `reconcile` with those that live; either leaves nothing of
 /// the half-done act, and nothing that lives is harmed.
-pub trait NetworkDriver: Default + Send + Sync + 'static {
+pub trait NetworkDriver: Send + Sync + 'static {
     /// The schema, for networks and endpoints.
     const OPTIONS: &'static [OptionSpec];
 

@@ -69,8 +69,8 @@ pub struct Usage {
     pub inodes: u64,
 }
 
-/// A storage driver. Made once per process with `Default`.
-pub trait StorageDriver: Default + Send + Sync + 'static {
+/// A storage driver. A plugin's is made once per process with `Default`.
+pub trait StorageDriver: Send + Sync + 'static {
     /// The schema.
     const OPTIONS: &'static [OptionSpec];
 

@@ -43,8 +43,8 @@ pub struct VolumeCapabilities {
     pub rename: bool,
 }
 
-/// A volume driver. Made once per process with `Default`.
-pub trait VolumeDriver: Default + Send + Sync + 'static {
+/// A volume driver. A plugin's is made once per process with `Default`.
+pub trait VolumeDriver: Send + Sync + 'static {
     /// The schema.
     const OPTIONS: &'static [OptionSpec];
 

@@ -34,6 +34,15 @@ pub enum Fault {
     Odd(String),
 }
 
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Fault::Read(source) => write!(f, "cannot read the file: {source}"),
+            Fault::Odd(reason) => f.write_str(reason),
+        }
+    }
+}
+
 impl From<io::Error> for Fault {
     fn from(source: io::Error) -> Self {
         Fault::Read(source)

@@ -6,6 +6,8 @@
 //! nothing of a stranger's; [`Plugins::log`] and its sisters load a driver and return a handle. No thread is started
 //! before the first call through a handle.
 
+mod cdoor;
+mod doctor;
 mod elf;
 mod error;
 mod handle;
@@ -20,10 +22,11 @@ mod trust;
 mod verdict;
 mod worker;
 
+pub use doctor::{Candidate, Diagnosis, Finding, digest, same_digest};
 pub use error::{Error, Result};
 pub use gantry_plugin_api as api;
 pub use gantry_plugin_api::Class;
-pub use gantry_plugin_api::manifest::{ApiVersion, DriverManifest, Kind, Manifest, OptionInfo};
+pub use gantry_plugin_api::manifest::{ApiVersion, Door, DriverManifest, Kind, Manifest, OptionInfo};
 pub use handle::log::{LogDriver, LogReader, LogSink, OpenedSink};
 pub use handle::network::NetworkDriver;
 pub use handle::storage::{StorageDriver, Store};

@@ -1,6 +1,8 @@
 //! Opens a checked file as a library: dlopen of the very descriptor, the version handshake, the layout check (or its
 //! remembered verdict), and a look at what the library did to the process while it was loaded.
 
+use crate::cdoor;
+use crate::cdoor::abi::{Entry, Plugin, SYMBOL};
 use crate::plugins::Found;
 use crate::verdict::Verdicts;
 use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
@@ -29,15 +31,36 @@ pub fn module<M: RootModule>(found: &Found, verdicts: &Verdicts) -> Result<M, St
     module.map_err(|_| "its constructor panicked".to_owned())
 }
 
+/// The tables of a plugin in C. There is nothing to compare: its structs say how long they are.
+pub fn plugin(found: &Found, verdicts: &Verdicts) -> Result<Plugin, String> {
+    let what = found.kind.name();
+    let before = (!verdicts.passed(&found.identity, what)).then(Traces::take);
+    let address = find(found, SYMBOL)?;
+    // SAFETY: the note says that the symbol is this function; the library is never unloaded.
+    let entry = unsafe { std::mem::transmute::<*const AbiHeader, Entry>(address) };
+    // SAFETY: as above.
+    let plugin = unsafe { cdoor::plugin(entry) }?;
+    if let Some(before) = before {
+        verdicts.remember(&found.identity, what);
+        before.compare(found);
+    }
+    Ok(plugin)
+}
+
 fn header(found: &Found) -> Result<&'static LibHeader, String> {
+    upgrade(find(found, symbol(found.kind))?)
+}
+
+/// Opens the library and looks a symbol up.
+fn find(found: &Found, name: &[u8]) -> Result<*const AbiHeader, String> {
     let path = format!("/proc/self/fd/{}", found.file.as_raw_fd());
     // SAFETY: the file's owner is trusted with this process: its constructors may do what we may.
     let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL) };
     let library = std::mem::ManuallyDrop::new(library.map_err(|e| plain(&e.to_string(), &path))?);
     // SAFETY: the symbol is only read as an address here.
-    let found_symbol = unsafe { library.get::<*const AbiHeader>(symbol(found.kind)) };
-    let address = found_symbol.map_err(|_| format!("symbol {} is missing", symbol_name(found)))?.into_raw();
-    upgrade(address.cast::<AbiHeader>())
+    let found_symbol = unsafe { library.get::<*const AbiHeader>(name) };
+    let address = found_symbol.map_err(|_| format!("symbol {} is missing", symbol_name(name)))?.into_raw();
+    Ok(address.cast::<AbiHeader>())
 }
 
 fn upgrade(address: *const AbiHeader) -> Result<&'static LibHeader, String> {
@@ -48,8 +71,8 @@ fn upgrade(address: *const AbiHeader) -> Result<&'static LibHeader, String> {
     header.upgrade().map_err(|_| "built with another binary interface (abi_stable)".to_owned())
 }
 
-fn symbol_name(found: &Found) -> String {
-    String::from_utf8_lossy(symbol(found.kind)).trim_end_matches('\0').to_owned()
+fn symbol_name(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).trim_end_matches('\0').to_owned()
 }
 
 /// The loader's words without the descriptor's path, which says nothing to the user.

@@ -1,5 +1,6 @@
 //! The plugins of this machine as one process sees them.
 
+use crate::doctor::same_digest;
 use crate::elf::{Fault, Library};
 use crate::error::{Error, Result};
 use crate::handle::log::LogDriver;
@@ -26,9 +27,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Finds and loads plugins. Cheap to make: nothing is read before it is asked for.
 pub struct Plugins {
-    search: Search,
-    places: Vec<Place>,
-    quarantine: Arc<Quarantine>,
+    pub(crate) search: Search,
+    pub(crate) places: Vec<Place>,
+    pub(crate) quarantine: Arc<Quarantine>,
     verdicts: Arc<Verdicts>,
     found: Mutex<HashMap<(Kind, String), Arc<Found>>>,
     loaded: Mutex<HashMap<(Kind, String), Loaded>>,
@@ -252,14 +253,13 @@ impl Plugins {
     }
 
     fn check_pin(&self, asked: &Asked<'_>, file: &File) -> Result<()> {
-        let full = format!("{}/{}", asked.kind, asked.name);
-        let Some((_, pinned)) = self.search.pins.iter().find(|(who, _)| *who == full) else { return Ok(()) };
+        let Some(pinned) = self.pin_of(asked.kind, asked.name) else { return Ok(()) };
         let found = sha256(file).map_err(|source| asked.unreadable(source))?;
-        if found.eq_ignore_ascii_case(pinned.strip_prefix("sha256:").unwrap_or(pinned)) {
+        if same_digest(pinned, &found) {
             return Ok(());
         }
         let path = asked.path.to_owned();
-        Err(Error::Pin { kind: asked.kind, name: asked.name(), path, pinned: pinned.clone(), found })
+        Err(Error::Pin { kind: asked.kind, name: asked.name(), path, pinned: pinned.to_owned(), found })
     }
 
     fn look(&self, kind: Kind, name: String, place: &Place, first: &HashMap<String, PathBuf>) -> Listed {
@@ -353,7 +353,7 @@ impl Asked<'_> {
     }
 }
 
-fn sha256(file: &File) -> io::Result<String> {
+pub(crate) fn sha256(file: &File) -> io::Result<String> {
     use std::os::unix::fs::FileExt;
     let (mut hash, mut buf, mut at) = (Sha256::new(), vec![0; 128 * 1024], 0);
     loop {

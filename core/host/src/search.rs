@@ -57,6 +57,18 @@ pub enum Source {
 }
 
 impl Source {
+    /// A word for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Flag => "--plugin-dir",
+            Source::Environment => "GANTRY_PLUGIN_PATH",
+            Source::Config => "plugins.path",
+            Source::Engine => "beside the engine",
+            Source::BuildTree => "the build tree",
+            Source::System => "the system",
+        }
+    }
+
     /// The engine's own plugins are as trusted as the engine.
     pub fn is_engine(self) -> bool {
         matches!(self, Source::Engine | Source::BuildTree)

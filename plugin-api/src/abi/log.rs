@@ -236,20 +236,25 @@ impl RootModule for LogModule {
     const VERSION_STRINGS: VersionStrings = abi_stable::package_version_strings!();
 }
 
-extern "C" fn new<D: LogDriver>(host: HostBox) -> AbiResult<DriverBox> {
+/// A driver as it crosses, with the engine's handle for it.
+pub fn boxed<D: LogDriver>(driver: D, host: Host) -> DriverBox {
+    LogDriverAbi_TO::from_value(Guard { driver: Quiet::new(driver), host }, TD_Opaque)
+}
+
+extern "C" fn new<D: LogDriver + Default>(host: HostBox) -> AbiResult<DriverBox> {
     raw("new", || {
         let host = author_side(host);
         install(&host);
-        Ok(LogDriverAbi_TO::from_value(Guard { driver: Quiet::new(D::default()), host }, TD_Opaque))
+        Ok(boxed(D::default(), host))
     })
 }
 
-extern "C" fn module<D: LogDriver>() -> RootModuleResult {
+extern "C" fn module<D: LogDriver + Default>() -> RootModuleResult {
     erased(|| LogModuleVal { new: new::<D> }.leak_into_prefix())
 }
 
 /// The header that [`crate::export_plugin!`] exports.
-pub const fn header<D: LogDriver>() -> LibHeader {
+pub const fn header<D: LogDriver + Default>() -> LibHeader {
     // SAFETY: `module` returns the erased form of a `LogModule`.
     unsafe { LibHeader::from_constructor::<LogModule>(module::<D>, CheckTypeLayout::Yes) }
 }

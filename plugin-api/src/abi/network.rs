@@ -271,20 +271,25 @@ impl RootModule for NetworkModule {
     const VERSION_STRINGS: VersionStrings = abi_stable::package_version_strings!();
 }
 
-extern "C" fn new<D: NetworkDriver>(host: HostBox) -> AbiResult<DriverBox> {
+/// A driver as it crosses, with the engine's handle for it.
+pub fn boxed<D: NetworkDriver>(driver: D, host: Host) -> DriverBox {
+    NetworkDriverAbi_TO::from_value(Guard { driver: Quiet::new(driver), host }, TD_Opaque)
+}
+
+extern "C" fn new<D: NetworkDriver + Default>(host: HostBox) -> AbiResult<DriverBox> {
     raw("new", || {
         let host = author_side(host);
         install(&host);
-        Ok(NetworkDriverAbi_TO::from_value(Guard { driver: Quiet::new(D::default()), host }, TD_Opaque))
+        Ok(boxed(D::default(), host))
     })
 }
 
-extern "C" fn module<D: NetworkDriver>() -> RootModuleResult {
+extern "C" fn module<D: NetworkDriver + Default>() -> RootModuleResult {
     erased(|| NetworkModuleVal { new: new::<D> }.leak_into_prefix())
 }
 
 /// The header that [`crate::export_plugin!`] exports.
-pub const fn header<D: NetworkDriver>() -> LibHeader {
+pub const fn header<D: NetworkDriver + Default>() -> LibHeader {
     // SAFETY: `module` returns the erased form of a `NetworkModule`.
     unsafe { LibHeader::from_constructor::<NetworkModule>(module::<D>, CheckTypeLayout::Yes) }
 }

@@ -159,20 +159,25 @@ impl RootModule for StorageModule {
     const VERSION_STRINGS: VersionStrings = abi_stable::package_version_strings!();
 }
 
-extern "C" fn new<D: StorageDriver>(host: HostBox) -> AbiResult<DriverBox> {
+/// A driver as it crosses, with the engine's handle for it.
+pub fn boxed<D: StorageDriver>(driver: D, host: Host) -> DriverBox {
+    StorageDriverAbi_TO::from_value(Guard { driver: Quiet::new(driver), host }, TD_Opaque)
+}
+
+extern "C" fn new<D: StorageDriver + Default>(host: HostBox) -> AbiResult<DriverBox> {
     raw("new", || {
         let host = author_side(host);
         install(&host);
-        Ok(StorageDriverAbi_TO::from_value(Guard { driver: Quiet::new(D::default()), host }, TD_Opaque))
+        Ok(boxed(D::default(), host))
     })
 }
 
-extern "C" fn module<D: StorageDriver>() -> RootModuleResult {
+extern "C" fn module<D: StorageDriver + Default>() -> RootModuleResult {
     erased(|| StorageModuleVal { new: new::<D> }.leak_into_prefix())
 }
 
 /// The header that [`crate::export_plugin!`] exports.
-pub const fn header<D: StorageDriver>() -> LibHeader {
+pub const fn header<D: StorageDriver + Default>() -> LibHeader {
     // SAFETY: `module` returns the erased form of a `StorageModule`.
     unsafe { LibHeader::from_constructor::<StorageModule>(module::<D>, CheckTypeLayout::Yes) }
 }

@@ -135,20 +135,25 @@ impl RootModule for VolumeModule {
     const VERSION_STRINGS: VersionStrings = abi_stable::package_version_strings!();
 }
 
-extern "C" fn new<D: VolumeDriver>(host: HostBox) -> AbiResult<DriverBox> {
+/// A driver as it crosses, with the engine's handle for it.
+pub fn boxed<D: VolumeDriver>(driver: D, host: Host) -> DriverBox {
+    VolumeDriverAbi_TO::from_value(Guard { driver: Quiet::new(driver), host }, TD_Opaque)
+}
+
+extern "C" fn new<D: VolumeDriver + Default>(host: HostBox) -> AbiResult<DriverBox> {
     raw("new", || {
         let host = author_side(host);
         install(&host);
-        Ok(VolumeDriverAbi_TO::from_value(Guard { driver: Quiet::new(D::default()), host }, TD_Opaque))
+        Ok(boxed(D::default(), host))
     })
 }
 
-extern "C" fn module<D: VolumeDriver>() -> RootModuleResult {
+extern "C" fn module<D: VolumeDriver + Default>() -> RootModuleResult {
     erased(|| VolumeModuleVal { new: new::<D> }.leak_into_prefix())
 }
 
 /// The header that [`crate::export_plugin!`] exports.
-pub const fn header<D: VolumeDriver>() -> LibHeader {
+pub const fn header<D: VolumeDriver + Default>() -> LibHeader {
     // SAFETY: `module` returns the erased form of a `VolumeModule`.
     unsafe { LibHeader::from_constructor::<VolumeModule>(module::<D>, CheckTypeLayout::Yes) }
 }

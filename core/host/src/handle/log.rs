@@ -2,6 +2,7 @@
 //! one thread per sink and its own deadlines.
 
 use super::{Driver, Handle, Loaded, construct, direct, said, unmirrored};
+use crate::cdoor;
 use crate::error::{Error, Result};
 use crate::plugins::Found;
 use crate::verdict::Verdicts;
@@ -34,7 +35,7 @@ impl Driver for LogDriver {
     const KIND: Kind = Kind::Log;
 
     fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
-        let object = construct(found, verdicts, |m: &LogModule, host| m.new()(host))?;
+        let object = construct(found, verdicts, |m: &LogModule, host| m.new()(host), cdoor::log)?;
         let capabilities = unmirrored(object.capabilities()).map_err(|e| said(&crew, "capabilities", e))?;
         let capabilities = LogCapabilities::from_abi(&capabilities);
         Ok(LogDriver { handle: Handle::new(object, crew), capabilities })

@@ -6,6 +6,7 @@ pub mod network;
 pub mod storage;
 pub mod volume;
 
+use crate::cdoor::abi::Plugin;
 use crate::error::{Error, Result};
 use crate::plugins::Found;
 use crate::verdict::Verdicts;
@@ -14,7 +15,8 @@ use abi_stable::library::RootModule;
 use gantry_plugin_api::abi::Mirror;
 use gantry_plugin_api::abi::data::{AbiResult, ErrorAbi, answer};
 use gantry_plugin_api::abi::host::{HostBox, lend};
-use gantry_plugin_api::manifest::Kind;
+use gantry_plugin_api::host::Host;
+use gantry_plugin_api::manifest::{Door, Kind};
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
@@ -142,16 +144,15 @@ pub fn construct<M: RootModule, O>(
     found: Arc<Found>,
     verdicts: &Verdicts,
     new: impl FnOnce(&M, HostBox) -> AbiResult<O>,
+    in_c: impl FnOnce(&Plugin, Host) -> Result<O, gantry_plugin_api::Error>,
 ) -> Result<O> {
     let found = ManuallyDrop::new(found);
     let (kind, name) = (found.kind, found.name.clone());
     let refused = |reason| Error::Load { kind, name: name.clone(), path: found.path.clone(), reason };
-    let module = crate::load::module::<M>(&found, verdicts).map_err(refused)?;
-    let host = lend(crate::lend::host_for(format!("{kind}/{name}")));
-    unmirrored(new(&module, host)).map_err(|error| Error::Call {
-        kind,
-        name: name.clone(),
-        call: "new",
-        error: Box::new(error),
-    })
+    let host = crate::lend::host_for(format!("{kind}/{name}"));
+    let made = match found.manifest.door {
+        Door::C => in_c(&crate::load::plugin(&found, verdicts).map_err(refused)?, host),
+        Door::Rust => unmirrored(new(&crate::load::module::<M>(&found, verdicts).map_err(refused)?, lend(host))),
+    };
+    made.map_err(|error| Error::Call { kind, name: name.clone(), call: "new", error: Box::new(error) })
 }

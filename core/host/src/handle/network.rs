@@ -2,6 +2,7 @@
 //! file behind the number.
 
 use super::{Driver, Handle, Loaded, construct, said, unmirrored};
+use crate::cdoor;
 use crate::error::{Error, Result};
 use crate::plugins::Found;
 use crate::verdict::Verdicts;
@@ -27,7 +28,7 @@ impl Driver for NetworkDriver {
     const KIND: Kind = Kind::Network;
 
     fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
-        let object = construct(found, verdicts, |m: &NetworkModule, host| m.new()(host))?;
+        let object = construct(found, verdicts, |m: &NetworkModule, host| m.new()(host), cdoor::network)?;
         let capabilities = unmirrored(object.capabilities()).map_err(|e| said(&crew, "capabilities", e))?;
         let capabilities = NetworkCapabilities::from_abi(&capabilities);
         Ok(NetworkDriver { handle: Handle::new(object, crew), capabilities })

@@ -1,6 +1,7 @@
 //! Storage drivers and their stores. Calls that may copy or walk an image's worth of data have the longer deadline.
 
 use super::{Driver, Handle, Loaded, construct};
+use crate::cdoor;
 use crate::error::Result;
 use crate::plugins::Found;
 use crate::verdict::Verdicts;
@@ -25,7 +26,7 @@ impl Driver for StorageDriver {
     const KIND: Kind = Kind::Storage;
 
     fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
-        let object = construct(found, verdicts, |m: &StorageModule, host| m.new()(host))?;
+        let object = construct(found, verdicts, |m: &StorageModule, host| m.new()(host), cdoor::storage)?;
         Ok(StorageDriver { handle: Handle::new(object, crew) })
     }
 

@@ -1,6 +1,7 @@
 //! Volume drivers.
 
 use super::{Driver, Handle, Loaded, construct, said, unmirrored};
+use crate::cdoor;
 use crate::error::Result;
 use crate::plugins::Found;
 use crate::verdict::Verdicts;
@@ -24,7 +25,7 @@ impl Driver for VolumeDriver {
     const KIND: Kind = Kind::Volume;
 
     fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
-        let object = construct(found, verdicts, |m: &VolumeModule, host| m.new()(host))?;
+        let object = construct(found, verdicts, |m: &VolumeModule, host| m.new()(host), cdoor::volume)?;
         let capabilities = unmirrored(object.capabilities()).map_err(|e| said(&crew, "capabilities", e))?;
         let capabilities = VolumeCapabilities::from_abi(&capabilities);
         Ok(VolumeDriver { handle: Handle::new(object, crew), capabilities })
