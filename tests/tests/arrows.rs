@@ -38,6 +38,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("gantry-plugin-api", &[]),
     ("gantry-plugin-testkit", &["gantry-plugin-api"]),
     ("gantry-driver-shared", &["gantry-plugin-api"]),
+    ("gantry-tester", &["gantry-host", "gantry-plugin-testkit"]),
     ("gantry-cli", &["gantry-engine", "gantry-api", "gantry-config"]),
     ("gantry-tests", &[]),
 ];

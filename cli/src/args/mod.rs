@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod lifecycle;
 pub mod logs;
 pub mod networks;
+pub mod plugins;
 pub mod prune;
 pub mod ps;
 pub mod registry;

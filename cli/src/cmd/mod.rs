@@ -222,6 +222,10 @@ static COMMANDS: &[&dyn Runnable] = &[
     &volumes::CLONE,
     &volumes::RENAME,
     &plugins::COMMAND,
+    &plugins::author::NEW,
+    &plugins::author::TEST,
+    &plugins::operator::DOCTOR,
+    &plugins::operator::VERIFY,
     &info::COMMAND,
     &version::COMMAND,
     &serve::COMMAND,
@@ -237,6 +241,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &internal::LOGS,
     &internal::RESTART,
     &internal::SETTLE,
+    &plugins::operator::TRY,
     &internal::UNHEALTHY,
 ];
 

@@ -20,7 +20,8 @@ fn run(context: &Context, args: ServeArgs, _: Vec<String>) -> Outcome {
     Err(Failure::error(format!("cannot execute {}: {error}", program.display())))
 }
 
-fn words(context: &Context, args: &ServeArgs) -> Vec<String> {
+/// The engine's own options as they were given, for another program.
+pub fn globals(context: &Context) -> Vec<String> {
     let globals = &context.globals;
     let mut words = Vec::new();
     let mut add = |name: &str, value: &Option<String>| {
@@ -33,6 +34,14 @@ fn words(context: &Context, args: &ServeArgs) -> Vec<String> {
     for dir in &globals.plugin_dirs {
         add("plugin-dir", &Some(dir.clone()));
     }
+    words
+}
+
+fn words(context: &Context, args: &ServeArgs) -> Vec<String> {
+    let mut words = globals(context);
+    let mut add = |name: &str, value: &Option<String>| {
+        words.extend(value.iter().map(|value| format!("--{name}={value}")));
+    };
     for host in &args.hosts {
         add("host", &Some(host.clone()));
     }

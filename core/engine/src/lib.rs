@@ -15,6 +15,7 @@ mod metrics;
 mod mount_points;
 mod names;
 pub mod network;
+mod plugins;
 pub mod request;
 pub mod settings;
 mod spec;

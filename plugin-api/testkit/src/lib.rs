@@ -7,10 +7,14 @@
 //! }
 //! ```
 //!
+//! [`log::checks`] and its sisters run the same on a driver that is no type of the caller's, and tell what happens to each check as it
+//! happens: `gantry plugin test FILE.so` is made of them.
+//!
 //! Each suite is a list of named checks against the rules in the trait's documentation. All of them run, each with a
 //! directory of its own; at the end the suite panics with the names of those that failed and why. Checks that need root
 //! or something a driver does not claim in its capabilities are skipped and say so on stderr.
 
+pub mod bench;
 pub mod log;
 pub mod network;
 pub mod storage;
@@ -19,4 +23,4 @@ pub mod volume;
 mod namespaces;
 mod support;
 
-pub use support::Report;
+pub use support::{Event, Report, Run};

@@ -8,10 +8,10 @@
 //! Checks that read back run only for drivers with the capability `read`; with `remote`, records may come twice after a
 //! crash. The options must let the driver keep at least 4 MiB.
 
-use crate::support::{Outcome, Report, complete, ensure, equal, schema};
+use crate::support::{Outcome, Report, Run, complete, ensure, equal, schema};
 use gantry_plugin_api::host::Host;
 use gantry_plugin_api::log::*;
-use gantry_plugin_api::options::{Options, Scope};
+use gantry_plugin_api::options::{OptionSpec, Options, Scope};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,17 +26,23 @@ pub fn suite<D: LogDriver>(make: impl Fn() -> D) -> Report {
 
 /// All checks with options.
 pub fn suite_with<D: LogDriver>(make: impl Fn() -> D, options: &Options) -> Report {
-    let mut report = Report::default();
-    let options = complete(D::OPTIONS, Scope::OBJECT, options);
+    let mut run = Run::plain();
+    checks(&mut run, make, D::OPTIONS, options);
+    run.finish("log")
+}
+
+/// All checks of a driver with a given schema.
+pub fn checks<D: LogDriver>(run: &mut Run<'_>, make: impl Fn() -> D, specs: &'static [OptionSpec], options: &Options) {
+    let options = complete(specs, Scope::OBJECT, options);
     let caps = make().capabilities();
     let bench = || Bench::new(make(), options.clone());
-    report.check("the schema is sound", || schema(D::OPTIONS));
-    report.check("validate accepts the options", || Ok(make().validate(&options)?));
-    report.check("an empty batch is written", || empty_batch(&bench()?));
-    report.check("close may come twice", || close_twice(&bench()?));
-    report.check("remove may come twice and before open", || remove_twice(&bench()?));
+    run.check("the schema is sound", || schema(specs));
+    run.check("validate accepts the options", || Ok(make().validate(&options)?));
+    run.check("an empty batch is written", || empty_batch(&bench()?));
+    run.check("close may come twice", || close_twice(&bench()?));
+    run.check("remove may come twice and before open", || remove_twice(&bench()?));
     let mut reading = |name: &str, act: fn(&Bench<D>) -> Outcome| {
-        report.check_if(caps.read, "the driver does not read", name, || act(&bench()?));
+        run.check_if(caps.read, "the driver does not read", name, || act(&bench()?));
     };
     reading("records come back in order", in_order);
     reading("any bytes come back as they were", any_bytes);
@@ -54,7 +60,6 @@ pub fn suite_with<D: LogDriver>(make: impl Fn() -> D, options: &Options) -> Repo
     reading("several readers at once", many_readers);
     reading("a resume token tells what is stored", resume);
     reading("a torn end is mended when opened", torn_end);
-    report.finish("log")
 }
 
 struct Bench<D> {

@@ -14,10 +14,10 @@
 mod live;
 
 use crate::namespaces::{as_host, inside, interfaces, new_netns};
-use crate::support::{Outcome, Report, complete, dirs, ensure, equal, id, is_root, schema};
+use crate::support::{Outcome, Report, Run, complete, dirs, ensure, equal, id, is_root, schema};
 use gantry_plugin_api::host::Host;
 use gantry_plugin_api::network::*;
-use gantry_plugin_api::options::{Options, Scope};
+use gantry_plugin_api::options::{OptionSpec, Options, Scope};
 use gantry_plugin_api::types::{Blob, Dirs};
 use live::{connecting, publishing};
 use std::error::Error;
@@ -30,11 +30,14 @@ type Check<D> = fn(&Bench<D>) -> Outcome;
 
 /// All checks with a network of one IPv4 subnet.
 pub fn suite<D: NetworkDriver + Sync>(make: impl Fn() -> D) -> Report {
-    let mut network = NetworkSpec { id: id(0x77), name: "testkit".into(), ..NetworkSpec::default() };
-    if make().capabilities().addresses {
-        network.subnets.push(subnet());
-    }
+    let network = plain_network(make().capabilities().addresses);
     suite_with(make, &network)
+}
+
+/// A network of one IPv4 subnet, or of none.
+pub fn plain_network(addresses: bool) -> NetworkSpec {
+    let subnets = if addresses { vec![subnet()] } else { vec![] };
+    NetworkSpec { id: id(0x77), name: "testkit".into(), subnets, ..NetworkSpec::default() }
 }
 
 /// All checks with a network of one IPv4 and one IPv6 subnet.
@@ -48,16 +51,26 @@ pub fn suite_dual<D: NetworkDriver + Sync>(make: impl Fn() -> D) -> Report {
 
 /// All checks with a given network.
 pub fn suite_with<D: NetworkDriver + Sync>(make: impl Fn() -> D, network: &NetworkSpec) -> Report {
-    let mut report = Report::default();
-    let options = complete(D::OPTIONS, Scope::OBJECT, &network.options);
-    let network = NetworkSpec { options, ..network.clone() };
+    let mut run = Run::plain();
+    checks(&mut run, make, D::OPTIONS, network);
+    run.finish("network")
+}
+
+/// All checks of a driver with a given schema.
+pub fn checks<D: NetworkDriver + Sync>(
+    run: &mut Run<'_>,
+    make: impl Fn() -> D,
+    specs: &'static [OptionSpec],
+    network: &NetworkSpec,
+) {
+    let network = sized(specs, network);
     let capabilities = make().capabilities();
-    report.check("the schema is sound", || schema(D::OPTIONS));
-    report.check("validate accepts the network", || Ok(make().validate(&network)?));
+    run.check("the schema is sound", || schema(specs));
+    run.check("validate accepts the network", || Ok(make().validate(&network)?));
     let mut on_host = |possible: bool, why_not: &str, name: &str, act: Check<D>| {
         let why_not = if is_root() { why_not } else { "namespaces need root" };
-        report.check_if(possible && is_root(), why_not, name, || {
-            let bench = Bench::new(make(), network.clone())?;
+        run.check_if(possible && is_root(), why_not, name, || {
+            let bench = Bench::new(make(), specs, network.clone())?;
             as_host(|| act(&bench))
         });
     };
@@ -77,7 +90,6 @@ pub fn suite_with<D: NetworkDriver + Sync>(make: impl Fn() -> D, network: &Netwo
     for (name, act) in publishing::<D>() {
         on_host(capabilities.ports, "the driver publishes no ports", name, act);
     }
-    report.finish("network")
 }
 
 fn attaching<D: NetworkDriver + Sync>() -> [(&'static str, Check<D>); 8] {
@@ -117,8 +129,39 @@ fn subnet() -> Subnet {
     }
 }
 
+/// A network with the defaults of its options.
+pub(crate) fn sized(specs: &[OptionSpec], network: &NetworkSpec) -> NetworkSpec {
+    NetworkSpec { options: complete(specs, Scope::OBJECT, &network.options), ..network.clone() }
+}
+
+/// An endpoint of a network, with the defaults of its options.
+pub(crate) fn endpoint(specs: &[OptionSpec], network: &NetworkSpec, number: u8) -> EndpointSpec {
+    let address = |s: &Subnet| match s.subnet.addr {
+        IpAddr::V4(net) => {
+            let [a, b, c, _] = net.octets();
+            Cidr { addr: Ipv4Addr::new(a, b, c, number + 1).into(), prefix: s.subnet.prefix }
+        }
+        IpAddr::V6(net) => {
+            let [a, b, c, d, e, f, g, _] = net.segments();
+            Cidr { addr: [a, b, c, d, e, f, g, u16::from(number) + 1].into(), prefix: s.subnet.prefix }
+        }
+    };
+    EndpointSpec {
+        id: id(0xe000_0000 + (u32::from(number) << 16)),
+        container_id: id(0xc000_0000 + (u32::from(number) << 16)),
+        container_name: format!("testkit-{number}"),
+        addresses: network.subnets.iter().map(address).collect(),
+        mac: Some([0x02, 0x42, 10, 213, 77, number + 1]),
+        default_route4: true,
+        default_route6: true,
+        options: complete(specs, Scope::ENDPOINT, &Options::default()),
+        ..EndpointSpec::default()
+    }
+}
+
 struct Bench<D> {
     driver: D,
+    specs: &'static [OptionSpec],
     network: NetworkSpec,
     dirs: Dirs,
     host: Host,
@@ -126,9 +169,9 @@ struct Bench<D> {
 }
 
 impl<D: NetworkDriver + Sync> Bench<D> {
-    fn new(driver: D, network: NetworkSpec) -> Fallible<Self> {
+    fn new(driver: D, specs: &'static [OptionSpec], network: NetworkSpec) -> Fallible<Self> {
         let temp = tempfile::tempdir()?;
-        Ok(Bench { driver, network, dirs: dirs(&temp)?, host: Host::null(), _temp: temp })
+        Ok(Bench { driver, specs, network, dirs: dirs(&temp)?, host: Host::null(), _temp: temp })
     }
 
     fn create(&self, state: &[u8]) -> Fallible<Blob> {
@@ -140,27 +183,7 @@ impl<D: NetworkDriver + Sync> Bench<D> {
     }
 
     fn endpoint(&self, number: u8) -> EndpointSpec {
-        let address = |s: &Subnet| match s.subnet.addr {
-            IpAddr::V4(net) => {
-                let [a, b, c, _] = net.octets();
-                Cidr { addr: Ipv4Addr::new(a, b, c, number + 1).into(), prefix: s.subnet.prefix }
-            }
-            IpAddr::V6(net) => {
-                let [a, b, c, d, e, f, g, _] = net.segments();
-                Cidr { addr: [a, b, c, d, e, f, g, u16::from(number) + 1].into(), prefix: s.subnet.prefix }
-            }
-        };
-        EndpointSpec {
-            id: id(0xe000_0000 + (u32::from(number) << 16)),
-            container_id: id(0xc000_0000 + (u32::from(number) << 16)),
-            container_name: format!("testkit-{number}"),
-            addresses: self.network.subnets.iter().map(address).collect(),
-            mac: Some([0x02, 0x42, 10, 213, 77, number + 1]),
-            default_route4: true,
-            default_route6: true,
-            options: complete(D::OPTIONS, Scope::ENDPOINT, &Options::default()),
-            ..EndpointSpec::default()
-        }
+        endpoint(self.specs, &self.network, number)
     }
 
     fn attach(&self, state: &[u8], number: u8, netns: &OwnedFd) -> Fallible<Attachment> {

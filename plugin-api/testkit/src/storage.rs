@@ -10,10 +10,10 @@
 //! [`Class::UNSUPPORTED`] skips the whole suite and says so.
 
 use crate::namespaces::mounted;
-use crate::support::{Outcome, Report, complete, dirs, ensure, equal, id as name, is_root, schema};
+use crate::support::{Outcome, Report, Run, complete, dirs, ensure, equal, id as name, is_root, schema};
 use gantry_plugin_api::Class;
 use gantry_plugin_api::host::Host;
-use gantry_plugin_api::options::{Options, Scope};
+use gantry_plugin_api::options::{OptionSpec, Options, Scope};
 use gantry_plugin_api::storage::{LayerTarget, StorageDriver, Store, Whiteouts};
 use gantry_plugin_api::types::Dirs;
 use std::error::Error;
@@ -33,36 +33,47 @@ pub fn suite<D: StorageDriver>(make: impl Fn() -> D) -> Report {
 
 /// All checks with options, in a directory of `place`.
 pub fn suite_with<D: StorageDriver>(make: impl Fn() -> D, options: &Options, place: &Path) -> Report {
-    let mut report = Report::default();
-    let options = complete(D::OPTIONS, Scope::OBJECT, options);
-    let container = complete(D::OPTIONS, Scope::CONTAINER, &Options::default());
+    let mut run = Run::plain();
+    checks(&mut run, make, D::OPTIONS, options, place);
+    run.finish("storage")
+}
+
+/// All checks of a driver with a given schema, in a directory of `place`.
+pub fn checks<D: StorageDriver>(
+    run: &mut Run<'_>,
+    make: impl Fn() -> D,
+    specs: &'static [OptionSpec],
+    options: &Options,
+    place: &Path,
+) {
+    let options = complete(specs, Scope::OBJECT, options);
+    let container = complete(specs, Scope::CONTAINER, &Options::default());
     let bench = || Bench::new(&make, &options, &container, place);
-    report.check("the schema is sound", || schema(D::OPTIONS));
-    report.check("validate accepts the options", || Ok(make().validate(&options)?));
+    run.check("the schema is sound", || schema(specs));
+    run.check("validate accepts the options", || Ok(make().validate(&options)?));
     let capabilities = match bench() {
         Ok(bench) => bench.store.capabilities(),
         Err(e) => {
-            report.check_if(!is_unsupported(&*e), &e.to_string(), "init", || Err(e.to_string().into()));
-            return report.finish("storage");
+            run.check_if(!is_unsupported(&*e), &e.to_string(), "init", || Err(e.to_string().into()));
+            return;
         }
     };
     for (name, act) in PLAIN {
-        report.check(name, || act(&bench()?));
+        run.check(name, || act(&bench()?));
     }
     for (name, act) in MOUNTING {
-        report.check_if(is_root(), "mounting needs root", name, || act(&bench()?));
+        run.check_if(is_root(), "mounting needs root", name, || act(&bench()?));
     }
     let deep = is_root() && capabilities.copy_on_write;
     let why_not = "needs root and copy on write";
-    report.check_if(deep, why_not, "400 layers", || many_layers(&bench()?));
-    report.check_if(capabilities.copy_on_write, "layers are copied", "a container of a big image is quick", || {
+    run.check_if(deep, why_not, "400 layers", || many_layers(&bench()?));
+    run.check_if(capabilities.copy_on_write, "layers are copied", "a container of a big image is quick", || {
         quick_container(&bench()?)
     });
-    report.check_if(capabilities.independent_layers, "layers need their parents", "a layer before its parent", || {
+    run.check_if(capabilities.independent_layers, "layers need their parents", "a layer before its parent", || {
         child_first(&bench()?)
     });
-    report.check("what is there outlives the process", || outlives(bench, &make));
-    report.finish("storage")
+    run.check("what is there outlives the process", || outlives(bench, &make, &options));
 }
 
 const PLAIN: &[(&str, Check)] = &[
@@ -510,13 +521,12 @@ fn child_first(bench: &Bench) -> Outcome {
     bench.mounted(10, &image, |root| equal("both", text(root, "a")? + &text(root, "b")?, "ab".to_owned()))
 }
 
-fn outlives<D: StorageDriver>(bench: impl Fn() -> Fallible<Bench>, make: impl Fn() -> D) -> Outcome {
+fn outlives<D: StorageDriver>(bench: impl Fn() -> Fallible<Bench>, make: impl Fn() -> D, options: &Options) -> Outcome {
     let mut bench = bench()?;
     let image = bench.image()?;
     bench.container(10, &image)?;
     let before = bench.listed()?;
-    let options = complete(D::OPTIONS, Scope::OBJECT, &Options::default());
-    bench.store = make().init(&bench.dirs, &options, Host::null())?;
+    bench.store = make().init(&bench.dirs, options, Host::null())?;
     equal("list", bench.listed()?, before)?;
     equal("layer", bench.store.has_layer(&name(2))?, true)?;
     bench.store.mount_plan(&name(10), &image, false)?;

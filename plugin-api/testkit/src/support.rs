@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tempfile::TempDir;
 
 /// What a check answers.
-pub(crate) type Outcome = Result<(), Box<dyn Error>>;
+pub type Outcome = Result<(), Box<dyn Error>>;
 
 /// What a suite did.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -20,25 +20,88 @@ pub struct Report {
     pub failed: Vec<String>,
 }
 
-impl Report {
-    pub(crate) fn check(&mut self, name: &str, act: impl FnOnce() -> Outcome) {
-        match catch_unwind(AssertUnwindSafe(act)) {
-            Ok(Ok(())) => self.passed.push(name.to_owned()),
-            Ok(Err(reason)) => self.failed.push(format!("{name}: {reason}")),
-            Err(_) => self.failed.push(format!("{name}: panicked (see above)")),
+/// What happens to a check, for whoever watches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event<'a> {
+    /// It begins.
+    Begins,
+    /// It passed.
+    Passed,
+    /// It could not run, with the reason.
+    Skipped(&'a str),
+    /// It failed, with the reason.
+    Failed(&'a str),
+}
+
+/// Is told a check's name and what happens to it.
+type Watch<'w> = Box<dyn FnMut(&str, Event<'_>) + 'w>;
+
+/// One run of a suite: its checks in their order, somebody who watches, and what came of them.
+pub struct Run<'w> {
+    report: Report,
+    watch: Watch<'w>,
+    /// So many checks were done already, by a process that one of them killed.
+    done: usize,
+    number: usize,
+}
+
+impl<'w> Run<'w> {
+    /// A run that leaves out the first checks and tells `watch` about the others.
+    pub fn watched(done: usize, watch: impl FnMut(&str, Event<'_>) + 'w) -> Self {
+        Run { report: Report::default(), watch: Box::new(watch), done, number: 0 }
+    }
+
+    /// A run that tells on stderr what is skipped.
+    pub(crate) fn plain() -> Self {
+        Run::watched(0, |name, event| {
+            if let Event::Skipped(reason) = event {
+                eprintln!("skipped: {name}: {reason}");
+            }
+        })
+    }
+
+    /// Runs one check; a panic is a failure.
+    pub fn check(&mut self, name: &str, act: impl FnOnce() -> Outcome) {
+        if self.is_done() {
+            return;
         }
+        (self.watch)(name, Event::Begins);
+        let failed = match catch_unwind(AssertUnwindSafe(act)) {
+            Ok(Ok(())) => {
+                self.report.passed.push(name.to_owned());
+                return (self.watch)(name, Event::Passed);
+            }
+            Ok(Err(reason)) => reason.to_string(),
+            Err(_) => "panicked (see above)".to_owned(),
+        };
+        self.report.failed.push(format!("{name}: {failed}"));
+        (self.watch)(name, Event::Failed(&failed));
     }
 
     pub(crate) fn check_if(&mut self, possible: bool, why_not: &str, name: &str, act: impl FnOnce() -> Outcome) {
         if possible {
             return self.check(name, act);
         }
-        eprintln!("skipped: {name}: {why_not}");
-        self.skipped.push(format!("{name}: {why_not}"));
+        if !self.is_done() {
+            self.report.skipped.push(format!("{name}: {why_not}"));
+            (self.watch)(name, Event::Skipped(why_not));
+        }
+    }
+
+    fn is_done(&mut self) -> bool {
+        self.number += 1;
+        self.number <= self.done
     }
 
     /// Panics when a check failed.
     pub(crate) fn finish(self, kind: &str) -> Report {
+        self.report.finish(kind)
+    }
+}
+
+impl Report {
+    /// Panics when a check failed.
+    fn finish(self, kind: &str) -> Report {
         if self.failed.is_empty() {
             return self;
         }

@@ -6,9 +6,9 @@
 //! gantry_plugin_testkit::volume::suite_with(Local::default, &Options::default(), Some(&other));
 //! ```
 
-use crate::support::{Outcome, Report, complete, dirs, ensure, equal, schema};
+use crate::support::{Outcome, Report, Run, complete, dirs, ensure, equal, schema};
 use gantry_plugin_api::host::Host;
-use gantry_plugin_api::options::{Options, Scope};
+use gantry_plugin_api::options::{OptionSpec, Options, Scope};
 use gantry_plugin_api::types::Dirs;
 use gantry_plugin_api::volume::{VolumeDriver, VolumeInfo, VolumeMount};
 use gantry_plugin_api::{Class, Result};
@@ -21,25 +21,36 @@ pub fn suite<D: VolumeDriver>(make: impl Fn() -> D) -> Report {
 
 /// All checks with options; `other` are options that make a different volume.
 pub fn suite_with<D: VolumeDriver>(make: impl Fn() -> D, options: &Options, other: Option<&Options>) -> Report {
-    let mut report = Report::default();
-    let options = complete(D::OPTIONS, Scope::OBJECT, options);
+    let mut run = Run::plain();
+    checks(&mut run, make, D::OPTIONS, options, other);
+    run.finish("volume")
+}
+
+/// All checks of a driver with a given schema.
+pub fn checks<D: VolumeDriver>(
+    run: &mut Run<'_>,
+    make: impl Fn() -> D,
+    specs: &'static [OptionSpec],
+    options: &Options,
+    other: Option<&Options>,
+) {
+    let options = complete(specs, Scope::OBJECT, options);
     let bench = || Bench::new(make(), options.clone());
-    report.check("the schema is sound", || schema(D::OPTIONS));
-    report.check("validate accepts what create accepts", || Ok(make().validate("one", &options)?));
-    report.check("a volume is found after create", || found_after_create(&bench()?));
-    report.check("create twice with the same options is no error", || create_twice(&bench()?));
-    report.check_if(other.is_some(), "no second set of options", "create with other options is refused", || {
-        create_different(&bench()?, &complete(D::OPTIONS, Scope::OBJECT, other.unwrap_or(&Options::default())))
+    run.check("the schema is sound", || schema(specs));
+    run.check("validate accepts what create accepts", || Ok(make().validate("one", &options)?));
+    run.check("a volume is found after create", || found_after_create(&bench()?));
+    run.check("create twice with the same options is no error", || create_twice(&bench()?));
+    run.check_if(other.is_some(), "no second set of options", "create with other options is refused", || {
+        create_different(&bench()?, &complete(specs, Scope::OBJECT, other.unwrap_or(&Options::default())))
     });
-    report.check("what does not exist is not found", || missing(&bench()?));
-    report.check("mount says where the data is", || mount_works(&bench()?));
-    report.check("mount and unmount may repeat", || mount_twice(&bench()?));
-    report.check("data outlives unmount and the process", || data_stays(&bench()?));
-    report.check("two volumes are apart", || apart(&bench()?));
-    report.check("remove removes the data", || remove_removes(&bench()?));
-    report.check_if(make().capabilities().clone, "no clone", "a clone is a volume of its own", || clones(&bench()?));
-    report.check_if(make().capabilities().rename, "no rename", "rename keeps the data", || renames(&bench()?));
-    report.finish("volume")
+    run.check("what does not exist is not found", || missing(&bench()?));
+    run.check("mount says where the data is", || mount_works(&bench()?));
+    run.check("mount and unmount may repeat", || mount_twice(&bench()?));
+    run.check("data outlives unmount and the process", || data_stays(&bench()?));
+    run.check("two volumes are apart", || apart(&bench()?));
+    run.check("remove removes the data", || remove_removes(&bench()?));
+    run.check_if(make().capabilities().clone, "no clone", "a clone is a volume of its own", || clones(&bench()?));
+    run.check_if(make().capabilities().rename, "no rename", "rename keeps the data", || renames(&bench()?));
 }
 
 struct Bench<D> {

@@ -3,6 +3,7 @@
 
 mod adapters;
 mod attach;
+mod authors;
 #[path = "../../../drivers/log/syslog/tests/driver/certificates.rs"]
 mod certificates;
 mod check;

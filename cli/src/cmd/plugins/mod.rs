@@ -1,9 +1,12 @@
 //! `plugin ls`: every file on the search path, and why one cannot be used.
 
-use super::networks::{check, text};
-use super::{Command, Context, Outcome, filters};
+pub mod author;
+pub mod operator;
+
 use crate::args::networks::{FLAGS, ListArgs};
 use crate::args::system::PLUGIN_LS;
+use crate::cmd::networks::{check, text};
+use crate::cmd::{Command, Context, Outcome, filters};
 use crate::out;
 use crate::out::human::cut;
 use crate::out::list::{Column, Layout, Wish};
