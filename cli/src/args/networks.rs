@@ -64,7 +64,7 @@ pub const CREATE_FLAGS: &[Flag<CreateArgs>] = &[
     Flag::<CreateArgs>::value("ip-range", "strings", "Part of a subnet that containers get addresses from", |a, v| {
         push_all(&mut a.ranges, v)
     }),
-    Flag::<CreateArgs>::value("ipam-driver", "string", "Who gives addresses (default, null)", |a, v| {
+    Flag::<CreateArgs>::value("ipam-driver", "string", "Who gives addresses (default, null, dhcp)", |a, v| {
         put(&mut a.ipam_driver, v)
     })
     .default("\"default\"")

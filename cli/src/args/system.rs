@@ -49,6 +49,10 @@ pub const GC: Info =
 pub const LOGS: Info =
     Info::new(&["internal logs"], "", "Delete old log files when all take more than configured").arguments(0, 0);
 
+/// `gantry internal renew`.
+pub const RENEW: Info =
+    Info::new(&["internal renew"], "CONTAINER", "Renew the addresses a container has leased").arguments(1, 1);
+
 /// `gantry internal restart`.
 pub const RESTART: Info =
     Info::new(&["internal restart"], "CONTAINER", "Start a container again by its policy").arguments(1, 1);

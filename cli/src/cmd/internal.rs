@@ -2,8 +2,8 @@
 
 use super::{Command, Context, Outcome, failed};
 use crate::args::system::{
-    COLLECT as COLLECT_INFO, FINISH as FINISH_INFO, GC as GC_INFO, LOGS as LOGS_INFO, RESTART as RESTART_INFO,
-    SETTLE as SETTLE_INFO, UNHEALTHY as UNHEALTHY_INFO,
+    COLLECT as COLLECT_INFO, FINISH as FINISH_INFO, GC as GC_INFO, LOGS as LOGS_INFO, RENEW as RENEW_INFO,
+    RESTART as RESTART_INFO, SETTLE as SETTLE_INFO, UNHEALTHY as UNHEALTHY_INFO,
 };
 use crate::args::{NO_FLAGS, NoArgs};
 
@@ -20,6 +20,12 @@ pub static LOGS: Command<NoArgs> = Command { info: LOGS_INFO, flags: &[NO_FLAGS]
 
 fn logs(context: &Context, _: NoArgs, _: Vec<String>) -> Outcome {
     context.engine()?.cap_logs().map(|_| 0).map_err(failed)
+}
+
+pub static RENEW: Command<NoArgs> = Command { info: RENEW_INFO, flags: &[NO_FLAGS], run: renew };
+
+fn renew(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {
+    context.engine()?.internal_renew(&names[0]).map(|()| 0).map_err(failed)
 }
 
 fn gc(context: &Context, _: NoArgs, _: Vec<String>) -> Outcome {

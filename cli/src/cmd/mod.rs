@@ -239,6 +239,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &internal::FINISH,
     &internal::GC,
     &internal::LOGS,
+    &internal::RENEW,
     &internal::RESTART,
     &internal::SETTLE,
     &plugins::operator::TRY,

@@ -97,8 +97,8 @@ fn create(context: &Context, args: CreateArgs, names: Vec<String>) -> Outcome {
         return Err(Failure::error(format!("invalid scope {scope:?}: networks are local to this host")));
     }
     let ipam_driver = args.ipam_driver.unwrap_or_default();
-    if !matches!(&*ipam_driver, "" | "default" | "null") {
-        return Err(Failure::error(format!("IPAM driver {ipam_driver:?} not found; known are default and null")));
+    if !matches!(&*ipam_driver, "" | "default" | "null" | "dhcp") {
+        return Err(Failure::error(format!("IPAM driver {ipam_driver:?} not found; known are default, null and dhcp")));
     }
     let request = NetworkRequest {
         name: names.into_iter().next().unwrap_or_default(),

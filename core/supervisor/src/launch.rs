@@ -18,6 +18,9 @@ pub const DEFAULT_LINE_LIMIT: u32 = 16_384;
 /// The most sinks one container may have.
 pub const MOST_SINKS: usize = 16;
 
+/// When the engine is to renew addresses, in the container's runtime directory: seconds since boot, as text.
+pub const LEASE_DUE: &str = "lease-due";
+
 /// One container's start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Launch {

@@ -13,6 +13,7 @@ pub mod memfd;
 pub mod memory;
 pub mod mount;
 pub mod netlink;
+pub mod packet;
 pub mod passing;
 pub mod path;
 pub mod pidfd;

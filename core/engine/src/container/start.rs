@@ -268,6 +268,9 @@ impl Engine {
         let endpoints: Vec<EndpointRecord> = network.planned.iter().map(|p| p.endpoint.clone()).collect();
         self.write_endpoints(&file.id, &endpoints)?;
         self.note_members(&file.id, &endpoints, proc::reference(pid))?;
+        if endpoints.iter().any(|endpoint| endpoint.lease.is_some()) {
+            self.mend_etc(file, &endpoints)?;
+        }
         Ok(warnings)
     }
 

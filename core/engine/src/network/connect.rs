@@ -20,7 +20,7 @@ use gantry_model::container::EndpointSettings;
 use gantry_model::record::Record;
 use gantry_store::{containers, proc};
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A running container whose networks are about to change.
 pub(crate) struct Live<'a> {
@@ -29,6 +29,13 @@ pub(crate) struct Live<'a> {
     netns: OwnedFd,
     /// As noted before.
     pub before: Vec<EndpointRecord>,
+}
+
+impl Live<'_> {
+    /// The container's network namespace.
+    pub(super) fn netns(&self) -> BorrowedFd<'_> {
+        self.netns.as_fd()
+    }
 }
 
 impl Engine {
@@ -262,7 +269,14 @@ impl Engine {
         let Planned { network, driver, endpoint } = planned;
         let dirs = self.driver_dirs("network", &network.driver);
         let spec = endpoint.spec(&live.record.id, &live.record.name);
-        driver.route(&network.spec(), &network.state, &spec, &endpoint.attachment, live.netns.as_fd(), &dirs)?;
+        driver.route(
+            &endpoint.network_spec(network),
+            &network.state,
+            &spec,
+            &endpoint.attachment,
+            live.netns.as_fd(),
+            &dirs,
+        )?;
         Ok(())
     }
 
@@ -277,9 +291,10 @@ impl Engine {
     }
 
     /// Names, addresses and servers as others and the container itself see them.
-    fn tell(&self, live: &Live<'_>, all: &[Planned]) -> Result<()> {
+    pub(super) fn tell(&self, live: &Live<'_>, all: &[Planned]) -> Result<()> {
         let id = &live.record.id;
         let after: Vec<EndpointRecord> = all.iter().map(|p| p.endpoint.clone()).collect();
+        self.tell_leases(id, &after)?;
         self.note_members(id, &after, live.record.state.init)?;
         self.rewrite_etc(live.file, &live.before, &after)?;
         // An earlier attempt may have got half-way.

@@ -1,16 +1,17 @@
 //! One container's endpoints: what is noted of them while the container runs, and what drivers are told. Planning is in
 //! `plan`, changes of running containers in `connect`.
 
+use super::dhcp::{self, LeaseRecord};
 use super::record::NetworkRecord;
 use crate::Engine;
 use crate::error::{Error, Result};
 use gantry_host::NetworkDriver;
-use gantry_host::api::network::{Attachment, Cidr, EndpointSpec, PeerPort, PortMapping, Protocol};
+use gantry_host::api::network::{Attachment, Cidr, EndpointSpec, NetworkSpec, PeerPort, PortMapping, Protocol, Subnet};
 use gantry_host::api::options::Options;
 use gantry_store::atomic::{self, Durability};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
@@ -63,6 +64,9 @@ pub struct EndpointRecord {
     pub options: BTreeMap<String, String>,
     /// What the driver wants back.
     pub attachment: Vec<u8>,
+    /// What a DHCP server gave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseRecord>,
     /// False after the end of the run was undone.
     pub attached: bool,
 }
@@ -145,6 +149,18 @@ impl EndpointRecord {
         }
     }
 
+    /// The endpoint's network as the driver sees it: what a DHCP server told of the subnet is known to the endpoint alone.
+    pub fn network_spec(&self, network: &NetworkRecord) -> NetworkSpec {
+        let mut spec = network.spec();
+        if let (true, Ok(address)) = (network.ipam_driver == dhcp::NAME, self.address.parse::<Ipv4Addr>()) {
+            let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0);
+            let subnet = Cidr { addr: Ipv4Addr::from(u32::from(address) & mask).into(), prefix: self.prefix };
+            let gateway = self.gateway.parse().ok();
+            spec.subnets.push(Subnet { subnet, gateway, ip_range: None, aux_addresses: Vec::new() });
+        }
+        spec
+    }
+
     fn cidrs(&self) -> Vec<Cidr> {
         let cidr = |address: &str, prefix| Some(Cidr { addr: address.parse().ok()?, prefix });
         cidr(&self.address, self.prefix).into_iter().chain(cidr(&self.address6, self.prefix6)).collect()
@@ -225,12 +241,29 @@ impl Engine {
         planned: &mut Planned,
         netns: BorrowedFd<'_>,
     ) -> Result<Vec<String>> {
-        let Planned { network, driver, endpoint } = planned;
-        let dirs = self.driver_dirs("network", &network.driver);
-        let attachment = driver.attach(&network.spec(), &network.state, &endpoint.spec(id, name), netns, &dirs)?;
-        let warnings = endpoint.take(attachment);
+        let mut warnings = self.attach_once(id, name, planned, netns)?;
+        if planned.network.ipam_driver == dhcp::NAME && planned.endpoint.lease.is_none() {
+            self.obtain_lease(id, &planned.network, &mut planned.endpoint, netns)?;
+            warnings = self.attach_once(id, name, planned, netns)?;
+        }
+        let network = &planned.network;
         self.tell_network("connect", &network.id, &network.name, &network.driver, Some(id));
         Ok(warnings)
+    }
+
+    /// The driver's part. An interface that is there gets what it lacks.
+    pub(super) fn attach_once(
+        &self,
+        id: &str,
+        name: &str,
+        planned: &mut Planned,
+        netns: BorrowedFd<'_>,
+    ) -> Result<Vec<String>> {
+        let Planned { network, driver, endpoint } = planned;
+        let dirs = self.driver_dirs("network", &network.driver);
+        let (network_spec, spec) = (endpoint.network_spec(network), endpoint.spec(id, name));
+        let attachment = driver.attach(&network_spec, &network.state, &spec, netns, &dirs)?;
+        Ok(endpoint.take(attachment))
     }
 
     /// Undoes what is noted; goes on after a failure and reports the first.
@@ -262,10 +295,12 @@ impl Engine {
             return Ok(());
         }
         self.forget_member(id, endpoint)?;
-        let Some(Planned { network, driver, .. }) = self.planned(endpoint)? else { return Ok(()) };
+        let Some(planned) = self.planned(endpoint)? else { return Ok(()) };
+        self.release_lease(&planned, (id, name), netns);
+        let Planned { network, driver, .. } = planned;
         let dirs = self.driver_dirs("network", &network.driver);
         let spec = endpoint.spec(id, name);
-        driver.detach(&network.spec(), &network.state, &spec, &endpoint.attachment, netns, &dirs)?;
+        driver.detach(&endpoint.network_spec(&network), &network.state, &spec, &endpoint.attachment, netns, &dirs)?;
         self.tell_network("disconnect", &network.id, &network.name, &network.driver, Some(id));
         Ok(())
     }
@@ -306,7 +341,7 @@ pub(crate) fn mac_for(given: &str, endpoint: &str) -> Result<String> {
     Ok(format_mac(mac))
 }
 
-fn parse_mac(text: &str) -> Option<[u8; 6]> {
+pub(super) fn parse_mac(text: &str) -> Option<[u8; 6]> {
     let mut mac = [0u8; 6];
     let mut parts = text.split([':', '-']);
     for byte in &mut mac {

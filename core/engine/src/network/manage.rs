@@ -1,6 +1,7 @@
 //! `network create`, `rm`, `prune`: from what the user asked for to a record and the driver's work on the host.
 
 use super::cidr::Block;
+use super::dhcp;
 use super::record::{NetworkRecord, Pool, is_valid_name, new_record};
 use crate::Engine;
 use crate::error::{Error, Result};
@@ -33,7 +34,7 @@ pub struct NetworkRequest {
     pub internal: bool,
     /// Shown.
     pub attachable: bool,
-    /// `default` or `null`; empty: `default`.
+    /// `default`, `null` or `dhcp`; empty: `default`.
     pub ipam_driver: String,
     /// Kept and shown.
     pub ipam_options: BTreeMap<String, String>,
@@ -141,6 +142,11 @@ impl Engine {
 
     fn resolve_pools(&self, request: &NetworkRequest, driver: &NetworkDriver) -> Result<Vec<Pool>> {
         let capabilities = driver.capabilities();
+        if request.ipam_driver == dhcp::NAME {
+            dhcp::check_driver(driver)?;
+            dhcp::check(&request.ipam_options)?;
+            return no_pools(request);
+        }
         if request.ipam_driver == "null" || capabilities.own_ipam || !capabilities.addresses {
             return no_pools(request);
         }

@@ -6,6 +6,7 @@
 pub mod cidr;
 pub mod claims;
 mod connect;
+pub(crate) mod dhcp;
 pub mod endpoint;
 mod etc;
 pub mod explain;

@@ -238,7 +238,8 @@ pub(crate) fn choose_routes(planned: &mut [Planned]) {
 fn leads_out(planned: &Planned, v6: bool) -> bool {
     let endpoint = &planned.endpoint;
     let gateway = if v6 { &endpoint.gateway6 } else { &endpoint.gateway };
-    let unknown = planned.driver.capabilities().own_ipam && endpoint.address.is_empty() && endpoint.address6.is_empty();
+    let comes_later = planned.driver.capabilities().own_ipam || planned.network.ipam_driver == super::dhcp::NAME;
+    let unknown = comes_later && endpoint.address.is_empty() && endpoint.address6.is_empty();
     !planned.network.internal && (!gateway.is_empty() || unknown)
 }
 

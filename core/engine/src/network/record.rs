@@ -90,7 +90,7 @@ pub struct NetworkRecord {
     pub attachable: bool,
     /// Made by the engine, not by a user.
     pub predefined: bool,
-    /// `default` or `null`.
+    /// `default`, `null` or `dhcp`.
     pub ipam_driver: String,
     /// Kept and shown.
     pub ipam_options: BTreeMap<String, String>,

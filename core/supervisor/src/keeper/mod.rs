@@ -4,6 +4,7 @@
 mod end;
 mod fork;
 mod health;
+mod lease;
 mod make;
 mod oom;
 mod pump;
@@ -71,6 +72,7 @@ struct Keeper {
     /// The caller knows init's pid from before its streams were made.
     told_cloned: bool,
     checks: Option<health::Checks>,
+    leases: lease::Leases,
     pump_ready: Option<(Vec<String>, Option<Refusal>)>,
     drained: bool,
     caller_finished: bool,

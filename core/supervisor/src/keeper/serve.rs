@@ -1,5 +1,6 @@
 //! The keeper's life while the container lives: it sleeps until something happens.
 
+use super::lease::Leases;
 use super::{Keeper, PumpProcess};
 use crate::estate::Estate;
 use crate::state::Phase;
@@ -40,6 +41,7 @@ impl Keeper {
             mounts: None,
             told_cloned: false,
             checks: None,
+            leases: Leases::default(),
             pump_ready: None,
             drained: false,
             caller_finished: false,
@@ -48,10 +50,12 @@ impl Keeper {
 
     /// From the start to the end.
     pub(super) fn run(&mut self) -> io::Result<()> {
+        self.leases.look(&self.estate.launch.state_dir);
         while self.life.phase == Phase::Running && !self.init_ended() {
             let ready = self.wait(true, None)?;
             self.serve(&ready)?;
             self.check_health();
+            self.check_leases(&ready);
         }
         self.end_checks();
         self.conclude()
@@ -62,7 +66,7 @@ impl Keeper {
         let watched = self.watched(with_init);
         let mut fds: Vec<_> = watched.iter().map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN)).collect();
         let checks = self.checks.as_ref().map(|checks| checks.due());
-        let until = until.into_iter().chain(self.pump.retry_at).chain(checks).min();
+        let until = until.into_iter().chain(self.pump.retry_at).chain(checks).chain(self.leases.wakes_at()).min();
         let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis() as i32;
         let timeout = until.map_or(Ok(PollTimeout::NONE), |until| PollTimeout::try_from(left(until).saturating_add(1)));
         match poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX)) {
