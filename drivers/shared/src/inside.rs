@@ -98,15 +98,12 @@ pub fn rise(socket: &mut Socket, name: &str, index: u32) -> Result<()> {
     socket.send(batch)
 }
 
-/// Addresses and default routes of an interface that is up.
+/// Addresses and default routes of an interface that is up, in one message: the kernel takes it in order.
 pub fn configure(socket: &mut Socket, interface: &Interface, index: u32) -> Result<()> {
-    socket.send(addresses(interface, index))?;
-    if interface.gateways.is_empty() {
-        return Ok(());
-    }
     // The first interface of a namespace comes right after its loopback: then nobody had a route before.
-    let before = if index > LOOPBACK + 1 { defaults(socket, &interface.gateways)? } else { Vec::new() };
-    let mut batch = Batch::default();
+    let may_have_routes = index > LOOPBACK + 1 && !interface.gateways.is_empty();
+    let before = if may_have_routes { defaults(socket, &interface.gateways)? } else { Vec::new() };
+    let mut batch = addresses(interface, index);
     interface.gateways.iter().for_each(|gateway| set_default(&mut batch, index, *gateway));
     socket.send(batch).inspect_err(|_| {
         // The error that led here is the one to tell.
