@@ -8,7 +8,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -192,9 +192,12 @@ impl<'a> Records<'a> {
         fs::read_to_string(self.root.join("generation")).ok()?.trim().parse().ok()
     }
 
-    /// Notes a generation. Losing the note costs a check, so a failure is none.
+    /// Notes a generation. Losing the note costs a check, so a failure is none. It is noted with each published port: in
+    /// place, by one write that is always as long.
     pub fn set_generation(&self, generation: u32) {
-        let _ = replace(&self.root.join("generation"), generation.to_string().as_bytes());
+        let path = self.root.join("generation");
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        let _ = file.and_then(|mut file| file.write_all(format!("{generation:010}\n").as_bytes()));
     }
 
     /// Interfaces, by family, between which the host forwarded nothing before we made it forward.
