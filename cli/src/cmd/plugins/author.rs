@@ -17,9 +17,13 @@ fn test(_: &Context, args: TestArgs, files: Vec<String>) -> Outcome {
     let program = gantry_engine::find_program("gantry-plugin-test").map_err(failed)?;
     let mut command = process::Command::new(&program);
     for (word, value) in [("--kind", &args.kind), ("--format", &args.format), ("--timeout", &args.timeout)] {
-        value.iter().for_each(|value| drop(command.args([word, value])));
+        if let Some(value) = value {
+            command.args([word, value]);
+        }
     }
-    args.options.iter().for_each(|option| drop(command.args(["-o", option])));
+    for option in &args.options {
+        command.args(["-o", option]);
+    }
     command.args(args.bench.then_some("--bench"));
     // A name that begins with a dash is a file all the same.
     command.arg(Path::new(".").join(&files[0]));
