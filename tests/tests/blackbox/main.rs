@@ -12,6 +12,7 @@ mod completion;
 mod corpus;
 mod crash;
 mod debian;
+mod dhcp;
 mod dockerapi;
 mod errors;
 mod events;
