@@ -22,7 +22,7 @@ mod state;
 mod tell;
 pub mod wire;
 
-pub use client::{Action, AttachOptions, Client, End, Guess, Session, SessionIo, Status, Supervisor, Waiting};
+pub use client::{Action, AttachOptions, Client, End, Guess, Session, SessionIo, Status, Supervisor, Taken, Waiting};
 pub use client::{change_sinks, connect, counters, keys, last_counters};
 pub use error::{Error, Result};
 pub use exec::{exec, exec_detached, exec_terminal};

@@ -9,13 +9,11 @@ use gantry_model::record::{Record, Status};
 use gantry_store::{containers, proc};
 use nix::sys::signal::Signal;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const DEFAULT_STOP: Duration = Duration::from_secs(10);
 /// How long the record of an end may take after the end itself.
 const RECORDING: Duration = Duration::from_secs(5);
-/// How long it mostly takes.
-const SOON: Duration = Duration::from_millis(30);
 
 /// What is known of a container's end.
 pub struct Watched {
@@ -68,10 +66,12 @@ impl Engine {
             self.note_stop(&id)?;
         }
         self.tell_of(&id, "kill", &[("signal", number.to_string())]);
+        let end = (number == Signal::SIGKILL as i32).then(|| self.take_end(&id));
         self.signal(&record, number)?;
-        if number == Signal::SIGKILL as i32 {
+        if let Some(end) = end {
             self.thaw_if_paused(&record)?;
-            self.await_end(&id, RECORDING);
+            end.get_ready();
+            end.clean(RECORDING, &|| {});
         }
         Ok(())
     }
@@ -117,8 +117,10 @@ impl Engine {
         let patience = request.timeout.or(given).unwrap_or(DEFAULT_STOP);
         self.note_stop(&id)?;
         self.tell_container(&file, &record.name, "kill", &[("signal", number.to_string())]);
+        let end = self.take_end(&id);
         self.signal(&record, number)?;
         self.thaw_if_paused(&record)?;
+        end.get_ready();
         if !self.await_death(&record, patience) {
             let grounds = [("signal", number.to_string()), ("seconds", patience.as_secs().to_string())];
             self.decide(&id, "stop-ignored", &grounds);
@@ -126,8 +128,7 @@ impl Engine {
             self.kill_all(&id, &file.host)?;
             self.await_death(&record, RECORDING);
         }
-        self.await_end(&id, RECORDING);
-        self.tell_container(&file, &record.name, "stop", &[]);
+        end.clean(RECORDING, &|| self.tell_container(&file, &record.name, "stop", &[]));
         Ok(())
     }
 
@@ -148,48 +149,6 @@ impl Engine {
         }
         let manager = self.cgroup(&super::start::cgroup_path(host, id))?;
         Ok(manager.kill_all()?)
-    }
-
-    fn await_death(&self, record: &Record, patience: Duration) -> bool {
-        let Ok(pidfd) = gantry_sys::pidfd::pidfd_open(record.state.init.pid) else { return true };
-        if !proc::init_alive(&record.state) {
-            return true;
-        }
-        use std::os::fd::AsFd;
-        let millis = u16::try_from(patience.as_millis()).ok();
-        let mut fds = [nix::poll::PollFd::new(pidfd.as_fd(), nix::poll::PollFlags::POLLIN)];
-        let timeout = millis.map_or(nix::poll::PollTimeout::NONE, nix::poll::PollTimeout::from);
-        let until = Instant::now().checked_add(patience);
-        loop {
-            match nix::poll::poll(&mut fds, timeout) {
-                Ok(0) if until.is_some_and(|u| Instant::now() >= u) => return false,
-                Ok(0) | Err(nix::errno::Errno::EINTR) => {}
-                Ok(_) => return true,
-                Err(_) => return false,
-            }
-        }
-    }
-
-    /// Waits until the end is recorded and cleaned up, by its keeper or, when that is dead, by us.
-    pub(crate) fn await_end(&self, id: &str, patience: Duration) {
-        let begun = Instant::now();
-        let until = begun + patience;
-        let mut pause = Duration::from_micros(500);
-        while Instant::now() < until {
-            let Ok(record) = containers::read(&self.layout, id) else { return };
-            if !record.state.status.is_live() && (record.state.cleaned || record.auto_remove) {
-                return;
-            }
-            if truth::is_lost(&record) {
-                let _ = self.repair(id);
-                return;
-            }
-            std::thread::sleep(pause);
-            // Mostly it is a matter of a few milliseconds, which somebody waits for.
-            if begun.elapsed() > SOON {
-                pause = (pause * 2).min(Duration::from_millis(10));
-            }
-        }
     }
 
     /// Stops and starts a container.

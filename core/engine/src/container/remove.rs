@@ -32,11 +32,23 @@ impl Engine {
             if !request.force {
                 return Err(running(id, record.state.status));
             }
-            self.force_end(id)?;
-        } else if !request.force && self.ended_just_now(&record)? {
+            return self.remove_live(id, request.volumes);
+        }
+        if !request.force && self.ended_just_now(&record)? {
             return Err(running(id, Status::Restarting));
         }
         self.remove_files(id, request.volumes)
+    }
+
+    fn remove_live(&self, id: &str, volumes: bool) -> Result<()> {
+        let end = self.take_end(id);
+        self.force_end(id)?;
+        end.recorded(Duration::from_secs(5));
+        let removed = self.remove_files(id, volumes);
+        if removed.is_ok() {
+            end.finished();
+        }
+        removed
     }
 
     fn force_end(&self, id: &str) -> Result<()> {
@@ -49,9 +61,7 @@ impl Engine {
             Ok(())
         })?;
         self.tell_of(id, "kill", &[("signal", "9".to_owned())]);
-        self.kill_all(id, &file.host)?;
-        self.await_end(id, Duration::from_secs(2));
-        Ok(())
+        self.kill_all(id, &file.host)
     }
 
     fn remove_files(&self, id: &str, volumes: bool) -> Result<()> {

@@ -7,7 +7,7 @@ mod session;
 mod start;
 
 pub use guess::Guess;
-pub use running::{AttachOptions, Client, Status, Waiting, change_sinks, connect, counters, last_counters};
+pub use running::{AttachOptions, Client, Status, Taken, Waiting, change_sinks, connect, counters, last_counters};
 pub(crate) use running::{COUNTERS, KEEPER_DOOR, PUMP_DOOR};
 pub use session::{Action, End, Session, SessionIo};
 pub(crate) use start::CONTROL;

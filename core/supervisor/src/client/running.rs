@@ -71,7 +71,39 @@ impl Waiting {
     }
 }
 
+/// The cleaning up after a running container's end, taken over from its keeper. Dropped before
+/// [`Taken::finished`], or with the death of this process, it is the keeper's again.
+pub struct Taken {
+    keeper: OwnedFd,
+}
+
+impl Taken {
+    /// Waits for the end to be recorded; `None`: not in this time, or the keeper was killed.
+    pub fn wait(&self, patience: Duration) -> Option<Exit> {
+        let mut fds = [PollFd::new(self.keeper.as_fd(), PollFlags::POLLIN)];
+        let limit = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+        if !poll(&mut fds, limit).is_ok_and(|ready| ready > 0) {
+            return None;
+        }
+        match wire::hear(self.keeper.as_fd(), "the container's end") {
+            Ok(Tell::Exit(exit)) => Some(exit),
+            _ => None,
+        }
+    }
+
+    /// It is cleaned up. The keeper goes when this process lets go of the answer, so as not to be in its way.
+    pub fn finished(&self) -> Result<()> {
+        wire::send(self.keeper.as_fd(), &Ask::Finished {}, &[]).map_err(Error::talk("tell"))
+    }
+}
+
 impl Client {
+    /// Takes over the cleaning up after the end. Refused when somebody else has.
+    pub fn take_finish(mut self) -> Result<Taken> {
+        done(self.ask(&Ask::TakeFinish {}, &[])?)?;
+        Ok(Taken { keeper: self.keeper })
+    }
+
     /// Follows the streams from now on.
     pub fn attach(&self, options: AttachOptions) -> Result<Session> {
         Session::attach(&self.state_dir, options)

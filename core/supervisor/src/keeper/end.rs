@@ -10,7 +10,7 @@ use crate::wire::{self, Exit, Tell};
 use gantry_sys::pidfd::{self, Exit as Status};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -46,6 +46,7 @@ impl Keeper {
             self.life.phase = Phase::Ended;
             self.estate.state.set_life(&self.life)?;
         }
+        self.let_go();
         self.tell_end();
         self.mounts = None;
         self.leave()
@@ -108,24 +109,27 @@ impl Keeper {
         let _ = wire::send(self.link.as_fd(), &Link::Exited(exit.clone()), &[]);
         let told = Tell::Exit(exit);
         let _ = self.tell_caller(&told);
-        for waiter in self.waiters.drain(..) {
+        for waiter in self.waiters.drain(..).chain(self.finisher.as_ref().and_then(|fd| fd.try_clone().ok())) {
             let _ = wire::send(waiter.as_fd(), &told, &[]);
         }
     }
 
-    /// Has the engine clean up, unless the caller does; then goes. The doors close first: a restarted container has its
-    /// own.
-    pub(super) fn leave(&mut self) -> io::Result<()> {
+    /// Before anybody is told of the end: whoever hears of it may start the container again, with doors and sockets of
+    /// its own.
+    pub(super) fn let_go(&mut self) {
+        self.estate.held.clear();
+        let _ = wire::send(self.link.as_fd(), &Link::LetGo {}, &[]);
         for door in [KEEPER_DOOR, PUMP_DOOR] {
             let _ = std::fs::remove_file(self.estate.launch.state_dir.join(door));
         }
+    }
+
+    /// Has the engine clean up, unless the caller or somebody who stopped the container does; then goes.
+    pub(super) fn leave(&mut self) -> io::Result<()> {
         let pending: Vec<_> = std::iter::from_fn(|| wire::accept(self.estate.keeper_door.as_fd()).ok()).collect();
         self.clients.extend(pending);
         self.answer_late_clients();
-        // Locks are for the container's life; cleaning up wants them.
-        self.estate.held.clear();
-        let _ = wire::send(self.link.as_fd(), &Link::LetGo {}, &[]);
-        if !self.caller_cleans_up()? {
+        if !self.caller_cleans_up()? && !self.finisher_cleans_up() {
             self.finish();
         }
         let _ = wire::send(self.link.as_fd(), &Link::Bye {}, &[]);
@@ -158,15 +162,19 @@ impl Keeper {
                 None => return Ok(false),
             }
         }
-        self.await_parting();
+        self.estate.control.iter().for_each(await_parting);
         Ok(true)
     }
 
-    /// Our own end costs the processor something: a caller in a hurry comes first.
-    fn await_parting(&self) {
-        let Some(control) = &self.estate.control else { return };
-        let mut fds = [PollFd::new(control.as_fd(), PollFlags::POLLIN)];
-        let _ = poll(&mut fds, PollTimeout::from(PARTING_LIMIT));
+    /// True when somebody who took this over has done it.
+    fn finisher_cleans_up(&mut self) -> bool {
+        let Some(finisher) = self.finisher.take() else { return false };
+        let heard = wire::receive::<wire::Ask>(finisher.as_fd());
+        let finished = heard.is_ok_and(|heard| heard.is_some_and(|packet| packet.message == wire::Ask::Finished {}));
+        if finished {
+            await_parting(&finisher);
+        }
+        finished
     }
 
     fn finish(&self) {
@@ -182,6 +190,12 @@ impl Keeper {
             pause.into_iter().for_each(thread::sleep);
         }
     }
+}
+
+/// Our own end costs the processor something: a caller in a hurry comes first.
+fn await_parting(caller: &OwnedFd) {
+    let mut fds = [PollFd::new(caller.as_fd(), PollFlags::POLLIN)];
+    let _ = poll(&mut fds, PollTimeout::from(PARTING_LIMIT));
 }
 
 /// Field 52 of its `stat`, believed only when the number still was its own afterwards.

@@ -64,6 +64,8 @@ struct Keeper {
     clients: Vec<OwnedFd>,
     /// Those that wait for the end.
     waiters: Vec<OwnedFd>,
+    /// The one that cleans up after the end, unless it goes before.
+    finisher: Option<OwnedFd>,
     /// Programs started for `exec`, with the ids of those whose end is told.
     programs: Vec<(OwnedFd, String)>,
     /// The container's mount namespace. The kernel takes its mounts down when the last holder lets go, which takes longer

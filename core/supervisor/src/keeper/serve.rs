@@ -37,6 +37,7 @@ impl Keeper {
             pump,
             clients: Vec::new(),
             waiters: Vec::new(),
+            finisher: None,
             programs: Vec::new(),
             mounts: None,
             told_cloned: false,
@@ -163,6 +164,7 @@ impl Keeper {
         let told = match packet.message {
             Ask::Wait {} if self.life.phase == Phase::Ended => Tell::Exit(self.life.exit.clone()),
             Ask::Wait {} => return self.waiters.push(client),
+            Ask::TakeFinish {} => return self.take_finisher(client),
             Ask::Signal { number } => self.signal(number),
             Ask::Status {} => self.status(),
             Ask::Exec { argv, exec } => self.exec(&argv, exec, packet.fds).unwrap_or_else(Tell::Refused),
@@ -181,6 +183,17 @@ impl Keeper {
         };
         if wire::send(client.as_fd(), &told, &[]).is_ok() {
             self.clients.push(client);
+        }
+    }
+
+    /// One at a time; one that has gone is in nobody's way.
+    fn take_finisher(&mut self, client: OwnedFd) {
+        let taken = self.life.caller_finishes || self.finisher.as_ref().is_some_and(|other| !is_gone(other));
+        if taken || self.life.phase != Phase::Running {
+            let refusal = Refusal::new(Class::InUse, "somebody else cleans up after this container");
+            let _ = wire::send(client.as_fd(), &Tell::Refused(refusal), &[]);
+        } else if wire::send(client.as_fd(), &Tell::Done {}, &[]).is_ok() {
+            self.finisher = Some(client);
         }
     }
 
@@ -223,4 +236,10 @@ impl Keeper {
         let code = exit.map_or(255, |exit| exit.shell_code());
         tell::event(&self.estate.launch, "exec_die", &[("execID", exec), ("exitCode", code.to_string())]);
     }
+}
+
+/// Nothing is asked on such a connection before the end, so what can be read is its own end.
+fn is_gone(client: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(client.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }

@@ -153,6 +153,7 @@ impl Keeper {
         self.life.phase = Phase::Ended;
         self.life.exit.error = refusal.message.clone();
         self.estate.state.set_life(&self.life)?;
+        self.let_go();
         let _ = self.tell_caller(&Tell::Refused(refusal));
         let _ = wire::send(self.link.as_fd(), &Link::Exited(self.life.exit.clone()), &[]);
         self.leave()

@@ -56,6 +56,8 @@ impl Pump {
             self.release()?;
             self.stage = Stage::Drained;
             self.keep_counters();
+            // Who hears of the end may start it again at once, on the same ports.
+            self.rest.held.clear();
             self.tell_keeper(&Link::Drained {});
         }
         if self.stage == Stage::Drained && !self.counted {
