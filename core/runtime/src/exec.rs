@@ -1,11 +1,13 @@
 //! A further process in a running container.
 
-use crate::cgroup::make;
+use crate::cgroup::make::{self, Made};
 use crate::error::{Error, Warning};
 use crate::init::fault::Message;
 use crate::init::{self, Doors, Entered, Prepared};
 use crate::launch::report::{self, Report};
-use crate::launch::{Standard, Stdio, argv, clone, envp, failed, in_pid_namespace, kill_and_reap, pipe};
+use crate::launch::{
+    Standard, Stdio, argv, clone, envp, failed, in_pid_namespace, kill_and_reap, own_pid_namespace, pipe,
+};
 use crate::plan::ExecPlan;
 use gantry_sys::pidfd::{pidfd_open, pidfd_send_signal};
 use nix::fcntl::{OFlag, open};
@@ -63,29 +65,43 @@ pub fn exec_with(
     }
 }
 
-/// [`exec`] without waiting for the program to run.
-pub fn begin(plan: &ExecPlan, target_pid: i32, stdio: Stdio) -> Result<Begun, Error> {
-    begin_with(plan, target_pid, stdio, None)
+/// A container in which a plan is carried out, perhaps many times: what has to be opened for that is opened once.
+#[derive(Debug)]
+pub struct Target {
+    pidfd: OwnedFd,
+    /// As its init had it at this moment.
+    root: OwnedFd,
+    /// Our own namespace of pids, to return to.
+    own_pids: OwnedFd,
+    cgroup: Made,
+}
+
+impl Target {
+    /// The container whose init is `pid`.
+    pub fn open(plan: &ExecPlan, pid: i32) -> Result<Target, Error> {
+        let find = || failed("find the container's process");
+        let pidfd = pidfd_open(pid).map_err(find())?;
+        let root = format!("/proc/{pid}/root");
+        let root = open(root.as_str(), OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+        let root = root.map_err(find())?;
+        // Alive now, it was its root that was opened.
+        pidfd_send_signal(pidfd.as_fd(), 0).map_err(find())?;
+        let own_pids = own_pid_namespace()?;
+        Ok(Target { pidfd, root, own_pids, cgroup: make::open_existing(&plan.cgroup)? })
+    }
+
+    /// [`exec`] without waiting for the program to run.
+    pub fn begin(&self, plan: &ExecPlan, stdio: Stdio) -> Result<Begun, Error> {
+        begin_in(plan, self, stdio, None)
+    }
 }
 
 fn begin_with(plan: &ExecPlan, target_pid: i32, stdio: Stdio, console: Option<BorrowedFd<'_>>) -> Result<Begun, Error> {
-    let find = || failed("find the container's process");
-    let target = pidfd_open(target_pid).map_err(find())?;
-    let root = format!("/proc/{target_pid}/root");
-    let root = open(root.as_str(), OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
-    let root = root.map_err(find())?;
-    // Alive now, it was its root that was opened.
-    pidfd_send_signal(target.as_fd(), 0).map_err(find())?;
-    begin_in(plan, Entered { pidfd: target.as_fd(), root: root.as_fd() }, stdio, console)
+    begin_in(plan, &Target::open(plan, target_pid)?, stdio, console)
 }
 
-fn begin_in(
-    plan: &ExecPlan,
-    target: Entered<'_>,
-    stdio: Stdio,
-    console: Option<BorrowedFd<'_>>,
-) -> Result<Begun, Error> {
-    let made = make::open_existing(&plan.cgroup)?;
+fn begin_in(plan: &ExecPlan, at: &Target, stdio: Stdio, console: Option<BorrowedFd<'_>>) -> Result<Begun, Error> {
+    let (made, target) = (&at.cgroup, Entered { pidfd: at.pidfd.as_fd(), root: at.root.as_fd() });
     let stdio = Standard::new(stdio)?;
     let (report, init_report) = pipe("make the report pipe")?;
     let prepared = Prepared {
@@ -106,7 +122,8 @@ fn begin_in(
         title: None,
     };
     let envp = envp(&plan.program);
-    let (pid, pidfd) = in_pid_namespace(target.pidfd, || clone(0, &made, || init::run(&prepared, envp)))?;
+    let (pid, pidfd) =
+        in_pid_namespace(target.pidfd, at.own_pids.as_fd(), || clone(0, made, || init::run(&prepared, envp)))?;
     Ok(Begun { pidfd, pid, report })
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const LEAST: usize = 1024;
 /// More than most records have.
@@ -31,14 +31,48 @@ pub fn create<T: Serialize>(path: &Path, value: &T) -> Result<()> {
 
 /// Reads a record without a lock.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    look(path, || whole(&File::open(path)?))
+}
+
+fn look<T: DeserializeOwned>(path: &Path, bytes: impl Fn() -> std::io::Result<Vec<u8>>) -> Result<T> {
     for _ in 0..LOOKS {
-        let bytes = whole(path).map_err(Error::io("read", path))?;
+        let bytes = bytes().map_err(Error::io("read", path))?;
         if let Some(body) = checked(&bytes) {
             return parse(path, body);
         }
         std::thread::sleep(std::time::Duration::from_micros(100));
     }
     Err(Error::Torn { path: path.to_owned() })
+}
+
+/// A record that is looked at or written again and again: its file stays open.
+#[derive(Debug)]
+pub struct Kept {
+    path: PathBuf,
+    file: File,
+    /// The longest it has been.
+    length: usize,
+}
+
+impl Kept {
+    /// Opens a record that exists.
+    pub fn open(path: &Path) -> Result<Kept> {
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(Error::io("open", path))?;
+        let length = file.metadata().map_err(Error::io("read", path))?.len();
+        Ok(Kept { path: path.to_owned(), file, length: usize::try_from(length).unwrap_or(LEAST) })
+    }
+
+    /// Reads it without a lock.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
+        look(&self.path, || whole(&self.file))
+    }
+
+    /// Writes it; for the one who alone writes this record, so that no lock is needed.
+    pub fn write<T: Serialize>(&mut self, value: &T) -> Result<()> {
+        let bytes = encode(&self.path, value, self.length.max(LEAST))?;
+        self.length = bytes.len();
+        self.file.write_all_at(&bytes, 0).map_err(Error::io("write", &self.path))
+    }
 }
 
 /// Changes a record under its lock and returns the new value. When `change` errs nothing is written.
@@ -59,12 +93,11 @@ pub fn update<T: Serialize + DeserializeOwned, E: From<Error>>(
 }
 
 /// All bytes of a file, with one read when there are as few as usual: a list of containers reads hundreds of records.
-fn whole(path: &Path) -> std::io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+fn whole(file: &File) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; USUAL];
     let count = file.read_at(&mut bytes, 0)?;
     if count == USUAL {
-        return content(&file);
+        return content(file);
     }
     bytes.truncate(count);
     Ok(bytes)
@@ -130,6 +163,12 @@ mod tests {
             })
             .expect("update");
             assert_eq!(read::<Note>(&path).expect("read").text, text);
+        }
+        let mut kept = Kept::open(&path).expect("open");
+        for length in [1, 9000, 5] {
+            let text = "y".repeat(length);
+            kept.write(&Note { text: text.clone() }).expect("write");
+            assert_eq!((kept.read().ok(), read(&path).ok()), (Some(Note { text: text.clone() }), Some(Note { text })));
         }
         let mut bytes = std::fs::read(&path).expect("bytes");
         bytes[40] ^= 1;

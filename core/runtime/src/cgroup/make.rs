@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Descriptors of a cgroup that was made.
+#[derive(Debug)]
 pub(crate) struct Made {
     /// The directory of version 2, for `CLONE_INTO_CGROUP`.
     pub unified: Option<OwnedFd>,

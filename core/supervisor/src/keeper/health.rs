@@ -8,10 +8,10 @@ use crate::launch::{HealthSpec, Launch};
 use crate::note::note;
 use crate::{clock, tell};
 use gantry_model::health::{Health, HealthResult};
-use gantry_model::record::Status;
+use gantry_model::record::{Record, Status};
 use gantry_model::time;
-use gantry_runtime::{Begun, ExecPlan, Stdio};
-use gantry_store::{containers, inplace};
+use gantry_runtime::{Begun, ExecPlan, Stdio, Target};
+use gantry_store::inplace::{self, Kept};
 use gantry_sys::pidfd;
 use nix::fcntl::OFlag;
 use nix::unistd::{pipe2, read};
@@ -24,6 +24,9 @@ use std::time::{Duration, Instant};
 
 /// Bytes of output that are kept.
 const LONGEST_OUTPUT: usize = 4096;
+/// How long a check runs before its output is taken from it: most have ended by then, and being woken once less for each
+/// is felt with many containers.
+const LISTENING_AFTER: Duration = Duration::from_millis(100);
 /// The file in the container's directory.
 pub const FILE: &str = "health.json";
 
@@ -34,6 +37,25 @@ pub(super) struct Checks {
     health: Health,
     next_at: Instant,
     check: Option<Check>,
+    open: Option<Open>,
+    file: Option<Kept>,
+}
+
+/// What each check needs: opened with the first one, since opening costs more than all else that is done for a check.
+struct Open {
+    target: Target,
+    null: OwnedFd,
+    record: Kept,
+}
+
+impl Open {
+    fn new(plan: &ExecPlan, init: i32, container_dir: &Path) -> io::Result<Open> {
+        Ok(Open {
+            target: Target::open(plan, init).map_err(io::Error::other)?,
+            null: File::open("/dev/null")?.into(),
+            record: Kept::open(&container_dir.join("record.json")).map_err(io::Error::other)?,
+        })
+    }
 }
 
 /// One that runs.
@@ -43,6 +65,9 @@ struct Check {
     text: Vec<u8>,
     cut: bool,
     began_ns: u64,
+    /// From then on its output is listened to; a pipe holds what most ever say.
+    listen_at: Instant,
+    listening: bool,
     deadline: Instant,
     timed_out: bool,
 }
@@ -61,7 +86,8 @@ impl Checks {
             let _ = std::fs::remove_file(&path);
             let _ = inplace::create(&path, &health);
         }
-        let mut checks = Checks { spec, plan, health, next_at: Instant::now(), check: None };
+        let file = Kept::open(&path).ok();
+        let mut checks = Checks { spec, plan, health, next_at: Instant::now(), check: None, open: None, file };
         checks.schedule(started_ns);
         Some(checks)
     }
@@ -75,6 +101,7 @@ impl Checks {
     pub(super) fn due(&self) -> Instant {
         match &self.check {
             Some(check) if check.timed_out => Instant::now() + Duration::from_secs(3600),
+            Some(check) if !check.listening => check.listen_at.min(check.deadline),
             Some(check) => check.deadline,
             None => self.next_at,
         }
@@ -82,7 +109,7 @@ impl Checks {
 
     pub(super) fn watched(&self) -> impl Iterator<Item = (Cause, BorrowedFd<'_>)> {
         let process = self.check.iter().map(|check| (Cause::Check, check.process.pidfd.as_fd()));
-        let outputs = self.check.iter().filter_map(|check| check.output.as_ref());
+        let outputs = self.check.iter().filter(|check| check.listening).filter_map(|check| check.output.as_ref());
         process.chain(outputs.map(|output| (Cause::CheckOutput, output.as_fd())))
     }
 
@@ -92,23 +119,37 @@ impl Checks {
         self.next_at = Instant::now() + pause;
     }
 
-    fn begin(&mut self, init: i32) -> io::Result<()> {
+    /// What this process cannot look at is taken to run.
+    fn sees_pause(&mut self, init: i32, container_dir: &Path) -> bool {
+        let record = self.opened(init, container_dir).ok().and_then(|open| open.record.read::<Record>().ok());
+        record.is_some_and(|record| record.state.status == Status::Paused)
+    }
+
+    fn opened(&mut self, init: i32, container_dir: &Path) -> io::Result<&Open> {
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => Open::new(&self.plan, init, container_dir)?,
+        };
+        Ok(self.open.insert(open))
+    }
+
+    fn begin(&mut self, init: i32, container_dir: &Path) -> io::Result<()> {
         let (output, theirs) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         // The program gets a pipe that blocks like any other.
         nix::fcntl::fcntl(&theirs, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty()))?;
-        let stdio = Stdio {
-            stdin: File::open("/dev/null")?.into(),
-            stdout: theirs.try_clone()?,
-            stderr: theirs,
-            console: None,
-        };
-        let process = gantry_runtime::begin_exec(&self.plan, init, stdio).map_err(io::Error::other)?;
+        self.opened(init, container_dir)?;
+        let Some(open) = &self.open else { return Err(io::ErrorKind::NotFound.into()) };
+        let stdin = open.null.try_clone()?;
+        let stdio = Stdio { stdin, stdout: theirs.try_clone()?, stderr: theirs, console: None };
+        let process = open.target.begin(&self.plan, stdio).map_err(io::Error::other)?;
         self.check = Some(Check {
             process,
             output: Some(output),
             text: Vec::new(),
             cut: false,
             began_ns: clock::realtime_ns(),
+            listen_at: Instant::now() + LISTENING_AFTER,
+            listening: false,
             deadline: Instant::now() + self.spec.timeout,
             timed_out: false,
         });
@@ -171,8 +212,12 @@ impl Keeper {
     /// stands still there is not late.
     pub(super) fn check_health(&mut self) {
         let Some(checks) = self.checks.as_mut().filter(|checks| Instant::now() >= checks.due()) else { return };
-        let paused = containers::read_in(&self.estate.launch.container_dir)
-            .is_ok_and(|record| record.state.status == Status::Paused);
+        let container_dir = &self.estate.launch.container_dir;
+        if let Some(check) = checks.check.as_mut().filter(|check| Instant::now() < check.deadline) {
+            check.listening = true;
+            return;
+        }
+        let paused = checks.sees_pause(self.life.init, container_dir);
         match &mut checks.check {
             Some(check) if paused => check.deadline = Instant::now() + checks.spec.timeout,
             Some(check) => {
@@ -181,7 +226,7 @@ impl Keeper {
             }
             None if paused => checks.next_at = Instant::now() + checks.spec.interval.max(Duration::from_millis(100)),
             None => {
-                if let Err(error) = checks.begin(self.life.init) {
+                if let Err(error) = checks.begin(self.life.init, container_dir) {
                     let began = clock::realtime_ns();
                     self.take_health(HealthResult { exit_code: -1, output: error.to_string(), ..spanning(began) });
                 }
@@ -217,7 +262,8 @@ impl Keeper {
         let changed = checks.health.take(result, checks.spec.retries, excused);
         checks.schedule(self.life.started_ns);
         let launch = &self.estate.launch;
-        if let Err(error) = write(&launch.container_dir.join(FILE), &checks.health) {
+        let written = checks.file.as_mut().map(|file| file.write(&checks.health));
+        if let Some(Err(error)) = written {
             note(&launch.state_dir, &format!("a health check is not recorded: {error}"));
         }
         if changed {
@@ -262,14 +308,6 @@ impl Keeper {
             Err(error) => note(&self.estate.launch.state_dir, &format!("cannot execute {program}: {error}")),
         }
     }
-}
-
-fn write(path: &Path, health: &Health) -> gantry_store::Result<()> {
-    inplace::update(path, |known: &mut Health| {
-        known.clone_from(health);
-        Ok(())
-    })
-    .map(drop)
 }
 
 fn is_within(spec: &HealthSpec, started_ns: u64, now_ns: u64) -> bool {
