@@ -19,7 +19,7 @@ pub struct Key {
     pub show: fn(&Config) -> String,
 }
 
-/// Every key but the tables of drivers and `plugins.sha256`.
+/// Every key but the tables of drivers, `engine.runtimes` and `plugins.sha256`.
 pub const KEYS: &[Key] = &[
     Key {
         path: "root",
@@ -48,6 +48,13 @@ pub const KEYS: &[Key] = &[
         variable: "GANTRY_LOG_CACHE_DRIVER",
         set: |c, v| v.name().map(|name| c.log_cache_driver = name),
         show: |c| quoted(&c.log_cache_driver),
+    },
+    Key {
+        path: "defaults.runtime",
+        help: "Who makes containers: gantry itself, or a runtime that [engine.runtimes] names or that is installed.",
+        variable: "GANTRY_RUNTIME",
+        set: |c, v| v.name().map(|name| c.runtime = name),
+        show: |c| quoted(&c.runtime),
     },
     Key {
         path: "defaults.storage-driver",

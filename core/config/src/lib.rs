@@ -66,6 +66,10 @@ pub struct Config {
     pub gc_keep: Duration,
     /// `engine.logs.max-total`: bytes of disk for the logs of all containers together; `None`: no such limit.
     pub logs_max_total: Option<u64>,
+    /// `defaults.runtime`: who makes containers that name nobody.
+    pub runtime: String,
+    /// `[engine.runtimes]`: other OCI runtimes by name, each a program and its options.
+    pub runtimes: BTreeMap<String, Vec<String>>,
     /// `[registry."HOST"]`, by host.
     pub registries: BTreeMap<String, Registry>,
     /// `engine.registry.downloads`: layers fetched at the same time.
@@ -112,6 +116,8 @@ impl Default for Config {
             gc_low: 70,
             gc_keep: Duration::from_secs(24 * 3600),
             logs_max_total: None,
+            runtime: "gantry".into(),
+            runtimes: BTreeMap::new(),
             registries: BTreeMap::new(),
             registry_downloads: 3,
             registry_retries: 5,

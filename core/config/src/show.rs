@@ -16,7 +16,7 @@ pub struct Shown {
 }
 
 impl Config {
-    /// Every value with its origin: the engine's keys in a fixed order, then pins, then the drivers' options.
+    /// Every value with its origin: the engine's keys in a fixed order, then registries, runtimes, pins, then the drivers' options.
     pub fn show(&self) -> Vec<Shown> {
         let own = KEYS.iter().map(|key| self.shown(key.path.to_owned(), (key.show)(self)));
         let pins =
@@ -24,7 +24,7 @@ impl Config {
         let drivers = self.drivers.iter().flat_map(|((kind, name), options)| {
             options.iter().map(move |(key, value)| self.shown(format!("{kind}.{name}.{key}"), quoted(value)))
         });
-        own.chain(self.registries()).chain(pins).chain(drivers).collect()
+        own.chain(self.registries()).chain(self.other_runtimes()).chain(pins).chain(drivers).collect()
     }
 
     /// The engine's keys with their defaults, as comments of a file.
@@ -45,6 +45,13 @@ impl Config {
             let _ = write!(text, "# {}{by}\n# {name}{sign} {value}\n", key.help);
         }
         text
+    }
+
+    fn other_runtimes(&self) -> impl Iterator<Item = Shown> {
+        self.runtimes.iter().map(|(name, command)| {
+            let words: Vec<_> = command.iter().map(|word| quoted(word)).collect();
+            self.shown(format!("engine.runtimes.{name}"), format!("[{}]", words.join(", ")))
+        })
     }
 
     fn registries(&self) -> impl Iterator<Item = Shown> {

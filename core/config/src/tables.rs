@@ -9,6 +9,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use toml::de::{DeString, DeTable};
 
+const RUNTIMES: &str = "engine.runtimes";
+
 type Name<'a> = toml::Spanned<DeString<'a>>;
 
 /// The walk through one file.
@@ -52,6 +54,8 @@ impl Walk<'_> {
             self.note(&path, name, value, read);
         } else if path == "plugins.sha256" {
             self.each(&path, value, |walk, name, value| walk.pin(name, value));
+        } else if path == RUNTIMES {
+            self.each(&path, value, |walk, name, value| walk.runtime(name, value));
         } else if KEYS.iter().any(|key| below(&path, key.path)) {
             self.each(&path, value, |walk, name, value| walk.entry(&path, name, value));
         } else {
@@ -75,6 +79,13 @@ impl Walk<'_> {
             self.config.plugin_pins.push((plugin, digest));
         });
         self.note(&format!("plugins.sha256.{}", name.get_ref()), name, value, read);
+    }
+
+    fn runtime(&mut self, name: &Name<'_>, value: &Value<'_>) {
+        let read = runtime(name.get_ref(), value).map(|command| {
+            self.config.runtimes.insert(name.get_ref().to_string(), command);
+        });
+        self.note(&join(RUNTIMES, name.get_ref()), name, value, read);
     }
 
     fn registries(&mut self, value: &Value<'_>) {
@@ -180,6 +191,21 @@ fn below(table: &str, path: &str) -> bool {
     path.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'))
 }
 
+/// A program's absolute path, or a list of that and its options.
+fn runtime(name: &str, value: &Value<'_>) -> Result<Vec<String>, Problem> {
+    if name == "gantry" {
+        return Err(Problem::new("this name is the built-in runtime's"));
+    }
+    let command = match value.get_ref().as_array() {
+        Some(words) => words.iter().map(|word| Given::Toml(word).name()).collect::<Result<Vec<_>, _>>()?,
+        None => vec![Given::Toml(value).name()?],
+    };
+    match command.first() {
+        Some(program) if program.starts_with('/') => Ok(command),
+        _ => Err(Problem::new("expected the absolute path of a program, or a list of it and its options")),
+    }
+}
+
 fn sha256(text: &str) -> Result<String, Problem> {
     let digest = text.strip_prefix("sha256:").unwrap_or(text);
     match digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -206,7 +232,7 @@ fn nearest(prefix: &str, name: &str) -> Option<String> {
 }
 
 fn neighbours(prefix: &str) -> Vec<&'static str> {
-    let paths = KEYS.iter().map(|key| key.path).chain(["plugins.sha256"]);
+    let paths = KEYS.iter().map(|key| key.path).chain(["plugins.sha256", RUNTIMES]);
     let here = paths.filter_map(|path| match prefix {
         "" => Some(path),
         _ => path.strip_prefix(prefix)?.strip_prefix('.'),

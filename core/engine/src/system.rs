@@ -11,6 +11,12 @@ use serde_json::{Value, json};
 use std::fs;
 
 impl Engine {
+    fn runtimes_shown(&self) -> Value {
+        let own = (crate::container::foreign::OWN.to_owned(), "gantry-keeper".to_owned());
+        let all = std::iter::once(own).chain(self.runtimes());
+        all.map(|(name, path)| (name, json!({ "path": path }))).collect::<serde_json::Map<_, _>>().into()
+    }
+
     /// What `info` shows.
     pub fn info(&self) -> Result<Value> {
         let records = gantry_store::containers::list(&self.layout)?;
@@ -56,7 +62,8 @@ impl Engine {
             "StateDir": self.settings().state,
             "Name": nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
             "ServerVersion": env!("CARGO_PKG_VERSION"),
-            "DefaultRuntime": "gantry",
+            "DefaultRuntime": self.settings().config.runtime,
+            "Runtimes": self.runtimes_shown(),
             "SecurityOptions": ["name=seccomp,profile=builtin"],
             "LiveRestoreEnabled": true,
             "Warnings": warnings,
@@ -135,7 +142,6 @@ fn host_facts(features: &[Feature], unified: bool) -> Value {
         "NoProxy": "",
         "Labels": [],
         "ExperimentalBuild": false,
-        "Runtimes": { "gantry": { "path": "gantry" } },
         "Swarm": { "LocalNodeState": "inactive", "NodeID": "" },
     })
 }

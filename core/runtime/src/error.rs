@@ -3,6 +3,7 @@
 //! Init cannot format text (it must not allocate), so it sends a small fixed message; the texts
 //! are made here, on the parent's side, in the words Docker's users know.
 
+use crate::foreign;
 use gantry_sys::Errno;
 use std::fmt;
 use std::path::PathBuf;
@@ -71,6 +72,9 @@ pub enum Error {
     /// The user or group does not exist in the image.
     #[error("unable to find {what} {name}: no matching entries in {file}")]
     User { what: &'static str, name: String, file: &'static str },
+    /// Another runtime did not do what it was asked for.
+    #[error("runtime {runtime} {act}: {text}")]
+    Foreign { runtime: String, act: &'static str, text: String },
     /// Init ended before it could say why.
     #[error("container init ended during set-up: {0}")]
     InitDied(String),
@@ -104,7 +108,9 @@ impl Error {
             Error::Cgroup { errno, .. } | Error::Launch { errno, .. } => errno_kind(*errno),
             Error::Step { step: "cwd", errno: Errno::ENOENT | Errno::ENOTDIR, .. } => Kind::NotExecutable,
             Error::Step { errno, .. } => errno_kind(*errno),
-            Error::File { .. } | Error::InitDied(_) => Kind::Other,
+            Error::Foreign { text, .. } if foreign::is_missing(text) => Kind::NotFound,
+            Error::Foreign { text, .. } if foreign::is_not_executable(text) => Kind::NotExecutable,
+            Error::Foreign { .. } | Error::File { .. } | Error::InitDied(_) => Kind::Other,
         }
     }
 

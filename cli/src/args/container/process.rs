@@ -29,6 +29,7 @@ pub struct ProcessArgs {
     pub stop_timeout: Option<i64>,
     pub cidfile: Option<String>,
     pub platform: Option<String>,
+    pub runtime: Option<String>,
     pub pull: Option<String>,
     pub quiet: bool,
     pub init: bool,
@@ -106,7 +107,10 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
     Flag::<ContainerArgs>::switch("rm", "Remove the container and its anonymous volumes when it ends", |a, on| {
         a.process.remove = on
     }),
-    Flag::<ContainerArgs>::unsupported("runtime", "string", "Runtime for this container"),
+    Flag::<ContainerArgs>::value("runtime", "string", "OCI runtime: gantry, or another by name or path", |a, v| {
+        put(&mut a.process.runtime, v)
+    })
+    .default("\"gantry\""),
     Flag::<ContainerArgs>::value("stop-signal", "string", "Signal that asks the container to end", |a, v| {
         put(&mut a.process.stop_signal, v)
     }),

@@ -71,6 +71,7 @@ impl Engine {
         let mut failures = Vec::new();
         let mut note = |result: Result<()>| failures.extend(result.err());
         note(self.detach_endpoints(id, name));
+        note(self.forget_foreign(id));
         note(self.remove_cgroup(id));
         note(self.close_volumes(id));
         note(self.throw_away(&self.layout.container_state(id)));

@@ -1,6 +1,7 @@
 //! What a request tells of its container before anything is prepared: enough for the keeper to clone the init and make
 //! the cgroups meanwhile. A wrong guess is dismissed.
 
+use super::foreign::is_own;
 use super::start::cgroup_path;
 use crate::Engine;
 use crate::error::Result;
@@ -10,6 +11,9 @@ use gantry_sys::process::namespace;
 
 impl Engine {
     pub(crate) fn guess(&self, id: &str, host: &HostConfig) -> Result<Guess> {
+        if !is_own(&host.runtime) {
+            return Ok(Guess::default());
+        }
         let path = cgroup_path(host, id);
         let hierarchies = self.cgroups()?.hierarchies.iter();
         Ok(Guess::new(namespaces(host), hierarchies.map(|h| (h.unified, h.mount.join(&path)))))

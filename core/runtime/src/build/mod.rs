@@ -69,6 +69,7 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
         terminal: request.terminal && !request.manner.console_socket,
         kept_fds: request.manner.preserve_fds,
         start_hooks: hooks::at_start(request)?,
+        foreign: None,
     })
 }
 

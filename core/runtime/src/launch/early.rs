@@ -66,6 +66,7 @@ impl Early {
     pub fn suits(&self, plan: &Plan) -> bool {
         let unified = plan.cgroup.hierarchies.iter().find(|hierarchy| hierarchy.unified).map(make::leaf);
         plan.born_in.is_empty()
+            && plan.foreign.is_none()
             && plan.user.is_none()
             && plan.idmaps.is_empty()
             && plan.namespaces == self.guess.namespaces

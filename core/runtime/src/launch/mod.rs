@@ -153,15 +153,19 @@ fn open_namespace(path: &CStr) -> Result<OwnedFd, Errno> {
     open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
-/// Children that `make` clones are born in the namespace; ours stays what it was.
+pub(crate) fn own_pid_namespace() -> Result<OwnedFd, Error> {
+    open_namespace(c"/proc/self/ns/pid").map_err(failed("open our pid namespace"))
+}
+
+/// Children that `make` clones are born in the namespace; ours, `own`, stays what it was.
 pub(crate) fn in_pid_namespace<T>(
     namespace_fd: BorrowedFd<'_>,
+    own: BorrowedFd<'_>,
     make: impl FnOnce() -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let own = open_namespace(c"/proc/self/ns/pid").map_err(failed("open our pid namespace"))?;
     setns(namespace_fd, namespace::PID as i32).map_err(failed("join the pid namespace"))?;
     let made = make();
-    setns(own.as_fd(), namespace::PID as i32).map_err(failed("leave the pid namespace"))?;
+    setns(own, namespace::PID as i32).map_err(failed("leave the pid namespace"))?;
     made
 }
 

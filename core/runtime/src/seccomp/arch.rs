@@ -42,6 +42,16 @@ impl Arch {
         }
     }
 
+    /// As an OCI profile names it.
+    pub(crate) fn to_oci(self) -> OciArch {
+        match self {
+            Arch::X86_64 => OciArch::ScmpArchX86_64,
+            Arch::I386 => OciArch::ScmpArchX86,
+            Arch::X32 => OciArch::ScmpArchX32,
+            Arch::Aarch64 => OciArch::ScmpArchAarch64,
+        }
+    }
+
     pub(crate) fn native() -> Option<Arch> {
         if cfg!(target_arch = "x86_64") {
             Some(Arch::X86_64)

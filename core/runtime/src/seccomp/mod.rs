@@ -12,9 +12,10 @@ mod tables {
     pub(crate) mod x86_64;
 }
 
+use crate::caps;
 use crate::error::Error;
 use crate::init::steps::seccomp::Seccomp as Step;
-use oci_spec::runtime::LinuxSeccomp;
+use oci_spec::runtime::{Capabilities, LinuxSeccomp};
 use profile::Profile;
 use std::path::Path;
 
@@ -26,6 +27,11 @@ pub enum Seccomp<'a> {
     /// No filter.
     Unconfined,
     Profile(&'a LinuxSeccomp),
+}
+
+/// The built-in profile as others read it, for a container with these capabilities.
+pub fn default_profile(capabilities: &Capabilities) -> Result<LinuxSeccomp, Error> {
+    default::profile(caps::mask(Some(capabilities))).to_oci()
 }
 
 /// The step that installs the filter, or none. `capabilities` are those of the bounding set.

@@ -3,9 +3,10 @@
 use super::arch::Arch;
 use crate::error::Error;
 use gantry_sys::seccomp::{FLAG_LOG, FLAG_SPEC_ALLOW};
+use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompFilterFlag as Flag,
-    LinuxSeccompOperator as Operator, LinuxSyscall,
+    LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompArgBuilder, LinuxSeccompBuilder,
+    LinuxSeccompFilterFlag as Flag, LinuxSeccompOperator as Operator, LinuxSyscall, LinuxSyscallBuilder,
 };
 
 pub(crate) const RET_ALLOW: u32 = 0x7fff_0000;
@@ -51,6 +52,38 @@ impl Profile {
         let rules = given.syscalls().iter().flatten().map(rule).collect::<Result<_, _>>()?;
         let default = answer(given.default_action(), given.default_errno_ret())?;
         Ok(Profile { architectures, default, rules })
+    }
+
+    /// The same for another runtime: of answers it has "allow" and "refuse with a number", which is all we use ourselves.
+    pub(crate) fn to_oci(&self) -> Result<LinuxSeccomp, Error> {
+        let built = |error: OciSpecError| Error::invalid("seccomp profile", error.to_string());
+        let syscalls = self.rules.iter().map(Rule::to_oci).collect::<Result<Vec<_>, _>>().map_err(built)?;
+        LinuxSeccompBuilder::default()
+            .default_action(Action::ScmpActErrno)
+            .default_errno_ret(self.default & RET_DATA)
+            .architectures(self.architectures.iter().map(|arch| arch.to_oci()).collect::<Vec<_>>())
+            .syscalls(syscalls)
+            .build()
+            .map_err(built)
+    }
+}
+
+impl Rule {
+    fn to_oci(&self) -> Result<LinuxSyscall, OciSpecError> {
+        let arguments = self.conditions.iter().map(|condition| {
+            LinuxSeccompArgBuilder::default()
+                .index(condition.argument as usize)
+                .value(condition.value)
+                .value_two(condition.second)
+                .op(condition.operator)
+                .build()
+        });
+        let rule =
+            LinuxSyscallBuilder::default().names(self.names.clone()).args(arguments.collect::<Result<Vec<_>, _>>()?);
+        match self.answer {
+            RET_ALLOW => rule.action(Action::ScmpActAllow).build(),
+            other => rule.action(Action::ScmpActErrno).errno_ret(other & RET_DATA).build(),
+        }
     }
 }
 

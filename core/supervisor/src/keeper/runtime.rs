@@ -4,6 +4,7 @@ use super::{Launcher, Stdio, Steps};
 use crate::client::Guess;
 use crate::wire::Refusal;
 use gantry_model::class::Class;
+use gantry_runtime::foreign::{self, Foreign};
 use gantry_runtime::{Early, Error, Kind, Plan};
 use std::cell::RefCell;
 
@@ -41,6 +42,9 @@ impl Launcher for RuntimeLauncher {
         let plan = decoded.map_or_else(|| Plan::from_bytes(plan), Ok).map_err(|error| refusal(&error))?;
         let Stdio { stdin, stdout, stderr, console } = stdio;
         let stdio = gantry_runtime::Stdio { stdin, stdout, stderr, console };
+        if let Some(runtime) = plan.foreign() {
+            return launch_foreign(&plan, runtime, stdio, steps);
+        }
         let launched = match self.early.take() {
             Some(early) => gantry_runtime::launch_early(&plan, early, stdio),
             None => gantry_runtime::launch(&plan, stdio),
@@ -60,6 +64,27 @@ impl Launcher for RuntimeLauncher {
         }
         launched.release().map(drop).map_err(|error| refusal(&error))
     }
+}
+
+/// Another runtime creates and starts it; between the two its network is attached, as with ours.
+fn launch_foreign(
+    plan: &Plan,
+    runtime: &Foreign,
+    stdio: gantry_runtime::Stdio,
+    steps: &mut dyn Steps,
+) -> Result<(), Refusal> {
+    let created = foreign::create(plan, runtime, stdio).map_err(|error| {
+        let _ = runtime.delete(plan.id());
+        refusal(&error)
+    })?;
+    let started = steps
+        .cloned(created.pid(), created.pidfd())
+        .and_then(|()| steps.ready(Vec::new()))
+        .and_then(|()| created.start().map_err(|error| refusal(&error)));
+    if started.is_err() {
+        created.abort();
+    }
+    started
 }
 
 fn refusal(error: &Error) -> Refusal {
