@@ -1,6 +1,7 @@
 //! From a container's configuration to an OCI runtime spec: the runtime's default, changed where the user or the image
 //! said so. Each part of the spec has a file of its own.
 
+mod devices;
 mod mounts;
 mod process;
 mod resources;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 
 pub(crate) use process::arguments;
 pub(crate) use resources::{check as check_resources, limits};
-pub(crate) use security::{SeccompChoice, seccomp_choice};
+pub(crate) use security::{SeccompChoice, labels, seccomp_choice};
 
 /// How a container's network namespace comes to be.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,12 +2,8 @@
 
 use super::Parts;
 use crate::error::{Error, Result};
-use gantry_model::container::{DeviceMapping, HostConfig};
-use oci_spec::runtime::{
-    Capabilities, Capability, LinuxCapabilitiesBuilder, LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType, LinuxSeccomp,
-    Spec,
-};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use gantry_model::container::HostConfig;
+use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilitiesBuilder, LinuxSeccomp, Spec};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -64,7 +60,7 @@ pub(super) fn apply(spec: &mut Spec, parts: &Parts<'_>) -> Result<()> {
         unmask(spec);
     }
     paths(spec, host);
-    devices(spec, host)
+    super::devices::apply(spec, host)
 }
 
 fn paths(spec: &mut Spec, host: &HostConfig) {
@@ -100,11 +96,37 @@ fn no_new_privileges(host: &HostConfig) -> Result<bool> {
         match (key, value) {
             ("no-new-privileges", "" | "true") => wanted = true,
             ("no-new-privileges", "false") => wanted = false,
-            ("seccomp" | "apparmor" | "label" | "systempaths", _) => {}
+            ("systempaths", "unconfined") | ("label", "disable" | "nested") | ("apparmor" | "seccomp", _) => {}
+            ("label", value) if is_label(value) => {}
             _ => return Err(Error::invalid(format!("invalid --security-opt 2: \"{option}\""))),
         }
     }
     Ok(wanted)
+}
+
+/// `user:x`, `role:x`, `type:x`, `level:x`, `filetype:x`.
+fn is_label(value: &str) -> bool {
+    let (part, name) = value.split_once(':').unwrap_or((value, ""));
+    matches!(part, "user" | "role" | "type" | "level" | "filetype") && !name.is_empty()
+}
+
+/// Labels that were asked for: where the kernel knows them, they are refused, since nobody would set them; elsewhere they
+/// mean nothing, and that is told.
+pub(crate) fn labels(host: &HostConfig) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    for option in host.security_opt.iter().flatten() {
+        let (what, there) = match option.split_once(['=', ':']).unwrap_or((option, "")) {
+            ("apparmor", profile) if profile != "unconfined" => ("AppArmor", "/sys/kernel/security/apparmor"),
+            ("label", label) if is_label(label) => ("SELinux", "/sys/fs/selinux/enforce"),
+            _ => continue,
+        };
+        if Path::new(there).exists() {
+            let message = format!("--security-opt {option} is not supported yet: {what} labels are not set");
+            return Err(Error::invalid(message));
+        }
+        warnings.push(format!("--security-opt {option} has no effect: this kernel has no {what}"));
+    }
+    Ok(warnings)
 }
 
 fn capabilities(spec: &Spec, host: &HostConfig) -> Result<Capabilities> {
@@ -188,62 +210,4 @@ fn all_capabilities() -> Capabilities {
     .into_iter()
     .filter(|capability| gantry_runtime::is_permitted(*capability))
     .collect()
-}
-
-fn devices(spec: &mut Spec, host: &HostConfig) -> Result<()> {
-    let mut devices = Vec::new();
-    for mapping in &host.devices {
-        devices.push(device(mapping)?);
-    }
-    if host.privileged {
-        devices.extend(host_devices());
-    }
-    if let Some(linux) = spec.linux_mut() {
-        let mut all = linux.devices().clone().unwrap_or_default();
-        all.extend(devices);
-        linux.set_devices(Some(all));
-    }
-    Ok(())
-}
-
-fn device(mapping: &DeviceMapping) -> Result<LinuxDevice> {
-    let host = Path::new(&mapping.path_on_host);
-    let inside = if mapping.path_in_container.is_empty() { &mapping.path_on_host } else { &mapping.path_in_container };
-    read_device(host, inside).ok_or_else(|| {
-        Error::invalid(format!(
-            "error gathering device information while adding custom device \"{}\": not a device node",
-            host.display()
-        ))
-    })
-}
-
-fn read_device(host: &Path, inside: &str) -> Option<LinuxDevice> {
-    let metadata = std::fs::metadata(host).ok()?;
-    let kind = metadata.file_type();
-    let typ = if kind.is_char_device() {
-        LinuxDeviceType::C
-    } else if kind.is_block_device() {
-        LinuxDeviceType::B
-    } else {
-        return None;
-    };
-    let number = metadata.rdev();
-    LinuxDeviceBuilder::default()
-        .path(inside)
-        .typ(typ)
-        .major(i64::from(nix::libc::major(number)))
-        .minor(i64::from(nix::libc::minor(number)))
-        .file_mode(metadata.mode() & 0o7777)
-        .uid(metadata.uid())
-        .gid(metadata.gid())
-        .build()
-        .ok()
-}
-
-/// The device nodes directly in the host's `/dev`, for `--privileged`.
-fn host_devices() -> Vec<LinuxDevice> {
-    const OWN: [&str; 9] = ["console", "ptmx", "null", "zero", "full", "random", "urandom", "tty", "core"];
-    let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
-    let entries = entries.filter(|e| !OWN.iter().any(|o| e.file_name() == *o));
-    entries.filter_map(|e| read_device(&e.path(), e.path().to_str()?)).collect()
 }
