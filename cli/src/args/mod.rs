@@ -21,6 +21,7 @@ pub mod ps;
 pub mod registry;
 pub mod run;
 pub mod runtime;
+pub mod secrets;
 pub mod serve;
 pub mod stats;
 pub mod system;

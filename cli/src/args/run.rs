@@ -137,6 +137,7 @@ mod tests {
         ("restart", "no"),
         ("rm", "-"),
         ("runtime", "x"),
+        ("secret", "key,type=env"),
         ("security-opt", "label=disable"),
         ("shm-size", "1m"),
         ("sig-proxy", "-"),

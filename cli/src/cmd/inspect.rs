@@ -22,23 +22,23 @@ type Found = Result<Vec<Value>, Error>;
 
 fn container(context: &Context, args: InspectArgs, names: Vec<String>) -> Outcome {
     let size = args.size;
-    show(context, &args, &names, |engine, name| engine.inspect(name, size).map(one))
+    show(context, args.format.as_deref(), &names, |engine, name| engine.inspect(name, size).map(one))
 }
 
 fn image(context: &Context, args: InspectArgs, names: Vec<String>) -> Outcome {
-    show(context, &args, &names, |engine, name| engine.image_inspect(name).map(one))
+    show(context, args.format.as_deref(), &names, |engine, name| engine.image_inspect(name).map(one))
 }
 
 fn network(context: &Context, args: InspectArgs, names: Vec<String>) -> Outcome {
-    show(context, &args, &names, |engine, name| engine.network_inspect(name).map(one))
+    show(context, args.format.as_deref(), &names, |engine, name| engine.network_inspect(name).map(one))
 }
 
 fn volume(context: &Context, args: InspectArgs, names: Vec<String>) -> Outcome {
-    show(context, &args, &names, |engine, name| engine.volume_inspect(name).map(one))
+    show(context, args.format.as_deref(), &names, |engine, name| engine.volume_inspect(name).map(one))
 }
 
 fn plugin(context: &Context, args: InspectArgs, names: Vec<String>) -> Outcome {
-    show(context, &args, &names, |engine, name| engine.plugin_inspect(None, name))
+    show(context, args.format.as_deref(), &names, |engine, name| engine.plugin_inspect(None, name))
 }
 
 fn one(value: Value) -> Vec<Value> {
@@ -50,7 +50,7 @@ fn any(context: &Context, args: InspectArgs, names: Vec<String>) -> Outcome {
     if !matches!(&*kind, "" | "container" | "image" | "network" | "volume" | "plugin") {
         return Err(Failure::error(format!("\"{kind}\" is not a valid value for --type")));
     }
-    show(context, &args, &names, |engine, name| find(engine, name, &kind, size))
+    show(context, args.format.as_deref(), &names, |engine, name| find(engine, name, &kind, size))
 }
 
 /// The first sort of thing that has the name.
@@ -73,8 +73,13 @@ fn find(engine: &Engine, name: &str, kind: &str, size: bool) -> Found {
     Err(Error::request(Class::NotFound, format!("No such {what}: {name}")))
 }
 
-fn show(context: &Context, args: &InspectArgs, names: &[String], find: impl Fn(&Engine, &str) -> Found) -> Outcome {
-    let template = template(args.format.as_deref())?;
+pub(super) fn show(
+    context: &Context,
+    format: Option<&str>,
+    names: &[String],
+    find: impl Fn(&Engine, &str) -> Found,
+) -> Outcome {
+    let template = template(format)?;
     let engine = context.engine()?;
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for name in names {

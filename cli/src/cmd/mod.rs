@@ -30,6 +30,7 @@ pub mod registry;
 pub mod request;
 pub mod run;
 pub mod runtime;
+pub mod secrets;
 pub mod serve;
 pub mod start;
 pub mod start_all;
@@ -213,6 +214,10 @@ static COMMANDS: &[&dyn Runnable] = &[
     &explain::NETWORK,
     &explain::NAMES,
     &explain::PORT,
+    &secrets::CREATE,
+    &secrets::LS,
+    &secrets::INSPECT,
+    &secrets::RM,
     &volumes::CREATE,
     &volumes::LS,
     &volumes::RM,

@@ -17,6 +17,7 @@ mod names;
 pub mod network;
 mod plugins;
 pub mod request;
+pub mod secret;
 pub mod settings;
 mod spec;
 mod storage;

@@ -137,6 +137,9 @@ pub struct HostConfig {
     /// Gantry's own: what is done when the container becomes unhealthy.
     #[serde(rename = "GantryHealthOnFailure", skip_serializing_if = "String::is_empty")]
     pub health_on_failure: String,
+    /// Gantry's own: secrets given to the container.
+    #[serde(rename = "GantrySecrets", skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<crate::secret::SecretUse>,
 }
 
 /// `LogConfig`: a driver and its options.

@@ -19,6 +19,7 @@ pub mod port;
 pub mod record;
 pub mod reference;
 pub mod restart;
+pub mod secret;
 pub mod size;
 pub mod template;
 pub mod time;

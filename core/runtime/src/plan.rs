@@ -6,14 +6,17 @@
 
 use crate::cgroup::plan::CgroupPlan;
 use crate::error::Error;
+use crate::foreign::Foreign;
 use crate::init::steps::Step;
 use crate::init::steps::hook::Hooks;
+use crate::init::steps::secret::{SecretFile, Secrets};
+use crate::plan_text::c_string;
 use crate::user_map::UserMap;
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 
 /// Raised whenever the encoding changes.
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 
 /// One container start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +41,8 @@ pub struct Plan {
     /// Whether the program runs below a small init of ours.
     pub(crate) init: bool,
     pub(crate) terminal: bool,
+    /// Another runtime makes the container; of the steps only the root's are ours then.
+    pub(crate) foreign: Option<Foreign>,
 }
 
 /// One further process in a running container.
@@ -65,6 +70,26 @@ pub(crate) struct Program {
 impl Plan {
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Gives the container secrets, in a directory of their own.
+    pub fn with_secrets(mut self, directory: &str, files: Vec<SecretFile>) -> Result<Plan, Error> {
+        if !files.is_empty() {
+            let mounts = self.steps.iter().rposition(|step| matches!(step, Step::Mount(_) | Step::Root(_)));
+            let secrets = Secrets { directory: c_string("secrets", directory)?, files };
+            self.steps.insert(mounts.map_or(0, |last| last + 1), Step::Secrets(secrets));
+        }
+        Ok(self)
+    }
+
+    /// Has another runtime make the container.
+    pub fn made_by(self, foreign: Foreign) -> Plan {
+        Plan { foreign: Some(foreign), ..self }
+    }
+
+    /// Who makes the container, when it is not us.
+    pub fn foreign(&self) -> Option<&Foreign> {
+        self.foreign.as_ref()
     }
 
     /// Whether the container asked for a terminal.

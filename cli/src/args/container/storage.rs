@@ -5,6 +5,7 @@ use crate::args::values::{add, push, put};
 use crate::args::{Choices, Flag};
 use gantry_engine::model::container::Mount;
 use gantry_engine::model::mount;
+use gantry_engine::model::secret::{self, SecretUse};
 
 /// See the table.
 #[derive(Debug, Default)]
@@ -18,6 +19,7 @@ pub struct StorageArgs {
     pub log_drivers: Vec<String>,
     pub log_opts: Vec<String>,
     pub storage_opts: Vec<String>,
+    pub secrets: Vec<SecretUse>,
 }
 
 /// The flags.
@@ -38,6 +40,12 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
     Flag::<ContainerArgs>::switch("read-only", "Mount the root file system read-only", |a, on| {
         a.storage.read_only = on
     }),
+    Flag::<ContainerArgs>::value(
+        "secret",
+        "list",
+        "Give a secret to the container (name[,type=mount|env,target=…,uid=…,gid=…,mode=…])",
+        |a, v| add(&mut a.storage.secrets, secret::parse(v)),
+    ),
     Flag::<ContainerArgs>::value("storage-opt", "list", "Option of the storage driver (size=10g)", |a, v| {
         push(&mut a.storage.storage_opts, v)
     }),

@@ -17,6 +17,8 @@ pub(super) fn apply(args: &ContainerArgs, host: &mut HostConfig) -> Step {
     storage(args, host)?;
     host.readonly_rootfs = args.storage.read_only;
     host.annotations = args.process.annotations.iter().cloned().collect();
+    host.secrets.clone_from(&args.storage.secrets);
+    host.runtime = args.process.runtime.clone().unwrap_or_default();
     host.init = args.process.init.then_some(true);
     host.console_size = crate::terminal::size().map_or([0, 0], |(rows, columns)| [rows, columns]);
     Ok(())

@@ -60,6 +60,8 @@ impl Engine {
             return Err(Error::invalid("no command specified"));
         }
         check_host(&config, &host)?;
+        self.check_runtime(&mut host, config.tty)?;
+        self.check_secrets(&host)?;
         spec::seccomp_choice(&host)?;
         let sinks = self.resolve_sinks(&mut host)?;
         let (networks, joined) = self.resolve_networks(&config, &mut host, request.networks)?;
@@ -70,7 +72,8 @@ impl Engine {
             config.hostname =
                 if host.uts_mode == "host" || host.network_mode == "host" { host_name() } else { id[..12].to_owned() };
         }
-        let warnings = self.cgroups().map(|groups| crate::cgroups::lacking(groups, &host)).unwrap_or_default();
+        let mut warnings = self.cgroups().map(|groups| crate::cgroups::lacking(groups, &host)).unwrap_or_default();
+        warnings.extend(spec::labels(&host)?);
         let file = ContainerFile {
             schema: 1,
             id,

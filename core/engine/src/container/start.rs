@@ -239,8 +239,9 @@ impl Engine {
         }
         self.write_asker(file, &endpoints)?;
         let mounts = self.open_mounts(file)?;
-        let (links, env) = self.legacy_links(file, &record.name, &endpoints)?;
+        let (links, mut env) = self.legacy_links(file, &record.name, &endpoints)?;
         let etc = self.write_etc(file, &network, &links)?;
+        env.extend(self.secret_variables(file)?);
         let plan = self.plan_runtime(&with_environment(file, env), &mounts, &etc, network.netns.clone())?;
         let mut launch = self.launch_order(file, record, attach, plan)?;
         launch.stale = mounts.iter().any(|mount| self.is_mounted_for_use(mount));
@@ -308,7 +309,14 @@ impl Engine {
                 manner: Default::default(),
             },
         )?;
-        Ok((plan, owner))
+        let plan = plan.with_secrets(gantry_model::secret::DIRECTORY, self.secret_files(file)?)?;
+        match self.foreign(file)? {
+            None => Ok((plan, owner)),
+            Some(foreign) => {
+                self.write_bundle(file, &foreign, &spec, &root, &choice)?;
+                Ok((plan.made_by(foreign), owner))
+            }
+        }
     }
 
     /// The init of a running container.

@@ -25,6 +25,7 @@ pub(crate) mod root;
 pub(crate) mod schedule;
 pub(crate) mod seal;
 pub(crate) mod seccomp;
+pub(crate) mod secret;
 pub(crate) mod session;
 pub(crate) mod sysctl;
 pub(crate) mod time;
@@ -77,6 +78,7 @@ pub(crate) enum Step {
     IoPriority(schedule::IoPriority),
     Personality(schedule::Personality),
     Affinity(schedule::Affinity),
+    Secrets(secret::Secrets),
 }
 
 /// What every step can do, and how the parent names it when it failed.
@@ -142,6 +144,7 @@ impl Step {
             Step::IoPriority(step) => visitor.visit(step),
             Step::Personality(step) => visitor.visit(step),
             Step::Affinity(step) => visitor.visit(step),
+            Step::Secrets(step) => visitor.visit(step),
         }
     }
 }

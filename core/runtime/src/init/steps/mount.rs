@@ -146,7 +146,7 @@ impl Mount {
     }
 }
 
-fn attach_at(root: BorrowedFd<'_>, path: &CStr, tree: BorrowedFd<'_>, kind: Target) -> Result<(), Fault> {
+pub(crate) fn attach_at(root: BorrowedFd<'_>, path: &CStr, tree: BorrowedFd<'_>, kind: Target) -> Result<(), Fault> {
     let target = open_target(root, path, kind)?;
     mount::attach(tree, target.as_fd()).during(Act::Attach)
 }
