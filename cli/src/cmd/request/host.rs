@@ -115,6 +115,9 @@ fn namespaces(args: &SecurityArgs, host: &mut HostConfig) -> Step {
     let container = |mode: &str| mode.strip_prefix("container:").is_some_and(|name| !name.is_empty());
     host.pid_mode = mode("pid", "PID", &args.pid, |m| m == "host" || container(m))?;
     host.uts_mode = mode("uts", "UTS", &args.uts, |m| m == "host")?;
+    if let Some(mode) = args.userns.as_deref().filter(|mode| is_map(mode)) {
+        return refuse(format!("--userns {mode} is not supported yet: only \"host\" is"));
+    }
     host.userns_mode = mode("userns", "USER", &args.userns, |m| m == "host")?;
     host.cgroupns_mode = mode("cgroupns", "CGROUP", &args.cgroupns, |m| matches!(m, "host" | "private"))?;
     let ipc = |m: &str| matches!(m, "host" | "none" | "private" | "shareable") || container(m);
@@ -123,6 +126,12 @@ fn namespaces(args: &SecurityArgs, host: &mut HostConfig) -> Step {
         None | Some("" | "default") => Ok(()),
         Some(other) => refuse(format!("--isolation {other} is not supported on Linux: only \"default\" is")),
     }
+}
+
+/// podman's ways to map users.
+fn is_map(mode: &str) -> bool {
+    let name = mode.split_once(':').map_or(mode, |(name, _)| name);
+    matches!(name, "auto" | "keep-id" | "nomap" | "ns" | "container")
 }
 
 fn mode(flag: &str, what: &str, given: &Option<String>, valid: impl Fn(&str) -> bool) -> Step<String> {

@@ -169,6 +169,7 @@ mod tests {
             ("--pid foo x", "--pid: invalid PID mode"),
             ("--uts foo x", "--uts: invalid UTS mode"),
             ("--userns foo x", "--userns: invalid USER mode"),
+            ("--userns auto:size=10 x", "--userns auto:size=10 is not supported yet: only \"host\" is"),
             ("--cgroupns foo x", "--cgroupns: invalid CGROUP mode"),
             ("--ipc foo x", "--ipc: invalid IPC mode"),
             ("--isolation hyperv x", "--isolation hyperv is not supported"),
