@@ -76,7 +76,11 @@ impl Plan {
     pub fn with_secrets(mut self, directory: &str, files: Vec<SecretFile>) -> Result<Plan, Error> {
         if !files.is_empty() {
             let mounts = self.steps.iter().rposition(|step| matches!(step, Step::Mount(_) | Step::Root(_)));
-            let secrets = Secrets { directory: c_string("secrets", directory)?, files };
+            let secrets = Secrets {
+                directory: c_string("secrets", directory)?,
+                options: vec![(c"mode".into(), Some(c"0755".into()))],
+                files,
+            };
             self.steps.insert(mounts.map_or(0, |last| last + 1), Step::Secrets(secrets));
         }
         Ok(self)

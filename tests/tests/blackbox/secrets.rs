@@ -18,7 +18,7 @@ fn a_secret_is_seen_in_the_container_and_nowhere_else() {
     world.gantry(["secret", "create", "key", &file]).fails(1, "secret name in use: key");
     assert_eq!(world.fed(["secret", "create", "other", "-"], b"two").ok().len(), 25);
     let script = "cat /run/secrets/key /etc/app/key; echo; stat -c '%a %u %g' /etc/app/key; echo x$VAR; \
-                  ls -A /run/secrets; touch /run/secrets/new 2>&1; mount | grep -c 'tmpfs on /run/secrets'";
+                  ls -A /run/secrets; touch /run/secrets/new 2>&1; mount | grep -c 'on /run/secrets type tmpfs'";
     let secrets = ["--secret", "key", "--secret", "key,target=/etc/app/key,uid=7,gid=8,mode=0400"];
     let run = ["run", "--name", "cc", "--network", "none", "--secret", "other,type=env,target=VAR"];
     let seen = world.gantry(run.iter().chain(&secrets).chain(&["bb", "sh", "-c", script])).ok();

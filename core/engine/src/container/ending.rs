@@ -96,16 +96,16 @@ impl ComingEnd<'_> {
 
     /// Waits until the end is recorded and cleaned up; `told` is called in between when that is ours.
     pub(crate) fn clean(self, patience: Duration, told: &dyn Fn()) {
-        if let Some((taken, engine)) = &self.ours {
-            if taken.wait(patience).is_some() {
-                told();
-                match engine.finish(self.id) {
-                    Ok(()) => drop(taken.finished()),
-                    // The keeper tries again, more patiently.
-                    Err(error) => tracing::debug!(container = %self.id, "not cleaned up yet: {error}"),
-                }
-                return;
+        if let Some((taken, engine)) = &self.ours
+            && taken.wait(patience).is_some()
+        {
+            told();
+            match engine.finish(self.id) {
+                Ok(()) => drop(taken.finished()),
+                // The keeper tries again, more patiently.
+                Err(error) => tracing::debug!(container = %self.id, "not cleaned up yet: {error}"),
             }
+            return;
         }
         drop(self.ours);
         self.engine.await_end(self.id, patience);

@@ -1,7 +1,7 @@
 //! Secrets: files in a small tmpfs of the container's own, written by init, so that they never touch a disk and end with
 //! the container.
 
-use super::mount::{attach_at, make_file_system};
+use super::mount::{MountOption, attach_at, make_file_system};
 use super::{Perform, shown};
 use crate::error::Error;
 use crate::init::Context;
@@ -24,6 +24,8 @@ const ATTRIBUTES: u64 = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 pub(crate) struct Secrets {
     /// Where the directory is.
     pub directory: CString,
+    /// Of its file system.
+    pub options: Vec<MountOption>,
     pub files: Vec<SecretFile>,
 }
 
@@ -49,8 +51,7 @@ impl Perform for Secrets {
     const NAME: &'static str = "secrets";
 
     fn perform(&self, context: &mut Context<'_>) -> Result<(), Fault> {
-        let tree = make_file_system(c"tmpfs", &[], ATTRIBUTES)?;
-        fchmod(&tree, Mode::from_bits_truncate(0o755)).during(Act::Set)?;
+        let tree = make_file_system(c"tmpfs", &self.options, ATTRIBUTES)?;
         attach_at(context.root(), &self.directory, tree.as_fd(), Target::Directory)?;
         for file in &self.files {
             file.make(tree.as_fd(), context.root())?;
