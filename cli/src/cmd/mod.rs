@@ -140,6 +140,7 @@ pub const GROUPS: &[(&str, &str)] = &[
     ("network", "Manage networks"),
     ("plugin", "Manage plugins"),
     ("runtime", "Be the OCI runtime that Docker, podman and containerd call"),
+    ("secret", "Manage secrets"),
     ("system", "Manage the engine"),
     ("volume", "Manage volumes"),
 ];
