@@ -360,6 +360,10 @@ fn a_constructor_that_panics_or_hangs() {
 #[test]
 #[ignore = "the child of a_constructor_that_panics_or_hangs"]
 fn constructing_child() {
+    // All ignored tests may be run, too: then there is nobody whose child this is.
+    if std::env::var_os("GANTRY_MISBEHAVE").is_none() {
+        return;
+    }
     let shelf = Shelf::misbehaving();
     let plugins = Plugins::new(Search { deadline: Duration::from_millis(900), ..shelf.search() });
     println!("{}", plugins.log("misbehaving").err().unwrap());

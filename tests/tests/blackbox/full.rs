@@ -63,11 +63,13 @@ fn images_and_new_containers() {
     need!();
     let small = Small::new();
     let world = &small.world;
-    let images = world.line("images --no-trunc").ok();
+    let listed =
+        || world.gantry(["images", "--no-trunc", "--format", "{{.Repository}} {{.Tag}} {{.ID}} {{.Size}}"]).ok();
+    let images = listed();
     let archive = world.file("more.tar", saved(&greeting(), "more:1"));
     small.fill();
     says_so(&world.gantry(["load", "-i", &archive]), &[1]);
-    assert_eq!(images, world.line("images --no-trunc").ok());
+    assert_eq!(images, listed());
     says_so(&world.line("create --name cc --network none bb true"), &[1, 125]);
     says_so(&world.line("run --rm --network none bb true"), &[125]);
     assert_eq!("", world.line("ps -aq").ok());
