@@ -33,7 +33,7 @@ fn words(arguments: impl Iterator<Item = OsString>) -> Result<Vec<String>, Failu
 }
 
 fn dispatch(words: &[String]) -> Result<i32, Failure> {
-    let (globals, read) = match parse_leading(&[globals::FLAGS], Globals::default(), words) {
+    let (mut globals, read) = match parse_leading(&[globals::FLAGS], Globals::default(), words) {
         Ok(found) => found,
         Err(Fault::Help) => return out::print(&help::root()).map(|()| 0),
         Err(Fault::Flag(message) | Fault::Count(message)) => return Err(Failure::Flag { info: None, message }),
@@ -41,6 +41,7 @@ fn dispatch(words: &[String]) -> Result<i32, Failure> {
     if globals.version {
         return out::line(concat!("Gantry version ", env!("CARGO_PKG_VERSION"))).map(|()| 0);
     }
+    globals.internal = words.get(read).is_some_and(|first| first == "internal");
     let context = Context::new(globals);
     match &words[read..] {
         [] => out::print(&help::root()).map(|()| 0),

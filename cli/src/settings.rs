@@ -23,6 +23,8 @@ pub fn load(globals: &Globals) -> Result<Config, Failure> {
 }
 
 fn given(globals: &Globals) -> Given {
+    // Commands of ours that no user gives.
+    let heir = globals.internal;
     let path = |text: &Option<String>| text.as_ref().map(PathBuf::from);
     Given {
         config: path(&globals.config),
@@ -30,6 +32,8 @@ fn given(globals: &Globals) -> Given {
         state: path(&globals.state),
         plugin_dirs: globals.plugin_dirs.iter().map(PathBuf::from).collect(),
         storage_driver: globals.storage_driver.clone(),
+        faults: globals.faults.clone(),
+        heir,
     }
 }
 

@@ -13,7 +13,10 @@ pub struct Globals {
     pub storage_driver: Option<String>,
     pub log_level: Option<String>,
     pub debug: bool,
+    pub faults: Vec<String>,
     pub version: bool,
+    /// The command is one of the engine's own.
+    pub internal: bool,
 }
 
 /// The flags.
@@ -24,6 +27,9 @@ pub const FLAGS: &[Flag<Globals>] = &[
     .choices(Choices::Files),
     Flag::<Globals>::unsupported("context", "string", "Name of the context to use").short('c').hidden(),
     Flag::<Globals>::switch("debug", "Tell what is being done", |a, on| a.debug = on).short('D'),
+    Flag::<Globals>::value("fault", "list", "Let calls of drivers go wrong: KIND.NAME.CALL:ACT[:after=N]", |a, v| {
+        push(&mut a.faults, v)
+    }),
     Flag::<Globals>::unsupported("host", "list", "Engine to connect to").short('H'),
     Flag::<Globals>::value("log-level", "string", "What to tell (\"debug\", \"info\", \"warn\", \"error\")", level)
         .short('l')

@@ -78,7 +78,7 @@ impl Context {
     /// The same for those whose stderr nobody should see, such as the completion of a shell.
     pub fn quiet_engine(&self) -> Result<ManuallyDrop<Engine>, Failure> {
         let engine = Engine::open(settings::gather(&self.globals)?);
-        engine.map(ManuallyDrop::new).map_err(|error| Failure::engine(&error))
+        engine.map(ManuallyDrop::new).map_err(|error| Failure::usage(&error))
     }
 }
 

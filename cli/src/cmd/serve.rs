@@ -16,6 +16,9 @@ fn run(context: &Context, args: ServeArgs, _: Vec<String>) -> Outcome {
     if std::env::var_os("MALLOC_ARENA_MAX").is_none() {
         command.env("MALLOC_ARENA_MAX", "2");
     }
+    if !context.globals.faults.is_empty() {
+        command.env("GANTRY_FAULT", context.globals.faults.join(" "));
+    }
     let error = command.exec();
     Err(Failure::error(format!("cannot execute {}: {error}", program.display())))
 }

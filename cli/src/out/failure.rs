@@ -32,6 +32,11 @@ impl Failure {
         Failure::Error { message: gantry_engine::sentence(error), hint: error.hint(), code: 1 }
     }
 
+    /// A failure of the engine before any command began: something before its name is wrong.
+    pub fn usage(error: &gantry_engine::Error) -> Failure {
+        Failure::Error { message: gantry_engine::sentence(error), hint: error.hint(), code: 125 }
+    }
+
     /// A failure of the engine in `exec`: the command's own faults have the shell's codes.
     pub fn exec(error: &gantry_engine::Error) -> Failure {
         let code = match error.class() {

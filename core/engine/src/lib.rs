@@ -40,7 +40,7 @@ pub use gantry_sys::program;
 pub use network::{NetworkRecord, NetworkRequest};
 pub use volume::VolumeRecord;
 
-use gantry_host::{Plugins, Search};
+use gantry_host::{Faults, Plugins, Search};
 use gantry_image::ImageStore;
 use gantry_store::Layout;
 use request::Settings;
@@ -59,7 +59,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the engine; touches no file until it must.
+    /// Opens the engine; touches no file until it must. Fails only when drivers are to suffer what cannot be.
     pub fn open(settings: Settings) -> Result<Engine> {
         let layout = Layout::new(&settings.root, &settings.state);
         let config = &settings.config;
@@ -71,7 +71,10 @@ impl Engine {
             cache_dir: Some(layout.cache()),
             quarantine: Some(layout.state().join("quarantine")),
             deadline: config.plugin_deadline,
+            faults: Faults::of(&settings.faults)?,
+            metrics: Some(layout.driver_metrics()),
         });
+        plugins.check_faults()?;
         Ok(Engine {
             settings,
             layout,

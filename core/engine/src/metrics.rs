@@ -4,6 +4,7 @@
 use crate::Engine;
 use crate::container::stats::{NetworkUsage, Sample, StatsRequest};
 use crate::error::Result;
+use gantry_host::{BOUNDS, CallMetric};
 use gantry_model::record::{Record, Status};
 use gantry_store::containers;
 use serde_json::Value;
@@ -19,6 +20,19 @@ struct Text {
 
 impl Text {
     fn put(&mut self, kind: &str, name: &'static str, help: &str, labels: &[(&str, &str)], value: f64) {
+        self.sample(kind, name, help, "", labels, value);
+    }
+
+    /// A sample whose name is the family's with something behind it.
+    fn sample(
+        &mut self,
+        kind: &str,
+        name: &'static str,
+        help: &str,
+        suffix: &str,
+        labels: &[(&str, &str)],
+        value: f64,
+    ) {
         let order = &mut self.order;
         let family = self.families.entry(name).or_insert_with(|| {
             order.push(name);
@@ -26,7 +40,7 @@ impl Text {
         });
         let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{}\"", escaped(value))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let _ = writeln!(family, "{name}{labels} {value}");
+        let _ = writeln!(family, "{name}{suffix}{labels} {value}");
     }
 
     fn gauge(&mut self, name: &'static str, help: &str, labels: &[(&str, &str)], value: f64) {
@@ -90,7 +104,34 @@ impl Engine {
             let labels = [("kind", kind.as_str()), ("name", &name), ("version", &version), ("status", &status)];
             text.gauge("gantry_driver_info", "Drivers that were found.", &labels, 1.0);
         }
+        let readings = self.plugins.readings();
+        readings.calls.iter().for_each(|call| call_metrics(text, call));
+        for own in &readings.own {
+            let (kind, name) = own.driver.split_once('/').unwrap_or_default();
+            let labels = [("kind", kind), ("driver", name), ("metric", own.name.as_str())];
+            text.gauge("gantry_driver_metric", "What drivers count, in all processes.", &labels, own.value as f64);
+        }
     }
+}
+
+fn call_metrics(text: &mut Text, call: &CallMetric) {
+    let (kind, name) = call.driver.split_once('/').unwrap_or_default();
+    let labels = [("kind", kind), ("driver", name), ("call", call.call.as_str())];
+    text.counter("gantry_driver_calls_total", "Calls of drivers that were begun.", &labels, call.calls as f64);
+    text.counter("gantry_driver_errors_total", "Those answered with an error.", &labels, call.errors as f64);
+    text.counter("gantry_driver_timeouts_total", "Those that were given up.", &labels, call.timeouts as f64);
+    let mut latency = |suffix: &str, labels: &[(&str, &str)], value: f64| {
+        text.sample("histogram", "gantry_driver_call_seconds", "Time of calls.", suffix, labels, value);
+    };
+    let mut within = 0;
+    let bounds = BOUNDS.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+    for (bound, count) in bounds.zip(call.buckets) {
+        within += count;
+        let [kind, driver, call] = labels;
+        latency("_bucket", &[kind, driver, call, ("le", bound.as_str())], within as f64);
+    }
+    latency("_sum", &labels, call.seconds);
+    latency("_count", &labels, within as f64);
 }
 
 fn container_metrics(text: &mut Text, record: &Record) {
@@ -185,6 +226,33 @@ fn sink_metrics(text: &mut Text, sink: &Value, labels: &[(&str, &str)]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn buckets_add_up() {
+        let call = CallMetric {
+            driver: "log/syslog".into(),
+            call: "write".into(),
+            calls: 9,
+            seconds: 1.5,
+            buckets: [1, 2, 0, 0, 0, 0, 4],
+            ..CallMetric::default()
+        };
+        let mut text = Text::default();
+        call_metrics(&mut text, &call);
+        let text = text.finish();
+        let labels = "kind=\"log\",driver=\"syslog\",call=\"write\"";
+        for line in [
+            format!("gantry_driver_calls_total{{{labels}}} 9"),
+            format!("gantry_driver_call_seconds_bucket{{{labels},le=\"0.0001\"}} 1"),
+            format!("gantry_driver_call_seconds_bucket{{{labels},le=\"10\"}} 3"),
+            format!("gantry_driver_call_seconds_bucket{{{labels},le=\"+Inf\"}} 7"),
+            format!("gantry_driver_call_seconds_sum{{{labels}}} 1.5"),
+            format!("gantry_driver_call_seconds_count{{{labels}}} 7"),
+            "# TYPE gantry_driver_call_seconds histogram".to_owned(),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        }
+    }
 
     #[test]
     fn families_stay_together_and_labels_are_escaped() {

@@ -18,6 +18,10 @@ pub struct Settings {
     pub storage_driver: Option<String>,
     /// `--config`.
     pub config_file: Option<PathBuf>,
+    /// What drivers must suffer for a test's sake (`--fault`, `GANTRY_FAULT`).
+    pub faults: Vec<String>,
+    /// A process of the engine's own, which the run that it serves gave its faults: they go no further.
+    pub heir: bool,
     /// The configuration after files and environment.
     pub config: gantry_config::Config,
 }

@@ -17,6 +17,10 @@ pub struct Given {
     pub plugin_dirs: Vec<PathBuf>,
     /// `--storage-driver`.
     pub storage_driver: Option<String>,
+    /// `--fault`.
+    pub faults: Vec<String>,
+    /// An internal command of ours: it obeys what it was given, not the environment of some command before it.
+    pub heir: bool,
 }
 
 impl Settings {
@@ -39,6 +43,8 @@ fn around(given: &Given, config: Config) -> Settings {
         plugin_dirs: given.plugin_dirs.iter().map(|path| absolute(path)).collect(),
         storage_driver: given.storage_driver.clone(),
         config_file: config_file(given),
+        faults: faults(given),
+        heir: given.heir,
         config,
     }
 }
@@ -72,6 +78,13 @@ fn overridden(given: &Given, mut config: Config) -> Config {
 fn config_file(given: &Given) -> Option<PathBuf> {
     let named = given.config.clone().or_else(|| std::env::var_os("GANTRY_CONFIG").map(PathBuf::from));
     named.filter(|path| !path.as_os_str().is_empty()).map(|path| absolute(&path))
+}
+
+/// What was given, then what `GANTRY_FAULT` says: several separated by blanks or commas.
+fn faults(given: &Given) -> Vec<String> {
+    let variable = std::env::var("GANTRY_FAULT").ok().filter(|_| !given.heir).unwrap_or_default();
+    let words = variable.split([' ', ',', '\n']).filter(|word| !word.is_empty()).map(str::to_owned);
+    given.faults.iter().cloned().chain(words).collect()
 }
 
 /// A path as the engine wants it, whatever the working directory.

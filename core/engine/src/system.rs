@@ -4,7 +4,7 @@ use crate::Engine;
 use crate::error::{Error, Result};
 use crate::features::Feature;
 use gantry_host::api::options::OptionKind;
-use gantry_host::{Kind, Listed};
+use gantry_host::{BOUNDS, CallMetric, Kind, Listed, Readings};
 use gantry_model::class::Class;
 use gantry_model::record::Status;
 use serde_json::{Value, json};
@@ -100,7 +100,9 @@ impl Engine {
     pub fn plugin_inspect(&self, kind: Option<&str>, name: &str) -> Result<Vec<Value>> {
         let (kind, name) = name.split_once('/').map_or((kind, name), |(k, n)| (Some(k), n));
         let fits = |p: &Listed| p.name == name && kind.is_none_or(|k| p.kind.to_string() == k);
-        let found: Vec<Value> = self.plugins.list().iter().filter(|p| fits(p)).map(inspected).collect();
+        let readings = self.plugins.readings();
+        let told = |plugin: &Listed| inspected(plugin, &readings);
+        let found: Vec<Value> = self.plugins.list().iter().filter(|p| fits(p)).map(told).collect();
         if found.is_empty() {
             let known: Vec<String> = self.plugins.list().iter().map(|p| format!("{}/{}", p.kind, p.name)).collect();
             let error = Error::request(Class::NotFound, format!("No such plugin: {name}"));
@@ -168,14 +170,36 @@ fn listed(plugin: &Listed) -> Value {
     })
 }
 
-fn inspected(plugin: &Listed) -> Value {
+fn inspected(plugin: &Listed, readings: &Readings) -> Value {
     let mut value = listed(plugin);
     let drivers = plugin.manifest.iter().flat_map(|m| &m.drivers).filter(|d| d.kind == plugin.kind);
     let options: Vec<Value> = drivers.flat_map(|d| &d.options).map(option).collect();
     if let Some(object) = value.as_object_mut() {
         object.insert("Options".into(), Value::Array(options));
+        object.insert("Metrics".into(), counted(&format!("{}/{}", plugin.kind, plugin.name), readings));
     }
     value
+}
+
+/// What the driver of that name has done since the boot, in all processes.
+fn counted(driver: &str, readings: &Readings) -> Value {
+    let calls = readings.calls.iter().filter(|call| call.driver == driver).map(call_counts);
+    let own = readings.own.iter().filter(|own| own.driver == driver);
+    let own: serde_json::Map<String, Value> = own.map(|own| (own.name.clone(), own.value.into())).collect();
+    json!({ "Calls": calls.collect::<Vec<_>>(), "Own": own })
+}
+
+fn call_counts(call: &CallMetric) -> Value {
+    let bounds = BOUNDS.iter().map(|seconds| format!("{}ms", seconds * 1e3)).chain(["more".to_owned()]);
+    let buckets: serde_json::Map<String, Value> = bounds.zip(call.buckets.map(Value::from)).collect();
+    json!({
+        "Call": call.call,
+        "Calls": call.calls,
+        "Errors": call.errors,
+        "Timeouts": call.timeouts,
+        "Seconds": call.seconds,
+        "Buckets": buckets,
+    })
 }
 
 fn option(option: &gantry_host::OptionInfo) -> Value {

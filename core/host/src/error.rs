@@ -46,6 +46,9 @@ pub enum Error {
     /// An option that its schema refuses.
     #[error("{message}")]
     Option { message: String, hint: String },
+    /// A fault that nobody can commit.
+    #[error("invalid fault {spec:?}: {reason}")]
+    Fault { spec: String, reason: String, hint: String },
     /// The driver hung or crashed again and again.
     #[error("{kind} driver {name:?}: in quarantine: {reason}")]
     Quarantined { kind: Kind, name: String, reason: String, file: PathBuf },
@@ -68,7 +71,7 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Error::Unknown { .. } => Class::NOT_FOUND,
-            Error::Name { .. } | Error::Option { .. } => Class::INVALID,
+            Error::Name { .. } | Error::Option { .. } | Error::Fault { .. } => Class::INVALID,
             Error::Untrusted { .. } | Error::NotAllowed { .. } | Error::Pin { .. } => Class::NOT_PERMITTED,
             Error::NotAPlugin { .. } | Error::Version { .. } | Error::Lacks { .. } => Class::UNSUPPORTED,
             Error::Read { .. } | Error::Load { .. } => Class::DRIVER,
@@ -83,7 +86,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Error::Unknown { searched, kind, .. } => where_searched(*kind, searched),
-            Error::Untrusted { hint, .. } | Error::Option { hint, .. } => hint.clone(),
+            Error::Untrusted { hint, .. } | Error::Option { hint, .. } | Error::Fault { hint, .. } => hint.clone(),
             Error::NotAllowed { kind, name, .. } => format!("add \"{kind}/{name}\" to plugins.allow in gantry.toml"),
             Error::Pin { .. } => "install the pinned version, or change its sha256 in gantry.toml".to_owned(),
             Error::Version { built, .. } => format!("install a build of the plugin for {}, not {built}", supported()),

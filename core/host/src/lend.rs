@@ -1,9 +1,10 @@
 //! The handle lent to drivers: their log lines become `tracing` events with the driver's name, their counters and gauges
 //! are kept here until somebody asks.
 
+use crate::meter::{Meter, Slot};
 use gantry_plugin_api::host::{Host, HostCalls, Level};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A counter or gauge of a driver.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,31 +17,43 @@ pub struct Metric {
     pub value: i64,
 }
 
-static METRICS: Mutex<BTreeMap<(String, String), i64>> = Mutex::new(BTreeMap::new());
+/// The value in this process, and where all processes keep it.
+#[derive(Default)]
+struct Kept {
+    value: i64,
+    shared: Option<Slot>,
+}
+
+static METRICS: Mutex<BTreeMap<(String, String), Kept>> = Mutex::new(BTreeMap::new());
 /// A driver cannot make the engine's memory grow by inventing names.
 const MAX_METRICS: usize = 4096;
 
 /// The counters and gauges of all drivers of this process.
 pub fn metrics() -> Vec<Metric> {
     let metrics = METRICS.lock().unwrap_or_else(PoisonError::into_inner);
-    metrics.iter().map(|((d, n), v)| Metric { driver: d.clone(), name: n.clone(), value: *v }).collect()
+    metrics.iter().map(|((d, n), kept)| Metric { driver: d.clone(), name: n.clone(), value: kept.value }).collect()
 }
 
 /// The handle for a driver called `kind/name`.
-pub fn host_for(driver: String) -> Host {
-    Host::new(Lent { driver })
+pub fn host_for(driver: String, meter: Option<Arc<Meter>>) -> Host {
+    Host::new(Lent { driver, meter })
 }
 
 struct Lent {
     driver: String,
+    meter: Option<Arc<Meter>>,
 }
 
 impl Lent {
-    fn change(&self, name: &str, change: impl FnOnce(&mut i64)) {
+    fn change(&self, name: &str, change: impl FnOnce(&mut Kept)) {
         let mut metrics = METRICS.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (self.driver.clone(), name.to_owned());
-        if metrics.len() < MAX_METRICS || metrics.contains_key(&key) {
-            change(metrics.entry(key).or_default());
+        if let Some(kept) = metrics.get_mut(&key) {
+            return change(kept);
+        }
+        if metrics.len() < MAX_METRICS {
+            let shared = self.meter.as_ref().and_then(|meter| meter.own(&self.driver, name));
+            change(metrics.entry(key).or_insert(Kept { value: 0, shared }));
         }
     }
 }
@@ -57,11 +70,18 @@ impl HostCalls for Lent {
     }
 
     fn count(&self, name: &str, by: u64) {
-        self.change(name, |value| *value = value.saturating_add(i64::try_from(by).unwrap_or(i64::MAX)));
+        let by = i64::try_from(by).unwrap_or(i64::MAX);
+        self.change(name, |kept| {
+            kept.value = kept.value.saturating_add(by);
+            kept.shared.iter().for_each(|slot| slot.count(by));
+        });
     }
 
     fn gauge(&self, name: &str, value: i64) {
-        self.change(name, |old| *old = value);
+        self.change(name, |kept| {
+            kept.value = value;
+            kept.shared.iter().for_each(|slot| slot.set(value));
+        });
     }
 }
 
@@ -71,7 +91,7 @@ mod tests {
 
     #[test]
     fn counters_add_and_gauges_replace() {
-        let host = host_for("log/lend-test".into());
+        let host = host_for("log/lend-test".into(), None);
         host.count("lines", 2);
         host.count("lines", 3);
         host.gauge("depth", 7);

@@ -7,13 +7,14 @@ use crate::handle::log::LogDriver;
 use crate::handle::network::NetworkDriver;
 use crate::handle::storage::StorageDriver;
 use crate::handle::volume::VolumeDriver;
-use crate::handle::{Driver, Loaded};
+use crate::handle::{Driver, Loaded, said};
+use crate::meter::{self, DriverMeter, Meter, Readings};
 use crate::options::{Schema, nearest};
 use crate::quarantine::Quarantine;
 use crate::search::{Place, Search, Source, is_name, places};
 use crate::trust::{self, Refusal};
 use crate::verdict::{Identity, Verdicts};
-use crate::worker::{Crew, Limit};
+use crate::worker::{Crew, Guards, Limit};
 use gantry_plugin_api::abi::{API_VERSION, note};
 use gantry_plugin_api::log::LogCapabilities;
 use gantry_plugin_api::manifest::{Kind, Manifest};
@@ -217,11 +218,46 @@ impl Plugins {
         }
         self.check_quarantine(D::KIND, name)?;
         let found = self.find(D::KIND, name)?;
-        let crew = Crew::new(D::KIND, name, self.search.deadline, self.quarantine.clone());
+        let crew = Crew::new(D::KIND, name, self.search.deadline, self.guards());
         let (verdicts, its_crew) = (self.verdicts.clone(), crew.clone());
-        let driver = crew.run(Limit::Quick, "load", move || D::start(found, &verdicts, its_crew))??;
+        let driver = crew.run(Limit::Quick, "load", move || {
+            let refused = |error| said(&its_crew, "load", error);
+            its_crew.watch_as("load", refused, || D::start(found, &verdicts, its_crew.clone()))
+        })??;
         locked(&self.loaded).insert(key, driver.to_loaded());
         Ok(driver)
+    }
+
+    fn guards(&self) -> Guards {
+        let meter = self.search.metrics.as_deref().map(Meter::of);
+        Guards { quarantine: self.quarantine.clone(), faults: self.search.faults.clone(), meter }
+    }
+
+    /// Refuses faults of drivers that there are not.
+    pub fn check_faults(&self) -> Result<()> {
+        for (spec, kind, name) in self.search.faults.iter().flat_map(|faults| faults.drivers()) {
+            let known = self.names(kind);
+            if !known.iter().any(|other| other == name) {
+                let reason = format!("there is no {kind} driver {name:?}");
+                return Err(Error::Fault {
+                    spec: spec.to_owned(),
+                    reason,
+                    hint: format!("known: {}", known.join(", ")),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a call was given up by somebody who has deadlines of his own.
+    pub fn note_timeout(&self, kind: Kind, name: &str, call: &str) {
+        let meter = self.search.metrics.as_deref().map(Meter::of);
+        DriverMeter::new(kind, name, meter).call(call).iter().for_each(meter::Slot::timed_out);
+    }
+
+    /// What all processes have counted so far.
+    pub fn readings(&self) -> Readings {
+        self.search.metrics.as_deref().map(meter::readings).unwrap_or_default()
     }
 
     fn check_quarantine(&self, kind: Kind, name: &str) -> Result<()> {

@@ -1,7 +1,9 @@
 //! Where plugins are looked for, in which order, and under which names.
 
+use crate::fault::Faults;
 use gantry_plugin_api::manifest::Kind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the caller knows about plugins.
@@ -23,6 +25,10 @@ pub struct Search {
     /// For each call; those that may move an image's worth of data get sixty times as much. `Duration::MAX`: calls run
     /// on the caller's thread, without a deadline and without a thread of ours.
     pub deadline: Duration,
+    /// What drivers must suffer for a test's sake.
+    pub faults: Option<Arc<Faults>>,
+    /// The file in which calls are counted; `None`: they are not. It should die with the boot.
+    pub metrics: Option<PathBuf>,
 }
 
 impl Default for Search {
@@ -35,6 +41,8 @@ impl Default for Search {
             cache_dir: None,
             quarantine: None,
             deadline: Duration::from_secs(10),
+            faults: None,
+            metrics: None,
         }
     }
 }

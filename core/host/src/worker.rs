@@ -2,8 +2,11 @@
 //! call is overdue is abandoned with everything the call borrowed, which is why jobs own what they use.
 
 use crate::error::{Error, Result};
+use crate::fault::Faults;
+use crate::meter::{self, DriverMeter, Meter};
 use crate::quarantine::Quarantine;
 use gantry_plugin_api::manifest::Kind;
+use gantry_plugin_api::{Error as DriverError, Result as DriverResult};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -42,7 +45,19 @@ pub struct Crew {
     deadline: Duration,
     idle: Arc<Idle>,
     stuck: OnceLock<&'static str>,
-    quarantine: Arc<Quarantine>,
+    guards: Guards,
+    meter: DriverMeter,
+}
+
+/// What watches over the calls of drivers.
+#[derive(Clone)]
+pub struct Guards {
+    /// Remembers those that hung.
+    pub quarantine: Arc<Quarantine>,
+    /// What they must suffer; seldom anything.
+    pub faults: Option<Arc<Faults>>,
+    /// Counts their calls.
+    pub meter: Option<Arc<Meter>>,
 }
 
 /// Where a call's answer is awaited.
@@ -59,9 +74,51 @@ enum State<R> {
 
 impl Crew {
     /// No threads yet.
-    pub fn new(kind: Kind, name: &str, deadline: Duration, quarantine: Arc<Quarantine>) -> Arc<Self> {
+    pub fn new(kind: Kind, name: &str, deadline: Duration, guards: Guards) -> Arc<Self> {
         let (idle, stuck) = (threads_for(kind), OnceLock::new());
-        Arc::new(Crew { kind, name: name.to_owned(), deadline, idle, stuck, quarantine })
+        let meter = DriverMeter::new(kind, name, guards.meter.clone());
+        Arc::new(Crew { kind, name: name.to_owned(), deadline, idle, stuck, guards, meter })
+    }
+
+    /// What counts the driver's calls.
+    pub fn meter(&self) -> &DriverMeter {
+        &self.meter
+    }
+
+    /// True when a call must not go straight to the driver.
+    #[inline]
+    pub fn is_watched(&self) -> bool {
+        self.guards.faults.is_some() || self.meter.is_on()
+    }
+
+    /// Makes a call where the driver's code runs: struck by the fault that was asked for, and counted.
+    #[inline]
+    pub fn watch<T>(&self, call: &str, act: impl FnOnce() -> DriverResult<T>) -> DriverResult<T> {
+        self.watch_as(call, |error| error, act)
+    }
+
+    /// [`Crew::watch`] of something whose errors are not only the driver's.
+    pub fn watch_as<T, E>(
+        &self,
+        call: &str,
+        said: impl FnOnce(DriverError) -> E,
+        act: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let struck = || match &self.guards.faults {
+            Some(faults) => faults.strike(self.kind, &self.name, call).map_err(said),
+            None => Ok(()),
+        };
+        let Some(slot) = self.meter.call(call) else { return struck().and_then(|()| act()) };
+        slot.begun();
+        let start = Instant::now();
+        let answer = struck().and_then(|()| act());
+        slot.ended(start.elapsed(), answer.is_err());
+        answer
+    }
+
+    /// A call was given up.
+    pub fn note_timeout(&self, call: &str) {
+        self.meter.call(call).iter().for_each(meter::Slot::timed_out);
     }
 
     /// Runs `job` and waits for it until the deadline.
@@ -153,7 +210,8 @@ impl Crew {
 
     fn give_up(&self, call: &'static str, after: Duration) -> Error {
         let _ = self.stuck.set(call);
-        self.quarantine.strike(self.kind, &self.name, &format!("{call} hung"));
+        self.note_timeout(call);
+        self.guards.quarantine.strike(self.kind, &self.name, &format!("{call} hung"));
         Error::TimedOut { kind: self.kind, name: self.name.clone(), call, after }
     }
 
@@ -209,14 +267,17 @@ fn restore_signals(mask: &libc::sigset_t) {
 mod tests {
     use super::*;
 
+    fn guards() -> Guards {
+        Guards { quarantine: Arc::new(Quarantine::new(None)), faults: None, meter: None }
+    }
+
     fn crew(deadline: Duration) -> Arc<Crew> {
-        Crew::new(Kind::Log, "x", deadline, Arc::new(Quarantine::new(None)))
+        Crew::new(Kind::Log, "x", deadline, guards())
     }
 
     #[test]
     fn calls_one_after_another_share_a_thread() {
-        let quarantine = Arc::new(Quarantine::new(None));
-        let crew = Crew::new(Kind::Network, "x", Duration::from_secs(5), quarantine);
+        let crew = Crew::new(Kind::Network, "x", Duration::from_secs(5), guards());
         let id = || crew.run(Limit::Quick, "id", || std::thread::current().id()).expect("ran");
         let first = id();
         assert!((0..100).all(|_| id() == first));

@@ -75,6 +75,11 @@ impl Layout {
         self.root.join("volumes")
     }
 
+    /// Where the calls of drivers are counted; the layout of the file is in its name.
+    pub fn driver_metrics(&self) -> PathBuf {
+        self.state.join("driver-metrics.1")
+    }
+
     /// What may be deleted at any time.
     pub fn cache(&self) -> PathBuf {
         self.root.join("cache")

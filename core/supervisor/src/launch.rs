@@ -106,6 +106,10 @@ pub struct PluginSearch {
     pub cache_dir: Option<PathBuf>,
     /// The file of drivers that crashed or hung.
     pub quarantine: Option<PathBuf>,
+    /// What drivers must suffer in this run, for a test's sake.
+    pub faults: Vec<String>,
+    /// The file in which calls of drivers are counted.
+    pub metrics: Option<PathBuf>,
 }
 
 /// One log driver of the container.

@@ -69,7 +69,13 @@ impl Engine {
     fn finish_command(&self, id: &str) -> Result<Vec<String>> {
         let mut command = self.own_command()?;
         command.extend(["internal", "finish", id].map(str::to_owned));
+        command.extend(self.faults_to_pass_on().iter().flat_map(|fault| ["--fault".to_owned(), fault.clone()]));
         Ok(command)
+    }
+
+    /// To the processes of the run that this command starts, and no further.
+    fn faults_to_pass_on(&self) -> &[String] {
+        if self.settings.heir { &[] } else { &self.settings.faults }
     }
 
     /// This program with the options that lead to the same engine.
@@ -97,6 +103,8 @@ impl Engine {
             pins: config.plugin_pins.clone(),
             cache_dir: Some(self.layout.cache()),
             quarantine: Some(self.layout.state().join("quarantine")),
+            faults: self.faults_to_pass_on().to_vec(),
+            metrics: Some(self.layout.driver_metrics()),
         }
     }
 

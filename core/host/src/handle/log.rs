@@ -35,7 +35,7 @@ impl Driver for LogDriver {
     const KIND: Kind = Kind::Log;
 
     fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
-        let object = construct(found, verdicts, |m: &LogModule, host| m.new()(host), cdoor::log)?;
+        let object = construct(found, verdicts, &crew, |m: &LogModule, host| m.new()(host), cdoor::log)?;
         let capabilities = unmirrored(object.capabilities()).map_err(|e| said(&crew, "capabilities", e))?;
         let capabilities = LogCapabilities::from_abi(&capabilities);
         Ok(LogDriver { handle: Handle::new(object, crew), capabilities })
@@ -112,22 +112,22 @@ impl LogSink {
     /// Stores a batch in order, all of it or an error.
     #[inline]
     pub fn write(&mut self, batch: &[LogRecord<'_>]) -> Result<ResumeToken> {
-        direct(&self.crew, "write", self.sink.write(batch.into()))
+        direct(&self.crew, "write", || self.sink.write(batch.into()))
     }
 
     /// Hands everything buffered on.
     pub fn flush(&mut self) -> Result<()> {
-        direct(&self.crew, "flush", self.sink.flush())
+        direct(&self.crew, "flush", || self.sink.flush())
     }
 
     /// Starts a new file or connection.
     pub fn reopen(&mut self) -> Result<()> {
-        direct(&self.crew, "reopen", self.sink.reopen())
+        direct(&self.crew, "reopen", || self.sink.reopen())
     }
 
     /// Flushes and closes; the last call.
     pub fn close(&mut self) -> Result<()> {
-        direct(&self.crew, "close", self.sink.close())
+        direct(&self.crew, "close", || self.sink.close())
     }
 }
 
@@ -140,8 +140,12 @@ pub struct LogReader {
 impl LogReader {
     /// Delivers about `max` records to `emit`; waits at most `wait_ms` for the first one when following.
     pub fn next(&mut self, max: u32, wait_ms: u32, emit: &mut Emit<'_>) -> Result<ReadState> {
-        let (state, panicked) = lend_emit(emit, |emit| self.reader.next(max, wait_ms, emit));
-        let state = direct(&self.crew, "next", state)?;
+        let mut panicked = false;
+        let state = direct(&self.crew, "next", || {
+            let (state, receiver_panicked) = lend_emit(emit, |emit| self.reader.next(max, wait_ms, emit));
+            panicked = receiver_panicked;
+            state
+        })?;
         if panicked {
             let reason = "the receiver of the records panicked".to_owned();
             return Err(Error::Run { kind: Kind::Log, name: self.crew.name.clone(), call: "next", reason });

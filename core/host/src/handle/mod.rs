@@ -78,7 +78,8 @@ impl<O: Send + Sync + 'static> Handle<O> {
         act: impl FnOnce(&O) -> AbiResult<T::Abi> + Send + 'static,
     ) -> Result<T> {
         let object = Arc::clone(&self.object);
-        let answered = self.crew.run(limit, name, move || answer::<T>(act(&object)))?;
+        let crew = Arc::clone(&self.crew);
+        let answered = self.crew.run(limit, name, move || crew.watch(name, || answer::<T>(act(&object))))?;
         answered.map_err(|error| said(&self.crew, name, error))
     }
 
@@ -104,7 +105,8 @@ impl<O: Send + Sync + 'static> Handle<O> {
         act: impl FnOnce(&O) -> AbiResult<A> + Send + 'static,
     ) -> Result<A> {
         let object = Arc::clone(&self.object);
-        let answered = self.crew.run(limit, name, move || unmirrored(act(&object)))?;
+        let crew = Arc::clone(&self.crew);
+        let answered = self.crew.run(limit, name, move || crew.watch(name, || unmirrored(act(&object))))?;
         answered.map_err(|error| said(&self.crew, name, error))
     }
 }
@@ -118,10 +120,13 @@ pub fn unmirrored<A>(result: AbiResult<A>) -> Result<A, gantry_plugin_api::Error
     }
 }
 
-/// The answer of a call that runs on the caller's thread.
+/// A call that runs on the caller's thread.
 #[inline]
-pub fn direct<A>(crew: &Crew, call: &'static str, result: AbiResult<A>) -> Result<A> {
-    match result.into_result() {
+pub fn direct<A>(crew: &Crew, call: &'static str, act: impl FnOnce() -> AbiResult<A>) -> Result<A> {
+    if crew.is_watched() {
+        return crew.watch(call, || unmirrored(act())).map_err(|error| said(crew, call, error));
+    }
+    match act().into_result() {
         Ok(value) => Ok(value),
         Err(error) => Err(failed(crew, call, &error)),
     }
@@ -143,13 +148,14 @@ pub fn said(crew: &Crew, call: &'static str, error: gantry_plugin_api::Error) ->
 pub fn construct<M: RootModule, O>(
     found: Arc<Found>,
     verdicts: &Verdicts,
+    crew: &Crew,
     new: impl FnOnce(&M, HostBox) -> AbiResult<O>,
     in_c: impl FnOnce(&Plugin, Host) -> Result<O, gantry_plugin_api::Error>,
 ) -> Result<O> {
     let found = ManuallyDrop::new(found);
     let (kind, name) = (found.kind, found.name.clone());
     let refused = |reason| Error::Load { kind, name: name.clone(), path: found.path.clone(), reason };
-    let host = crate::lend::host_for(format!("{kind}/{name}"));
+    let host = crate::lend::host_for(format!("{kind}/{name}"), crew.meter().meter());
     let made = match found.manifest.door {
         Door::C => in_c(&crate::load::plugin(&found, verdicts).map_err(refused)?, host),
         Door::Rust => unmirrored(new(&crate::load::module::<M>(&found, verdicts).map_err(refused)?, lend(host))),

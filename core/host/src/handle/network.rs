@@ -28,7 +28,7 @@ impl Driver for NetworkDriver {
     const KIND: Kind = Kind::Network;
 
     fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
-        let object = construct(found, verdicts, |m: &NetworkModule, host| m.new()(host), cdoor::network)?;
+        let object = construct(found, verdicts, &crew, |m: &NetworkModule, host| m.new()(host), cdoor::network)?;
         let capabilities = unmirrored(object.capabilities()).map_err(|e| said(&crew, "capabilities", e))?;
         let capabilities = NetworkCapabilities::from_abi(&capabilities);
         Ok(NetworkDriver { handle: Handle::new(object, crew), capabilities })

@@ -26,7 +26,7 @@ impl Driver for StorageDriver {
     const KIND: Kind = Kind::Storage;
 
     fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
-        let object = construct(found, verdicts, |m: &StorageModule, host| m.new()(host), cdoor::storage)?;
+        let object = construct(found, verdicts, &crew, |m: &StorageModule, host| m.new()(host), cdoor::storage)?;
         Ok(StorageDriver { handle: Handle::new(object, crew) })
     }
 

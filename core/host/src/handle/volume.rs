@@ -25,7 +25,7 @@ impl Driver for VolumeDriver {
     const KIND: Kind = Kind::Volume;
 
     fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
-        let object = construct(found, verdicts, |m: &VolumeModule, host| m.new()(host), cdoor::volume)?;
+        let object = construct(found, verdicts, &crew, |m: &VolumeModule, host| m.new()(host), cdoor::volume)?;
         let capabilities = unmirrored(object.capabilities()).map_err(|e| said(&crew, "capabilities", e))?;
         let capabilities = VolumeCapabilities::from_abi(&capabilities);
         Ok(VolumeDriver { handle: Handle::new(object, crew), capabilities })

@@ -205,9 +205,11 @@ impl Pump {
 
     fn abandon_hung(&mut self) {
         for sink in &self.sinks {
+            let call = if sink.health() == Health::Opening { "open" } else { "write" };
             let overdue = sink.activity().busy_for().is_some_and(|ms| ms >= CALL_LIMIT_MS);
             if overdue && sink.abandon("a call into the driver did not return within 10 s") {
                 crate::note::note(self.state_dir(), &format!("log driver {} hangs; left alone", sink.spec.driver));
+                self.drivers.gave_up(&sink.spec.driver, call);
             }
         }
     }

@@ -2,14 +2,14 @@
 
 use super::record::{LogRecord, ResumeToken};
 use super::writer::{Drivers, Fault, LogSink, Opened};
-use crate::launch::{Launch, PluginSearch, SinkSpec};
+use crate::launch::{Launch, SinkSpec};
 use crate::note::note;
 use gantry_host::api::log::LogContainer;
 use gantry_host::api::options::Options;
-use gantry_host::{Class, Metric, Plugins, Search};
+use gantry_host::{Class, Faults, Kind, Metric, Plugins, Search};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Where the pump's program gets its drivers.
@@ -18,7 +18,7 @@ pub struct HostDrivers(OnceLock<Plugins>);
 
 impl Drivers for HostDrivers {
     fn open(&self, launch: &Launch, spec: &SinkSpec, resume: Option<&ResumeToken>) -> Result<Opened, String> {
-        let plugins = self.0.get_or_init(|| Plugins::new(search(&launch.plugins)));
+        let plugins = self.0.get_or_init(|| Plugins::new(search(launch)));
         let driver = plugins.log(&spec.driver).map_err(|error| error.to_string())?;
         let options = Options::from_pairs(spec.options.iter().cloned());
         let opened = driver.open(&container(launch, spec), &options, resume).map_err(|error| error.to_string())?;
@@ -28,6 +28,12 @@ impl Drivers for HostDrivers {
     fn metrics(&self, driver: &str) -> BTreeMap<String, i64> {
         let own = |metric: &Metric| metric.driver.strip_prefix("log/") == Some(driver);
         gantry_host::metrics().into_iter().filter(own).map(|metric| (metric.name, metric.value)).collect()
+    }
+
+    fn gave_up(&self, driver: &str, call: &str) {
+        if let Some(plugins) = self.0.get() {
+            plugins.note_timeout(Kind::Log, driver, call);
+        }
     }
 
     fn tell_warnings(&self, state_dir: &Path) {
@@ -56,7 +62,8 @@ impl LogSink for HostSink {
 }
 
 /// Our own threads and deadlines are enough: the host needs none.
-fn search(search: &PluginSearch) -> Search {
+fn search(launch: &Launch) -> Search {
+    let search = &launch.plugins;
     Search {
         flag_dirs: search.flag_dirs.clone(),
         config_dirs: search.config_dirs.clone(),
@@ -65,7 +72,17 @@ fn search(search: &PluginSearch) -> Search {
         cache_dir: search.cache_dir.clone(),
         quarantine: search.quarantine.clone(),
         deadline: Duration::MAX,
+        faults: faults(launch),
+        metrics: search.metrics.clone(),
     }
+}
+
+/// A pump that takes the place of a crashed one goes on counting where that one was.
+fn faults(launch: &Launch) -> Option<Arc<Faults>> {
+    let parsed = || Faults::parse(&launch.plugins.faults);
+    let faults = parsed().ok().flatten()?;
+    let counted = faults.counted_in(&launch.state_dir.join("faults"));
+    counted.ok().or_else(|| parsed().ok().flatten()).map(Arc::new)
 }
 
 fn container(launch: &Launch, spec: &SinkSpec) -> LogContainer {

@@ -60,6 +60,9 @@ pub trait Drivers: Send + Sync {
         BTreeMap::new()
     }
 
+    /// A call of a driver is waited for no longer.
+    fn gave_up(&self, _driver: &str, _call: &str) {}
+
     /// From now on what drivers warn of goes into the supervisor's log.
     fn tell_warnings(&self, _state_dir: &Path) {}
 }
