@@ -35,6 +35,20 @@ pub const DEFAULT: Info = Info::new(
     "Print a configuration file of comments: every key of engine and drivers, with its default",
 );
 
+/// `config diff`; see the table.
+#[derive(Debug, Default)]
+pub struct DiffArgs {
+    pub format: Option<String>,
+}
+
+/// The flags of `config diff`.
+pub const DIFF_FLAGS: &[Flag<DiffArgs>] =
+    &[Flag::<DiffArgs>::value("format", "string", "\"json\": a list of the differences", |a, v| put(&mut a.format, v))];
+
+/// `gantry config diff`.
+pub const DIFF: Info =
+    Info::new(&["config diff"], "[OPTIONS]", "Print what runs otherwise than the configuration would have it now");
+
 /// `gantry config import`.
 pub const IMPORT: Info = Info::new(
     &["config import"],

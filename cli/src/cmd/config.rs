@@ -1,7 +1,7 @@
-//! `config check`, `config show`: what is wrong with the configuration, and what it comes to.
+//! `config check`, `config diff`, `config show`: what is wrong with the configuration, and what it comes to.
 
 use super::{Command, Context, Outcome, failed};
-use crate::args::config::{self as args, CheckArgs, ShowArgs};
+use crate::args::config::{self as args, CheckArgs, DiffArgs, ShowArgs};
 use crate::args::{NO_FLAGS, NoArgs};
 use crate::daemon_json::Import;
 use crate::out;
@@ -9,10 +9,11 @@ use crate::out::failure::Failure;
 use crate::out::template;
 use crate::settings;
 use gantry_config::{Config, Fault, Faults, Judge, Shown};
-use gantry_engine::Engine;
+use gantry_engine::{Difference, Engine};
 use serde_json::{Value, json};
 
 pub static CHECK: Command<CheckArgs> = Command { info: args::CHECK, flags: &[args::CHECK_FLAGS], run: check };
+pub static DIFF: Command<DiffArgs> = Command { info: args::DIFF, flags: &[args::DIFF_FLAGS], run: diff };
 pub static IMPORT: Command<NoArgs> = Command { info: args::IMPORT, flags: &[NO_FLAGS], run: import };
 pub static DEFAULT: Command<NoArgs> = Command { info: args::DEFAULT, flags: &[NO_FLAGS], run: default };
 pub static SHOW: Command<ShowArgs> = Command { info: args::SHOW, flags: &[args::SHOW_FLAGS], run: show };
@@ -38,6 +39,38 @@ fn check(context: &Context, args: CheckArgs, files: Vec<String>) -> Outcome {
         }
         (Some(other), _) => Err(Failure::error(format!("unknown format {other:?}: only json is known"))),
     }
+}
+
+/// Exit codes as those of `diff`: 0 nothing differs, 1 something does.
+fn diff(context: &Context, args: DiffArgs, _: Vec<String>) -> Outcome {
+    let found = context.engine()?.config_diff().map_err(failed)?;
+    let code = i32::from(!found.is_empty());
+    match (args.format.as_deref(), code) {
+        (None | Some(""), 0) => out::line("What runs is as the configuration has it.").map(|()| 0),
+        (None | Some(""), code) => out::print(&found.iter().map(difference).collect::<String>()).map(|()| code),
+        (Some("json"), code) => {
+            let list: Vec<Value> = found.iter().map(told_difference).collect();
+            out::line(&template::json(&Value::Array(list))).map(|()| code)
+        }
+        (Some(other), _) => Err(Failure::error(format!("unknown format {other:?}: only json is known"))),
+    }
+}
+
+fn difference(found: &Difference) -> String {
+    let value = |text: &str| if text.is_empty() { "(not given)".to_owned() } else { format!("{text:?}") };
+    let (running, configured) = (value(&found.running), value(&found.configured));
+    format!("{} {}: {}: {running} -> {configured} ({})\n", found.kind, found.name, found.key, found.remedy)
+}
+
+fn told_difference(found: &Difference) -> Value {
+    json!({
+        "Kind": found.kind,
+        "Name": found.name,
+        "Key": found.key,
+        "Running": found.running,
+        "Configured": found.configured,
+        "Remedy": found.remedy,
+    })
 }
 
 fn told(fault: &Fault) -> Value {

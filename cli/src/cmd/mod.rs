@@ -236,6 +236,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &version::COMMAND,
     &serve::COMMAND,
     &config::CHECK,
+    &config::DIFF,
     &config::SHOW,
     &config::IMPORT,
     &config::DEFAULT,

@@ -6,6 +6,7 @@
 mod boot;
 mod cgroups;
 pub mod check;
+mod config_diff;
 pub mod container;
 mod error;
 pub mod events;
@@ -27,6 +28,7 @@ mod volume;
 pub mod why;
 
 pub use boot::StartedAll;
+pub use config_diff::Difference;
 pub use error::{Error, Result, sentence};
 /// The OCI command line on plain bundles, beside the engine and without its state.
 pub use gantry_bundle as bundle;

@@ -1,7 +1,7 @@
 //! Making a container: everything is checked before anything is made, and what was made goes again when a later part
 //! fails. The record comes last: a directory without one is garbage of a dead process.
 
-use super::file::ContainerFile;
+use super::file::{ContainerFile, LogAsked};
 use super::mounts::{MountRecord, ensure_bind_source};
 use crate::Engine;
 use crate::error::{Error, Result};
@@ -63,6 +63,7 @@ impl Engine {
         self.check_runtime(&mut host, config.tty)?;
         self.check_secrets(&host)?;
         spec::seccomp_choice(&host)?;
+        let log_asked = LogAsked::of(&host);
         let sinks = self.resolve_sinks(&mut host)?;
         let (networks, joined) = self.resolve_networks(&config, &mut host, request.networks)?;
         let mounts = self.resolve_mounts(&config, &host)?;
@@ -87,6 +88,7 @@ impl Engine {
             layers,
             chains: image.layers.iter().map(|l| l.chain.to_string()).collect(),
             sinks,
+            log_asked,
             past_sinks: Vec::new(),
             platform: "linux".into(),
         };

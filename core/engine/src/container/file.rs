@@ -2,7 +2,7 @@
 
 use crate::Engine;
 use crate::error::Result;
-use gantry_model::container::{Config, EndpointSettings, HostConfig};
+use gantry_model::container::{Config, EndpointSettings, HostConfig, LogConfig};
 use gantry_store::atomic;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,8 +39,28 @@ pub struct ContainerFile {
     pub sinks: Vec<SinkFile>,
     /// Sinks of before a change whose logs can still be read, the oldest first.
     pub past_sinks: Vec<SinkFile>,
+    /// What was asked for before the configuration's defaults came to it; unknown of containers of earlier versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_asked: Option<LogAsked>,
     /// Numeric owner of the streams, when known without looking into the image.
     pub platform: String,
+}
+
+/// The log sinks in a user's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogAsked {
+    /// `LogConfig`; an empty type is whatever the default is.
+    pub first: LogConfig,
+    /// Sinks beside it.
+    pub others: Vec<LogConfig>,
+}
+
+impl LogAsked {
+    /// Of a request that nothing was filled into yet.
+    pub fn of(host: &HostConfig) -> Option<LogAsked> {
+        Some(LogAsked { first: host.log_config.clone(), others: host.log_sinks.clone() })
+    }
 }
 
 /// One log sink of a container.

@@ -43,6 +43,7 @@ pub use commit::Change;
 pub use copy::PathStat;
 pub use exec::Exec;
 pub use file::ContainerFile;
+pub(crate) use file::SinkFile;
 pub use kill::{Watch, Watched};
 pub use list::ContainerSummary;
 pub(crate) use list::label_fits;

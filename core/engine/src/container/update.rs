@@ -1,7 +1,7 @@
 //! Changing a container that exists: each part of the request in a step of its own. What is wrong with any part is found
 //! before the first is made.
 
-use super::file::{ContainerFile, SinkFile};
+use super::file::{ContainerFile, LogAsked, SinkFile};
 use super::truth;
 use crate::Engine;
 use crate::error::{Error, Result};
@@ -62,10 +62,11 @@ impl Engine {
 
     /// A running container changes first: its file tells of a new part of the log only when the old one is complete.
     fn update_logs(&self, file: &mut ContainerFile, mut host: HostConfig) -> Result<()> {
+        let log_asked = LogAsked::of(&host);
         let sinks = self.resolve_sinks(&mut host)?;
         let (sinks, past_sinks) = place(file, sinks);
         let forgotten: Vec<_> = file.past_sinks.iter().filter(|past| !past_sinks.contains(past)).cloned().collect();
-        let changed = ContainerFile { host, sinks, past_sinks, ..file.clone() };
+        let changed = ContainerFile { host, sinks, past_sinks, log_asked, ..file.clone() };
         let record = truth::corrected(containers::read(&self.layout, &file.id)?);
         if record.state.status.is_live() {
             let specs = self.sink_specs(&changed, &record.name)?;

@@ -139,8 +139,19 @@ fn failed(crew: &Crew, call: &'static str, error: &ErrorAbi) -> Error {
 
 /// The driver's error with the driver's name.
 #[cold]
-pub fn said(crew: &Crew, call: &'static str, error: gantry_plugin_api::Error) -> Error {
+pub fn said(crew: &Crew, call: &'static str, mut error: gantry_plugin_api::Error) -> Error {
+    for text in [&mut error.message, &mut error.hint].into_iter().chain(&mut error.causes) {
+        *text = presentable(text);
+    }
     Error::Call { kind: crew.kind, name: crew.name.clone(), call, error: Box::new(error) }
+}
+
+/// The longest sentence that is taken from a driver.
+const LONGEST_SENTENCE: usize = 2000;
+
+/// A driver's words, fit for a terminal: one line of bounded length, without control characters.
+pub fn presentable(text: &str) -> String {
+    text.trim_end().chars().take(LONGEST_SENTENCE).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Loads the module of a file and calls its constructor. The file stays open: the loader knows libraries by the name of

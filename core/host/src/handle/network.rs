@@ -1,7 +1,7 @@
 //! Network drivers. Descriptors of namespaces are duplicated for the call: one that is abandoned must not find another
 //! file behind the number.
 
-use super::{Driver, Handle, Loaded, construct, said, unmirrored};
+use super::{Driver, Handle, Loaded, construct, presentable, said, unmirrored};
 use crate::cdoor;
 use crate::error::{Error, Result};
 use crate::plugins::Found;
@@ -16,6 +16,9 @@ use gantry_plugin_api::network::{
 use gantry_plugin_api::types::{Blob, Dirs};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+
+/// What a driver may say to the user about one attachment.
+const MOST_WARNINGS: usize = 16;
 
 /// A loaded network driver.
 #[derive(Clone)]
@@ -83,9 +86,11 @@ impl NetworkDriver {
     ) -> Result<Attachment> {
         let netns = self.own(netns, "attach")?;
         let (network, state, endpoint, dirs) = (network.to_abi(), state.to_vec(), endpoint.to_abi(), dirs.to_abi());
-        self.handle.call(Limit::Quick, "attach", move |d| {
+        let attached: Attachment = self.handle.call(Limit::Quick, "attach", move |d| {
             d.attach(&network, state.as_slice().into(), &endpoint, netns.as_raw_fd(), &dirs)
-        })
+        })?;
+        let warnings = attached.warnings.iter().take(MOST_WARNINGS).map(|text| presentable(text)).collect();
+        Ok(Attachment { warnings, ..attached })
     }
 
     /// Disconnects; `netns` is `None` when the namespace is gone.

@@ -1,8 +1,8 @@
 //! A plugin that does on request what plugins must not do, one driver of each kind, for tests of the engine.
 //!
 //! The option `fault` is `CALL:ACT`, several separated by commas: in the call named so, `panic`, `hang`, `error`,
-//! `segfault`, or `sleep=MS`. `drop:panic` panics when the object is dropped. A volume's name may be such a list too,
-//! with `.` instead of `:`. The environment variable `GANTRY_MISBEHAVE` (`panic`, `hang`) is obeyed
+//! `segfault`, `leak` (descriptors), `signals` (handlers), `thread`, or `sleep=MS`; some calls know `garbage`. `drop:panic` panics when the object is dropped. A volume's name may be such a list too,
+//! with `.` instead of `:`. The environment variable `GANTRY_MISBEHAVE` (`panic`, `hang`, `segfault`, `leak`, `signals`, `thread`) is obeyed
 //! by the constructor.
 
 mod fault;

@@ -17,6 +17,20 @@ fn at(network: &NetworkSpec, call: &str) -> Result<()> {
     Faults::of(&network.options).at(call)
 }
 
+/// Nothing of this is so, and some of it cannot be.
+fn garbage() -> Attachment {
+    let odd = |prefix| Cidr { addr: std::net::Ipv4Addr::BROADCAST.into(), prefix };
+    Attachment {
+        interface: "../../etc\n\u{1b}[31m/".repeat(50),
+        addresses: vec![odd(0), odd(255)],
+        routes: vec![Route { destination: odd(200), gateway: None }; 1000],
+        gateways: vec![std::net::Ipv6Addr::UNSPECIFIED.into(); 1000],
+        warnings: vec!["\u{1b}]0;title\u{7}\nsecond line".repeat(100)],
+        state: vec![0xff; 1 << 20],
+        ..Attachment::default()
+    }
+}
+
 impl NetworkDriver for Driver {
     const OPTIONS: &'static [OptionSpec] = OPTIONS;
 
@@ -47,6 +61,9 @@ impl NetworkDriver for Driver {
         _: &Host,
     ) -> Result<Attachment> {
         at(network, "attach")?;
+        if Faults::of(&network.options).is_garbage("attach") {
+            return Ok(garbage());
+        }
         let gateways = network.subnets.iter().filter_map(|s| s.gateway);
         let default = Cidr { addr: std::net::Ipv4Addr::UNSPECIFIED.into(), prefix: 0 };
         Ok(Attachment {

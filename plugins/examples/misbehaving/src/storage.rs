@@ -69,6 +69,10 @@ impl Store for Nothing {
 
     fn mount_plan(&self, id: &str, layers: &[String], read_only: bool) -> Result<Vec<Mount>> {
         self.faults.at("mount_plan")?;
+        if self.faults.is_garbage("mount_plan") {
+            let out = Mount { target: "../../../../etc".into(), ..Mount::bind("/\0\n") };
+            return Ok(vec![Mount { fstype: "no such\nthing".into(), flags: u64::MAX, ..Mount::default() }, out]);
+        }
         let mut mount = Mount { fstype: "overlay".into(), source: id.into(), ..Mount::default() };
         mount.flags = u64::from(read_only);
         mount.options = layers.iter().map(|l| ("lowerdir+".into(), Some(l.clone()))).collect();
