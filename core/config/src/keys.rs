@@ -169,6 +169,13 @@ pub const KEYS: &[Key] = &[
         show: |c| c.plugin_allow.as_ref().map_or_else(|| "(all)".into(), |names| list(names)),
     },
     Key {
+        path: "plugins.isolate",
+        help: "Plugins whose driver gets a process of its own, as KIND/NAME.",
+        variable: "GANTRY_PLUGIN_ISOLATE",
+        set: |c, v| v.list(plugin_name).map(|names| c.plugin_isolate = names),
+        show: |c| list(&c.plugin_isolate),
+    },
+    Key {
         path: "plugins.deadline",
         help: "Time for a call into a plugin.",
         variable: "GANTRY_PLUGIN_DEADLINE",

@@ -84,6 +84,8 @@ pub struct Config {
     pub plugin_allow: Option<Vec<String>>,
     /// `plugins.sha256`: `kind/name` to digest.
     pub plugin_pins: Vec<(String, String)>,
+    /// `plugins.isolate`: `kind/name` of drivers with a process of their own.
+    pub plugin_isolate: Vec<String>,
     /// `plugins.deadline`.
     pub plugin_deadline: Duration,
     /// `[log.X]`, `[storage.X]`, `[network.X]`, `[volume.X]`: (kind, name) to options.
@@ -125,6 +127,7 @@ impl Default for Config {
             plugin_path: Vec::new(),
             plugin_allow: None,
             plugin_pins: Vec::new(),
+            plugin_isolate: Vec::new(),
             plugin_deadline: Duration::from_secs(10),
             drivers: BTreeMap::new(),
             origins: BTreeMap::new(),

@@ -42,7 +42,7 @@ pub use gantry_sys::program;
 pub use network::{NetworkRecord, NetworkRequest};
 pub use volume::VolumeRecord;
 
-use gantry_host::{Faults, Plugins, Search};
+use gantry_host::{Faults, Isolation, Plugins, Search};
 use gantry_image::ImageStore;
 use gantry_store::Layout;
 use request::Settings;
@@ -74,6 +74,8 @@ impl Engine {
             quarantine: Some(layout.state().join("quarantine")),
             deadline: config.plugin_deadline,
             faults: Faults::of(&settings.faults)?,
+            fault_counts: None,
+            isolation: isolation(config)?,
             metrics: Some(layout.driver_metrics()),
         });
         plugins.check_faults()?;
@@ -124,6 +126,15 @@ impl Engine {
     pub(crate) fn program(&self, name: &str) -> Result<PathBuf> {
         find_program(name)
     }
+}
+
+/// Which drivers get a process of their own; the pump's program can be that, too.
+fn isolation(config: &gantry_config::Config) -> Result<Option<Isolation>> {
+    if config.plugin_isolate.is_empty() {
+        return Ok(None);
+    }
+    let (drivers, deadline) = (config.plugin_isolate.clone(), config.plugin_deadline);
+    Ok(Some(Isolation { drivers, program: find_program("gantry-pump")?, deadline }))
 }
 
 /// A program of ours beside the running one.

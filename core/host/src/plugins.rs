@@ -8,6 +8,7 @@ use crate::handle::network::NetworkDriver;
 use crate::handle::storage::StorageDriver;
 use crate::handle::volume::VolumeDriver;
 use crate::handle::{Driver, Loaded, said};
+use crate::isolate::{self, Helper, Order};
 use crate::meter::{self, DriverMeter, Meter, Readings};
 use crate::options::{Schema, nearest};
 use crate::quarantine::Quarantine;
@@ -25,6 +26,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Finds and loads plugins. Cheap to make: nothing is read before it is asked for.
 pub struct Plugins {
@@ -218,7 +220,10 @@ impl Plugins {
         }
         self.check_quarantine(D::KIND, name)?;
         let found = self.find(D::KIND, name)?;
-        let crew = Crew::new(D::KIND, name, self.search.deadline, self.guards());
+        let guards = self.guards(&found);
+        // What has a process of its own needs no thread that could be given up.
+        let deadline = if guards.helper.is_some() { Duration::MAX } else { self.search.deadline };
+        let crew = Crew::new(D::KIND, name, deadline, guards);
         let (verdicts, its_crew) = (self.verdicts.clone(), crew.clone());
         let driver = crew.run(Limit::Quick, "load", move || {
             let refused = |error| said(&its_crew, "load", error);
@@ -228,9 +233,46 @@ impl Plugins {
         Ok(driver)
     }
 
-    fn guards(&self) -> Guards {
+    fn guards(&self, found: &Found) -> Guards {
         let meter = self.search.metrics.as_deref().map(Meter::of);
-        Guards { quarantine: self.quarantine.clone(), faults: self.search.faults.clone(), meter }
+        let helper = self.helper(found);
+        // They strike in the helper then.
+        let faults = self.search.faults.clone().filter(|_| helper.is_none());
+        Guards { quarantine: self.quarantine.clone(), faults, meter, helper }
+    }
+
+    /// What starts and asks the process of a driver; `None`: it has none of its own.
+    fn helper(&self, found: &Found) -> Option<Arc<Helper>> {
+        let full = format!("{}/{}", found.kind, found.name);
+        let isolation = self.search.isolation.clone().filter(|isolation| isolation.drivers.contains(&full))?;
+        let host = crate::lend::host_for(full, self.search.metrics.as_deref().map(Meter::of));
+        Some(Helper::new(found, self.order(found), isolation, self.quarantine.clone(), host))
+    }
+
+    /// The same for a suite that wants a driver's stand-in and not a handle.
+    #[doc(hidden)]
+    pub fn helper_of(&self, kind: Kind, name: &str) -> Result<Option<Arc<Helper>>> {
+        Ok(self.helper(&*self.find(kind, name)?))
+    }
+
+    fn order(&self, found: &Found) -> Order {
+        Order {
+            version: isolate::VERSION,
+            kind: found.kind.name().to_owned(),
+            name: found.name.clone(),
+            path: found.path.clone(),
+            pins: self.search.pins.clone(),
+            cache_dir: self.search.cache_dir.clone(),
+            faults: self.search.faults.iter().flat_map(|faults| faults.specs()).collect(),
+            fault_counts: self.search.fault_counts.clone(),
+        }
+    }
+
+    /// A file that an engine has found and checked; it is checked again.
+    pub(crate) fn seed(&self, kind: Kind, name: &str, path: &Path) -> Result<()> {
+        let found = self.examine(kind, name, Source::Engine, path)?;
+        locked(&self.found).insert((kind, name.to_owned()), Arc::new(found));
+        Ok(())
     }
 
     /// Refuses faults of drivers that there are not.

@@ -1,6 +1,7 @@
 //! Where plugins are looked for, in which order, and under which names.
 
 use crate::fault::Faults;
+use crate::isolate::Isolation;
 use gantry_plugin_api::manifest::Kind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +28,10 @@ pub struct Search {
     pub deadline: Duration,
     /// What drivers must suffer for a test's sake.
     pub faults: Option<Arc<Faults>>,
+    /// Where faults are counted by those that take each other's place; `None`: each process counts its own.
+    pub fault_counts: Option<PathBuf>,
+    /// Drivers with a process of their own.
+    pub isolation: Option<Isolation>,
     /// The file in which calls are counted; `None`: they are not. It should die with the boot.
     pub metrics: Option<PathBuf>,
 }
@@ -42,6 +47,8 @@ impl Default for Search {
             quarantine: None,
             deadline: Duration::from_secs(10),
             faults: None,
+            fault_counts: None,
+            isolation: None,
             metrics: None,
         }
     }
@@ -127,8 +134,13 @@ pub fn program_lies_at(path: &Path) {
 }
 
 /// Test programs lie one level below what cargo builds.
+/// The running program's file, if it can be known.
+pub fn program() -> Option<PathBuf> {
+    PROGRAM.get().cloned().or_else(|| std::env::current_exe().ok())
+}
+
 fn exe_dir() -> Option<PathBuf> {
-    let exe = PROGRAM.get().cloned().or_else(|| std::env::current_exe().ok())?;
+    let exe = program()?;
     let dir = exe.parent()?;
     Some(if dir.ends_with("deps") { dir.parent()?.to_owned() } else { dir.to_owned() })
 }

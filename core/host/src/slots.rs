@@ -3,7 +3,7 @@
 use gantry_plugin_api::manifest::Kind;
 
 const LOG: &[&str] =
-    &["load", "validate", "open", "write", "flush", "reopen", "close", "open_reader", "next", "remove"];
+    &["load", "validate", "open", "write", "flush", "reopen", "close", "open_reader", "next", "remove", "trim"];
 const STORAGE: &[&str] = &[
     "load",
     "validate",

@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::fault::Faults;
+use crate::isolate::Helper;
 use crate::meter::{self, DriverMeter, Meter};
 use crate::quarantine::Quarantine;
 use gantry_plugin_api::manifest::Kind;
@@ -22,6 +23,16 @@ pub enum Limit {
     Quick,
     /// Sixty times the deadline.
     Bulk,
+}
+
+impl Limit {
+    /// As a time.
+    pub fn of(self, deadline: Duration) -> Duration {
+        match self {
+            Limit::Quick => deadline,
+            Limit::Bulk => deadline.saturating_mul(BULK).min(Duration::from_secs(86_400)),
+        }
+    }
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -58,6 +69,8 @@ pub struct Guards {
     pub faults: Option<Arc<Faults>>,
     /// Counts their calls.
     pub meter: Option<Arc<Meter>>,
+    /// The process of a driver that has one of its own.
+    pub helper: Option<Arc<Helper>>,
 }
 
 /// Where a call's answer is awaited.
@@ -78,6 +91,11 @@ impl Crew {
         let (idle, stuck) = (threads_for(kind), OnceLock::new());
         let meter = DriverMeter::new(kind, name, guards.meter.clone());
         Arc::new(Crew { kind, name: name.to_owned(), deadline, idle, stuck, guards, meter })
+    }
+
+    /// The process of a driver that has one of its own.
+    pub fn helper(&self) -> Option<&Arc<Helper>> {
+        self.guards.helper.as_ref()
     }
 
     /// What counts the driver's calls.
@@ -184,7 +202,7 @@ impl Crew {
     }
 
     fn wait<R>(&self, slot: &Slot<R>, limit: Limit, call: &'static str) -> Result<R> {
-        let allowed = self.allowed(limit);
+        let allowed = limit.of(self.deadline);
         let until = Instant::now() + allowed;
         let mut state = lock(&slot.state);
         loop {
@@ -198,13 +216,6 @@ impl Crew {
                 return Err(self.give_up(call, allowed));
             }
             state = slot.ready.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    fn allowed(&self, limit: Limit) -> Duration {
-        match limit {
-            Limit::Quick => self.deadline,
-            Limit::Bulk => self.deadline.saturating_mul(BULK).min(Duration::from_secs(86_400)),
         }
     }
 
@@ -268,7 +279,7 @@ mod tests {
     use super::*;
 
     fn guards() -> Guards {
-        Guards { quarantine: Arc::new(Quarantine::new(None)), faults: None, meter: None }
+        Guards { quarantine: Arc::new(Quarantine::new(None)), faults: None, meter: None, helper: None }
     }
 
     fn crew(deadline: Duration) -> Arc<Crew> {

@@ -110,6 +110,10 @@ pub struct PluginSearch {
     pub faults: Vec<String>,
     /// The file in which calls of drivers are counted.
     pub metrics: Option<PathBuf>,
+    /// `kind/name` of drivers that get a process of their own …
+    pub isolate: Vec<String>,
+    /// … and how long one of their calls may take.
+    pub deadline: Duration,
 }
 
 /// One log driver of the container.

@@ -1,5 +1,6 @@
 //! The command itself: help, versions, configuration.
 
+use crate::need;
 use gantry_tests::World;
 
 #[test]
@@ -129,4 +130,27 @@ fn completion_scripts_are_printed() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(world.gantry(["completion", shell]).ok().contains("gantry"));
     }
+}
+
+#[test]
+fn what_runs_is_compared_with_the_configuration() {
+    need!();
+    let world = World::new();
+    world.configure("[log.json-file]\nmax-size = \"10m\"\n");
+    world.gantry(["run", "-d", "--name", "plain", "--network", "none", "bb", "sleep", "300"]).ok();
+    let own = ["run", "-d", "--name", "own", "--network", "none", "--log-opt", "max-size=10m", "bb", "sleep", "300"];
+    world.gantry(own).ok();
+    assert_eq!("What runs is as the configuration has it.", world.line("config diff").ok());
+    world.configure("[log.json-file]\nmax-size = \"30m\"\n");
+    let diff = world.line("config diff");
+    assert_eq!(1, diff.code, "{diff:?}");
+    // The other one was made with a value of its own.
+    let lines: Vec<&str> = diff.stdout.lines().collect();
+    assert!(
+        matches!(lines[..], [line] if line.starts_with("container plain: log.json-file.max-size: \"10m\" -> \"30m\" (")),
+        "{diff:?}"
+    );
+    assert!(world.line("config diff --format json").stdout.contains("\"Configured\":"));
+    world.line("update --log-opt max-size=30m plain").code(0);
+    assert_eq!(0, world.line("config diff").code);
 }

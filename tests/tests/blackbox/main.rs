@@ -22,6 +22,7 @@ mod health;
 mod hostile;
 mod images;
 mod init;
+mod isolated;
 mod journald;
 mod keeping;
 mod kills;

@@ -105,6 +105,8 @@ impl Engine {
             quarantine: Some(self.layout.state().join("quarantine")),
             faults: self.faults_to_pass_on().to_vec(),
             metrics: Some(self.layout.driver_metrics()),
+            isolate: config.plugin_isolate.clone(),
+            deadline: config.plugin_deadline,
         }
     }
 

@@ -4,11 +4,14 @@
 use super::{Driver, Handle, Loaded, construct, direct, said, unmirrored};
 use crate::cdoor;
 use crate::error::{Error, Result};
+use crate::isolate::log::Proxy;
+use crate::isolate::{Helper, NoSchema};
 use crate::plugins::Found;
 use crate::verdict::Verdicts;
 use crate::worker::{Crew, Limit};
 use gantry_plugin_api::abi::Mirror;
-use gantry_plugin_api::abi::log::{DriverBox, LogModule, ReaderBox, SinkBox, lend_emit};
+use gantry_plugin_api::abi::log::{DriverBox, LogModule, ReaderBox, SinkBox, lend_emit, boxed};
+use gantry_plugin_api::host::Host;
 use gantry_plugin_api::log::{
     Emit, LogCapabilities, LogContainer, LogRecord, ReadQuery, ReadState, ResumeToken, Trimmed,
 };
@@ -35,7 +38,10 @@ impl Driver for LogDriver {
     const KIND: Kind = Kind::Log;
 
     fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
-        let object = construct(found, verdicts, &crew, |m: &LogModule, host| m.new()(host), cdoor::log)?;
+        let object = match crew.helper() {
+            Some(helper) => stand_in(helper, &crew)?,
+            None => construct(found, verdicts, &crew, |m: &LogModule, host| m.new()(host), cdoor::log)?,
+        };
         let capabilities = unmirrored(object.capabilities()).map_err(|e| said(&crew, "capabilities", e))?;
         let capabilities = LogCapabilities::from_abi(&capabilities);
         Ok(LogDriver { handle: Handle::new(object, crew), capabilities })
@@ -48,6 +54,13 @@ impl Driver for LogDriver {
     fn from_loaded(loaded: Loaded) -> Option<Self> {
         if let Loaded::Log(driver) = loaded { Some(driver) } else { None }
     }
+}
+
+/// The object for a driver in a process of its own, which is started here.
+fn stand_in(helper: &Arc<Helper>, crew: &Crew) -> Result<DriverBox> {
+    let proxy = Proxy::<NoSchema>::new(helper.clone());
+    proxy.load().map_err(|error| said(crew, "load", error))?;
+    Ok(boxed(proxy, Host::null()))
 }
 
 impl LogDriver {

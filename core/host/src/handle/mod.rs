@@ -92,7 +92,9 @@ impl<O: Send + Sync + 'static> Handle<O> {
         act: impl Fn(&O, &A) -> AbiResult<T::Abi> + Send + 'static,
     ) -> Result<Vec<Result<T>>> {
         let object = Arc::clone(&self.object);
-        let job = move || each.iter().map(|one| answer::<T>(act(&object, one))).collect::<Vec<_>>();
+        let crew = Arc::clone(&self.crew);
+        let call = move |one: &A| crew.watch(name, || answer::<T>(act(&object, one)));
+        let job = move || each.iter().map(call).collect::<Vec<_>>();
         let answers = self.crew.run(limit, name, job)?;
         Ok(answers.into_iter().map(|one| one.map_err(|error| said(&self.crew, name, error))).collect())
     }

@@ -4,11 +4,14 @@
 use super::{Driver, Handle, Loaded, construct, presentable, said, unmirrored};
 use crate::cdoor;
 use crate::error::{Error, Result};
+use crate::isolate::network::Proxy;
+use crate::isolate::{Helper, NoSchema};
 use crate::plugins::Found;
 use crate::verdict::Verdicts;
 use crate::worker::{Crew, Limit};
 use gantry_plugin_api::abi::Mirror;
-use gantry_plugin_api::abi::network::{DriverBox, LiveAbi, LiveEndpointAbi, NetworkModule};
+use gantry_plugin_api::abi::network::{DriverBox, LiveAbi, LiveEndpointAbi, NetworkModule, boxed};
+use gantry_plugin_api::host::Host;
 use gantry_plugin_api::manifest::Kind;
 use gantry_plugin_api::network::{
     Attachment, EndpointSpec, LiveEndpoint, NetworkCapabilities, NetworkSpec, PortMapping, Route,
@@ -31,7 +34,10 @@ impl Driver for NetworkDriver {
     const KIND: Kind = Kind::Network;
 
     fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
-        let object = construct(found, verdicts, &crew, |m: &NetworkModule, host| m.new()(host), cdoor::network)?;
+        let object = match crew.helper() {
+            Some(helper) => stand_in(helper, &crew)?,
+            None => construct(found, verdicts, &crew, |m: &NetworkModule, host| m.new()(host), cdoor::network)?,
+        };
         let capabilities = unmirrored(object.capabilities()).map_err(|e| said(&crew, "capabilities", e))?;
         let capabilities = NetworkCapabilities::from_abi(&capabilities);
         Ok(NetworkDriver { handle: Handle::new(object, crew), capabilities })
@@ -44,6 +50,13 @@ impl Driver for NetworkDriver {
     fn from_loaded(loaded: Loaded) -> Option<Self> {
         if let Loaded::Network(driver) = loaded { Some(driver) } else { None }
     }
+}
+
+/// The object for a driver in a process of its own, which is started here.
+fn stand_in(helper: &Arc<Helper>, crew: &Crew) -> Result<DriverBox> {
+    let proxy = Proxy::<NoSchema>::new(helper.clone());
+    proxy.load().map_err(|error| said(crew, "load", error))?;
+    Ok(boxed(proxy, Host::null()))
 }
 
 impl NetworkDriver {

@@ -1,14 +1,17 @@
 //! Storage drivers and their stores. Calls that may copy or walk an image's worth of data have the longer deadline.
 
-use super::{Driver, Handle, Loaded, construct};
+use super::{Driver, Handle, Loaded, construct, said};
 use crate::cdoor;
 use crate::error::Result;
+use crate::isolate::storage::Proxy;
+use crate::isolate::{Helper, NoSchema};
 use crate::plugins::Found;
 use crate::verdict::Verdicts;
 use crate::worker::{Crew, Limit};
 use abi_stable::std_types::{RNone, RSome, RStr};
 use gantry_plugin_api::abi::Mirror;
-use gantry_plugin_api::abi::storage::{DriverBox, StorageModule, StoreBox};
+use gantry_plugin_api::abi::storage::{DriverBox, StorageModule, StoreBox, boxed};
+use gantry_plugin_api::host::Host;
 use gantry_plugin_api::manifest::Kind;
 use gantry_plugin_api::options::Options;
 use gantry_plugin_api::storage::{Change, LayerTarget, StorageCapabilities, Usage};
@@ -26,7 +29,10 @@ impl Driver for StorageDriver {
     const KIND: Kind = Kind::Storage;
 
     fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
-        let object = construct(found, verdicts, &crew, |m: &StorageModule, host| m.new()(host), cdoor::storage)?;
+        let object = match crew.helper() {
+            Some(helper) => stand_in(helper, &crew)?,
+            None => construct(found, verdicts, &crew, |m: &StorageModule, host| m.new()(host), cdoor::storage)?,
+        };
         Ok(StorageDriver { handle: Handle::new(object, crew) })
     }
 
@@ -37,6 +43,13 @@ impl Driver for StorageDriver {
     fn from_loaded(loaded: Loaded) -> Option<Self> {
         if let Loaded::Storage(driver) = loaded { Some(driver) } else { None }
     }
+}
+
+/// The object for a driver in a process of its own, which is started here.
+fn stand_in(helper: &Arc<Helper>, crew: &Crew) -> Result<DriverBox> {
+    let proxy = Proxy::<NoSchema>::new(helper.clone());
+    proxy.load().map_err(|error| said(crew, "load", error))?;
+    Ok(boxed(proxy, Host::null()))
 }
 
 impl StorageDriver {

@@ -3,11 +3,14 @@
 use super::{Driver, Handle, Loaded, construct, said, unmirrored};
 use crate::cdoor;
 use crate::error::Result;
+use crate::isolate::volume::Proxy;
+use crate::isolate::{Helper, NoSchema};
 use crate::plugins::Found;
 use crate::verdict::Verdicts;
 use crate::worker::{Crew, Limit};
 use gantry_plugin_api::abi::Mirror;
-use gantry_plugin_api::abi::volume::{DriverBox, VolumeModule};
+use gantry_plugin_api::abi::volume::{DriverBox, VolumeModule, boxed};
+use gantry_plugin_api::host::Host;
 use gantry_plugin_api::manifest::Kind;
 use gantry_plugin_api::options::Options;
 use gantry_plugin_api::types::Dirs;
@@ -25,7 +28,10 @@ impl Driver for VolumeDriver {
     const KIND: Kind = Kind::Volume;
 
     fn start(found: Arc<Found>, verdicts: &Verdicts, crew: Arc<Crew>) -> Result<Self> {
-        let object = construct(found, verdicts, &crew, |m: &VolumeModule, host| m.new()(host), cdoor::volume)?;
+        let object = match crew.helper() {
+            Some(helper) => stand_in(helper, &crew)?,
+            None => construct(found, verdicts, &crew, |m: &VolumeModule, host| m.new()(host), cdoor::volume)?,
+        };
         let capabilities = unmirrored(object.capabilities()).map_err(|e| said(&crew, "capabilities", e))?;
         let capabilities = VolumeCapabilities::from_abi(&capabilities);
         Ok(VolumeDriver { handle: Handle::new(object, crew), capabilities })
@@ -38,6 +44,13 @@ impl Driver for VolumeDriver {
     fn from_loaded(loaded: Loaded) -> Option<Self> {
         if let Loaded::Volume(driver) = loaded { Some(driver) } else { None }
     }
+}
+
+/// The object for a driver in a process of its own, which is started here.
+fn stand_in(helper: &Arc<Helper>, crew: &Crew) -> Result<DriverBox> {
+    let proxy = Proxy::<NoSchema>::new(helper.clone());
+    proxy.load().map_err(|error| said(crew, "load", error))?;
+    Ok(boxed(proxy, Host::null()))
 }
 
 impl VolumeDriver {

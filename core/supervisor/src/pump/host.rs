@@ -2,13 +2,13 @@
 
 use super::record::{LogRecord, ResumeToken};
 use super::writer::{Drivers, Fault, LogSink, Opened};
-use crate::launch::{Launch, SinkSpec};
+use crate::launch::{Launch, PluginSearch, SinkSpec};
 use crate::note::note;
 use gantry_host::api::log::LogContainer;
 use gantry_host::api::options::Options;
-use gantry_host::{Class, Faults, Kind, Metric, Plugins, Search};
+use gantry_host::{Class, Faults, Isolation, Kind, Metric, Plugins, Search};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -73,15 +73,28 @@ fn search(launch: &Launch) -> Search {
         quarantine: search.quarantine.clone(),
         deadline: Duration::MAX,
         faults: faults(launch),
+        fault_counts: Some(fault_counts(launch)),
+        isolation: isolation(search),
         metrics: search.metrics.clone(),
     }
+}
+
+fn fault_counts(launch: &Launch) -> PathBuf {
+    launch.state_dir.join("faults")
+}
+
+/// This very program can be a driver's, too.
+fn isolation(search: &PluginSearch) -> Option<Isolation> {
+    let (drivers, deadline) = (search.isolate.clone(), search.deadline);
+    let program = gantry_host::program()?;
+    (!drivers.is_empty()).then_some(Isolation { drivers, program, deadline })
 }
 
 /// A pump that takes the place of a crashed one goes on counting where that one was.
 fn faults(launch: &Launch) -> Option<Arc<Faults>> {
     let parsed = || Faults::parse(&launch.plugins.faults);
     let faults = parsed().ok().flatten()?;
-    let counted = faults.counted_in(&launch.state_dir.join("faults"));
+    let counted = faults.counted_in(&fault_counts(launch));
     counted.ok().or_else(|| parsed().ok().flatten()).map(Arc::new)
 }
 

@@ -137,7 +137,11 @@ struct Pump {
 /// It leaves at once at the end: a driver's threads may hang.
 pub fn program(arguments: impl Iterator<Item = OsString>, drivers: Arc<dyn Drivers>) -> io::Result<()> {
     gantry_sys::memory::stay_small();
-    let mut arguments = arguments.skip(1);
+    let mut arguments = arguments.skip(1).peekable();
+    if arguments.peek().is_some_and(|first| first == gantry_host::isolate::WORD) {
+        gantry_host::isolate::program()?;
+        gantry_sys::process::exit(0)
+    }
     let unasked = || io::Error::new(io::ErrorKind::InvalidInput, "this program is started by gantry, not by hand");
     let mut next = || -> io::Result<OwnedFd> {
         let number = arguments.next().and_then(|text| text.to_str()?.parse().ok());
