@@ -10,7 +10,7 @@ use crate::plugins::Found;
 use crate::verdict::Verdicts;
 use crate::worker::{Crew, Limit};
 use gantry_plugin_api::abi::Mirror;
-use gantry_plugin_api::abi::log::{DriverBox, LogModule, ReaderBox, SinkBox, lend_emit, boxed};
+use gantry_plugin_api::abi::log::{DriverBox, LogModule, ReaderBox, SinkBox, boxed, lend_emit};
 use gantry_plugin_api::host::Host;
 use gantry_plugin_api::log::{
     Emit, LogCapabilities, LogContainer, LogRecord, ReadQuery, ReadState, ResumeToken, Trimmed,
