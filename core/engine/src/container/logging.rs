@@ -69,13 +69,7 @@ impl Engine {
     fn finish_command(&self, id: &str) -> Result<Vec<String>> {
         let mut command = self.own_command()?;
         command.extend(["internal", "finish", id].map(str::to_owned));
-        command.extend(self.faults_to_pass_on().iter().flat_map(|fault| ["--fault".to_owned(), fault.clone()]));
         Ok(command)
-    }
-
-    /// To the processes of the run that this command starts, and no further.
-    fn faults_to_pass_on(&self) -> &[String] {
-        if self.settings.heir { &[] } else { &self.settings.faults }
     }
 
     /// This program with the options that lead to the same engine.
@@ -91,7 +85,13 @@ impl Engine {
         for dir in &self.settings.plugin_dirs {
             command.extend(["--plugin-dir".to_owned(), dir.to_string_lossy().into_owned()]);
         }
+        command.extend(self.faults_to_pass_on().iter().flat_map(|fault| ["--fault".to_owned(), fault.clone()]));
         Ok(command)
+    }
+
+    /// To the processes of the run that this command starts, and no further.
+    fn faults_to_pass_on(&self) -> &[String] {
+        if self.settings.heir { &[] } else { &self.settings.faults }
     }
 
     fn plugin_search(&self) -> PluginSearch {
