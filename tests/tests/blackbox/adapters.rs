@@ -10,10 +10,10 @@ mod volume_plugin;
 
 use crate::need;
 use forward::{Behaviour, Server};
-use gantry_tests::{World, within};
+use gantry_tests::{World, netns, within};
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 use volume_plugin::Peer;
 
@@ -123,4 +123,69 @@ fn a_volume_of_a_plugin_made_for_docker() {
     assert_eq!(peer.options("data2"), None, "a plugin that has forgotten everything");
     world.line("volume rm data1 data2").ok();
     assert_eq!("", world.line("volume ls -q").ok());
+}
+
+/// What plugins leave on a host (chains of iptables among it) vanishes with the host of the test's own.
+#[test]
+fn containers_on_a_network_of_cni_plugins() {
+    need!();
+    if !std::path::Path::new("/usr/lib/cni/portmap").exists() {
+        eprintln!("skipped: needs the package containernetworking-plugins");
+        return;
+    }
+    netns::on_a_host(|| {
+        let world = World::new();
+        let ipam = serde_json::json!({
+            "type": "host-local", "dataDir": world.text("leases"), "subnet": "10.88.77.0/24",
+            "routes": [{ "dst": "0.0.0.0/0" }],
+        });
+        let bridge = serde_json::json!({ "type": "bridge", "bridge": "cnibb0", "isGateway": true, "ipam": ipam });
+        let portmap = serde_json::json!({ "type": "portmap", "capabilities": { "portMappings": true } });
+        let list = serde_json::json!({ "cniVersion": "0.4.0", "name": "pods", "plugins": [bridge, portmap] });
+        world.file("cni/10-pods.conflist", list.to_string());
+        world.line(&format!("network create -d cni -o conf-dir={} pods", world.text("cni"))).ok();
+        let serve = "mkdir -p /www; echo hello > /www/index.html; exec httpd -f -h /www";
+        let words = ["run", "-d", "--network", "pods", "--name", "web", "-p", "18080:80", "bb", "sh", "-c", serve];
+        let id = world.gantry(words).ok();
+        assert_eq!("10.88.77.2 10.88.77.1", world.inspect("web", ADDRESS_AND_GATEWAY));
+        let fetched =
+            |port: u16| within(Duration::from_secs(20), || fetch(port).is_ok_and(|page| page.ends_with("hello\n")));
+        assert!(fetched(18080), "{:?}", fetch(18080));
+        // By name, from another container of the network.
+        assert_eq!("hello", world.line("run --rm --network pods bb wget -qO- http://web/").ok());
+        world.line("update --publish-add 18081:80 web").ok();
+        assert!(fetched(18081) && fetched(18080));
+        // An interface that somebody took away comes back, with its address.
+        let (init, link) = (world.inspect("web", "{{.State.Pid}}"), ["link", "del", "eth0"]);
+        netns::run("nsenter", &[&["-t", &init, "-n", "ip"][..], &link].concat());
+        world.line("network reload").ok();
+        assert!(fetched(18080), "{:?}", fetch(18080));
+        assert_eq!("10.88.77.2 10.88.77.1", world.inspect("web", ADDRESS_AND_GATEWAY));
+        world.line("rm -f web").ok();
+        let lease = std::fs::read_to_string(world.path("leases/pods/10.88.77.2"));
+        assert!(lease.is_err(), "the address of {id} was given back: {lease:?}");
+        assert!(fetch(18080).is_err());
+        world.line("network rm pods").ok();
+        // One built from options.
+        world.line("network create -d cni -o plugin=bridge -o subnet=10.88.78.0/24 built").ok();
+        let route = world.line("run --rm --network built bb ip route").ok();
+        assert!(route.contains("default via 10.88.78.1 dev eth0"), "{route}");
+        world.line("network rm built").ok();
+        world.line("network create -d cni nosuch").fails(1, "no CNI network \"nosuch\"");
+        world.line("network create -d cni --subnet 10.1.0.0/24 -o plugin=bridge x1").fails(1, "subnet");
+    });
+}
+
+const ADDRESS_AND_GATEWAY: &str =
+    "{{.NetworkSettings.Networks.pods.IPAddress}} {{.NetworkSettings.Networks.pods.Gateway}}";
+
+/// A page of this host.
+fn fetch(port: u16) -> std::io::Result<String> {
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page)?;
+    Ok(page)
 }
