@@ -25,6 +25,17 @@ pub fn private(test: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// Unmounts. A test beside this one that starts a program holds our descriptors until the program is executed.
+pub fn unmount(root: &Path) {
+    for _ in 0..500 {
+        match nix::mount::umount(root) {
+            Err(Errno::EBUSY) => std::thread::sleep(std::time::Duration::from_millis(10)),
+            done => return done.expect("unmount"),
+        }
+    }
+    panic!("{} stays busy", root.display());
+}
+
 /// Performs a mount of a plan.
 pub fn execute(plan: &Mount, target: &Path) -> Result<(), String> {
     if plan.fstype == "bind" {

@@ -5,7 +5,7 @@
 //! The upper one deletes /gone and /dir/g, and replaces /hidden by one that holds only `new`.
 
 use crate::Driver;
-use crate::mounts::{execute, private};
+use crate::mounts::{execute, private, unmount};
 use gantry_plugin_api::host::Host;
 use gantry_plugin_api::options::Options;
 use gantry_plugin_api::storage::{LayerTarget, StorageDriver, Store, Whiteouts};
@@ -319,7 +319,7 @@ fn inspection_writes_nothing_and_shows_all() {
         let stage = Stage::set();
         fs::write(stage.root.join("a"), "changed").unwrap();
         fs::remove_file(stage.root.join("link")).unwrap();
-        nix::mount::umount(&stage.root).unwrap();
+        unmount(&stage.root);
         let plan = stage.store.mount_plan(&id(CONTAINER), &stage.layers, true).unwrap();
         execute(&plan[0], &stage.root).unwrap();
         assert_eq!(fs::read_to_string(stage.root.join("a")).unwrap(), "changed");
@@ -350,7 +350,7 @@ fn a_copy_of_a_container() {
         fs::remove_dir_all(stage.root.join("dir")).unwrap();
         fs::create_dir(stage.root.join("dir")).unwrap();
         fs::write(stage.root.join("a"), "changed").unwrap();
-        nix::mount::umount(&stage.root).unwrap();
+        unmount(&stage.root);
         stage.store.clone_container(&id(0xc1), &id(CONTAINER)).unwrap();
         let plan = stage.store.mount_plan(&id(0xc1), &stage.layers, false).unwrap();
         execute(&plan[0], &stage.root).unwrap();
@@ -444,7 +444,7 @@ fn killed_at_any_moment() {
                     fs::create_dir_all(&root).unwrap();
                     execute(&store.mount_plan(&id(300), &[id(n), id(1)], false).unwrap()[0], &root).unwrap();
                     (0..10).for_each(|n| assert_eq!(fs::read_to_string(root.join(format!("n{n}"))).unwrap(), "x"));
-                    nix::mount::umount(&root).unwrap();
+                    unmount(&root);
                     store.remove(&id(300)).unwrap();
                 }
             }

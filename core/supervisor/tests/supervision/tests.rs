@@ -58,7 +58,7 @@ fn runs_logs_and_records() {
 }
 
 fn finish_is_the_callers_if_it_lives() {
-    let mut scene = start("exit 0");
+    let mut scene = start("sleep 0.5");
     scene.supervisor.take_finish().expect("take");
     scene.exit();
     thread::sleep(Duration::from_millis(100));
