@@ -5,6 +5,7 @@ use crate::args::scan::{Fault, parse_leading};
 use crate::cmd::{self, Context};
 use crate::out::failure::Failure;
 use crate::out::{self, help};
+use crate::remote;
 use std::ffi::OsString;
 
 /// Runs what was asked for; gives the exit code.
@@ -56,10 +57,10 @@ fn command(context: &Context, words: &[String]) -> Result<i32, Failure> {
     // A command may have commands of its own, such as `port explain`.
     let longer = rest.first().and_then(|second| cmd::find(&format!("{first} {second}")));
     if let Some(command) = longer.filter(|_| !cmd::is_group(first)) {
-        return command.execute(context, &rest[1..]);
+        return remote::perform(context, command, &rest[1..]);
     }
     if let Some(command) = cmd::find(first) {
-        return command.execute(context, rest);
+        return remote::perform(context, command, rest);
     }
     if !cmd::is_group(first) {
         return Err(Failure::Command { words: first.to_owned(), group: None });
@@ -70,7 +71,7 @@ fn command(context: &Context, words: &[String]) -> Result<i32, Failure> {
         Some((second, rest)) => {
             let path = format!("{first} {second}");
             match (cmd::find(&path), second.starts_with('-')) {
-                (Some(command), _) => command.execute(context, rest),
+                (Some(command), _) => remote::perform(context, command, rest),
                 (_, true) => Err(Failure::Flag { info: None, message: format!("unknown flag: {second}") }),
                 _ => Err(Failure::Command { words: path, group: group_name(first) }),
             }

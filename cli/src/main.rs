@@ -7,6 +7,7 @@ mod args;
 mod cmd;
 mod daemon_json;
 mod out;
+mod remote;
 mod settings;
 mod signals;
 mod terminal;

@@ -39,7 +39,9 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("gantry-plugin-testkit", &["gantry-plugin-api"]),
     ("gantry-driver-shared", &["gantry-plugin-api"]),
     ("gantry-tester", &["gantry-host", "gantry-plugin-testkit"]),
-    ("gantry-cli", &["gantry-engine", "gantry-api", "gantry-config"]),
+    // What it takes to talk to an engine elsewhere is no part of any engine.
+    ("gantry-client", &[]),
+    ("gantry-cli", &["gantry-engine", "gantry-api", "gantry-config", "gantry-client"]),
     ("gantry-tests", &[]),
 ];
 

@@ -17,6 +17,12 @@ pub struct Globals {
     pub version: bool,
     /// The command is one of the engine's own.
     pub internal: bool,
+    pub host: Option<String>,
+    pub context: Option<String>,
+    pub tls_ca: Option<String>,
+    pub tls_cert: Option<String>,
+    pub tls_key: Option<String>,
+    pub tls_verify: bool,
 }
 
 /// The flags.
@@ -25,12 +31,13 @@ pub const FLAGS: &[Flag<Globals>] = &[
         put(&mut a.config, v)
     })
     .choices(Choices::Files),
-    Flag::<Globals>::unsupported("context", "string", "Name of the context to use").short('c').hidden(),
+    Flag::<Globals>::value("context", "string", "Name of the context to use", |a, v| put(&mut a.context, v)).short('c'),
     Flag::<Globals>::switch("debug", "Tell what is being done", |a, on| a.debug = on).short('D'),
     Flag::<Globals>::value("fault", "list", "Let calls of drivers go wrong: KIND.NAME.CALL:ACT[:after=N]", |a, v| {
         push(&mut a.faults, v)
     }),
-    Flag::<Globals>::unsupported("host", "list", "Engine to connect to").short('H'),
+    Flag::<Globals>::value("host", "string", "Engine elsewhere: unix://, tcp:// or ssh://", |a, v| put(&mut a.host, v))
+        .short('H'),
     Flag::<Globals>::value("log-level", "string", "What to tell (\"debug\", \"info\", \"warn\", \"error\")", level)
         .short('l')
         .default("\"warn\"")
@@ -45,11 +52,16 @@ pub const FLAGS: &[Flag<Globals>] = &[
         .choices(Choices::Files),
     Flag::<Globals>::value("storage-driver", "string", "Storage driver", |a, v| put(&mut a.storage_driver, v))
         .choices(Choices::Drivers("storage")),
-    Flag::<Globals>::unsupported("tls", "", "Use TLS").hidden(),
-    Flag::<Globals>::unsupported("tlscacert", "string", "Trust certificates signed by this authority").hidden(),
-    Flag::<Globals>::unsupported("tlscert", "string", "TLS certificate").hidden(),
-    Flag::<Globals>::unsupported("tlskey", "string", "TLS key").hidden(),
-    Flag::<Globals>::unsupported("tlsverify", "", "Use TLS and verify the peer").hidden(),
+    Flag::<Globals>::unsupported("tls", "", "Use TLS without looking whose").hidden(),
+    Flag::<Globals>::value("tlscacert", "string", "Trust engines certified by this authority", |a, v| {
+        put(&mut a.tls_ca, v)
+    })
+    .choices(Choices::Files),
+    Flag::<Globals>::value("tlscert", "string", "Certificate to show to the engine", |a, v| put(&mut a.tls_cert, v))
+        .choices(Choices::Files),
+    Flag::<Globals>::value("tlskey", "string", "Key of that certificate", |a, v| put(&mut a.tls_key, v))
+        .choices(Choices::Files),
+    Flag::<Globals>::switch("tlsverify", "Use TLS and verify the engine", |a, on| a.tls_verify = on),
     Flag::<Globals>::switch("version", "Print the version and quit", |a, on| a.version = on).short('v'),
 ];
 

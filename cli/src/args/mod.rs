@@ -2,6 +2,7 @@
 //! stand in one place. What the words mean for the engine is for `cmd/`.
 
 pub mod container;
+pub mod context;
 pub mod scan;
 pub mod values;
 

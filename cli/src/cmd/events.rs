@@ -35,13 +35,15 @@ fn run(context: &Context, args: EventsArgs, _: Vec<String>) -> Outcome {
     }
 }
 
-enum Shape {
+/// How an event is printed.
+pub enum Shape {
     Text,
     Json,
     Template(Template),
 }
 
-fn shape(format: Option<&str>) -> Result<Shape, Failure> {
+/// By `--format`.
+pub fn shape(format: Option<&str>) -> Result<Shape, Failure> {
     match format.map(str::trim) {
         None | Some("") => Ok(Shape::Text),
         Some("json" | "{{json .}}" | "{{ json . }}") => Ok(Shape::Json),
@@ -49,7 +51,8 @@ fn shape(format: Option<&str>) -> Result<Shape, Failure> {
     }
 }
 
-fn text(event: &Event, shape: &Shape) -> Result<String, Failure> {
+/// One event.
+pub fn text(event: &Event, shape: &Shape) -> Result<String, Failure> {
     match shape {
         Shape::Text => Ok(sentence(event)),
         Shape::Json => Ok(json(&serde_json::to_value(event).unwrap_or_default())),

@@ -4,9 +4,12 @@ use super::{Command, Context, Outcome, each, failed, filters};
 use crate::args::images::{self as args, ImagesArgs, MoveArgs, RmiArgs};
 use crate::args::{NO_FLAGS, NoArgs};
 use crate::out;
+use crate::out::failure::Failure;
 use crate::out::human::{ago, local_time, now_ns, parse_time, short_id};
 use crate::out::list::{Column, Layout, Wish};
+use gantry_engine::model::reference::Reference;
 use gantry_engine::model::size::human_decimal;
+use std::collections::BTreeMap;
 
 pub static COMMAND: Command<ImagesArgs> = Command { info: args::IMAGES, flags: &[args::IMAGES_FLAGS], run };
 pub static TAG: Command<NoArgs> = Command { info: args::TAG, flags: &[NO_FLAGS], run: tag };
@@ -31,6 +34,16 @@ const DEFAULT: [&str; 5] = ["Repository", "Tag", "ID", "CreatedSince", "Size"];
 const WITH_DIGESTS: [&str; 6] = ["Repository", "Tag", "Digest", "ID", "CreatedSince", "Size"];
 const NONE: &str = "<none>";
 
+/// An image with all its names.
+pub struct Listed {
+    pub id: String,
+    pub tags: Vec<Reference>,
+    pub digests: Vec<Reference>,
+    pub created_ns: u64,
+    pub size: u64,
+    pub containers: u64,
+}
+
 /// One name of an image.
 struct Row {
     id: String,
@@ -43,25 +56,47 @@ struct Row {
 }
 
 fn run(context: &Context, args: ImagesArgs, arguments: Vec<String>) -> Outcome {
-    let mut wanted = filters(&args.filters)?;
-    if let Some(reference) = arguments.first() {
-        wanted.entry("reference".to_owned()).or_default().push(reference.clone());
-    }
+    let wanted = wanted(&args, &arguments)?;
     let engine = context.engine()?;
     let images = engine.list_images(&wanted).map_err(failed)?;
     let custom = args.format.as_deref().is_some_and(|format| !matches!(format, "" | "table"));
     let users = if custom { engine.image_users().map_err(failed)? } else { Default::default() };
-    let mut rows = Vec::new();
-    for image in &images {
+    let listed = images.into_iter().map(|image| {
         let id = image.image.id.to_string();
+        Listed {
+            created_ns: parse_time(image.image.created.as_deref().unwrap_or_default()),
+            size: image.image.size,
+            containers: users.get(&id).map_or(0, |count| *count as u64),
+            tags: image.tags,
+            digests: image.digests,
+            id,
+        }
+    });
+    print(&args, &listed.collect::<Vec<_>>())
+}
+
+/// The filters, a name among them.
+pub fn wanted(args: &ImagesArgs, arguments: &[String]) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+    let mut wanted = filters(&args.filters)?;
+    if let Some(reference) = arguments.first() {
+        wanted.entry("reference".to_owned()).or_default().push(reference.clone());
+    }
+    Ok(wanted)
+}
+
+/// Prints images, a row for each name.
+pub fn print(args: &ImagesArgs, images: &[Listed]) -> Outcome {
+    let custom = args.format.as_deref().is_some_and(|format| !matches!(format, "" | "table"));
+    let mut rows = Vec::new();
+    for image in images {
         let row = |name: String, tag: String, digest: String| Row {
             repository: name,
             tag,
             digest,
-            created_ns: parse_time(image.image.created.as_deref().unwrap_or_default()),
-            size: image.image.size,
-            containers: users.get(&id).copied().unwrap_or(0).to_string(),
-            id: id.clone(),
+            created_ns: image.created_ns,
+            size: image.size,
+            containers: image.containers.to_string(),
+            id: image.id.clone(),
         };
         let digests: Vec<_> = image.digests.iter().map(|d| (d.familiar_name(), digest_of(&d.familiar()))).collect();
         for tagged in &image.tags {
@@ -78,10 +113,10 @@ fn run(context: &Context, args: ImagesArgs, arguments: Vec<String>) -> Outcome {
             rows.push(row(name, NONE.to_owned(), NONE.to_owned()));
         }
     }
-    print(&args, rows)
+    print_rows(args, rows)
 }
 
-fn print(args: &ImagesArgs, mut rows: Vec<Row>) -> Outcome {
+fn print_rows(args: &ImagesArgs, mut rows: Vec<Row>) -> Outcome {
     if args.quiet && args.format.is_none() {
         rows.dedup_by(|a, b| a.id == b.id);
     }

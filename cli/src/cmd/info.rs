@@ -11,16 +11,20 @@ use serde_json::Value;
 pub static COMMAND: Command<FormatArgs> = Command { info: INFO, flags: &[FORMAT_FLAGS], run };
 
 fn run(context: &Context, args: FormatArgs, _: Vec<String>) -> Outcome {
-    let info = context.engine()?.info().map_err(failed)?;
+    print(&context.engine()?.info().map_err(failed)?, "default", &args)
+}
+
+/// Prints what an engine says of itself.
+pub fn print(info: &Value, context: &str, args: &FormatArgs) -> Outcome {
     match args.format.as_deref() {
         None | Some("") => {
-            out::print(&text(&info))?;
+            out::print(&text(info, context))?;
             let warnings = info["Warnings"].as_array().into_iter().flatten().filter_map(Value::as_str);
             warnings.for_each(out::note);
             Ok(0)
         }
-        Some("json") => out::line(&json(&info)).map(|()| 0),
-        Some(template) => out::line(&list::render(&list::parse(template)?, &info)?).map(|()| 0),
+        Some("json") => out::line(&json(info)).map(|()| 0),
+        Some(template) => out::line(&list::render(&list::parse(template)?, info)?).map(|()| 0),
     }
 }
 
@@ -38,14 +42,14 @@ impl Lines {
     }
 }
 
-fn text(info: &Value) -> String {
+fn text(info: &Value, context: &str) -> String {
     let show = |key: &str| match &info[key] {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
         other => other.to_string(),
     };
     let mut lines =
-        Lines(format!("Client:\n Version:    {}\n Context:    default\n\nServer:\n", env!("CARGO_PKG_VERSION")));
+        Lines(format!("Client:\n Version:    {}\n Context:    {context}\n\nServer:\n", env!("CARGO_PKG_VERSION")));
     for (name, key, depth) in [
         ("Containers", "Containers", 1),
         ("Running", "ContainersRunning", 2),
@@ -112,7 +116,7 @@ mod tests {
             "Containers": 3, "ContainersRunning": 1, "Driver": "overlay2", "DriverStatus": [["Backing", "ext4"]],
             "Plugins": {"Log": ["json-file", "none"]}, "MemTotal": 8u64 << 30,
         });
-        let text = text(&info);
+        let text = text(&info, "default");
         for line in [
             " Containers: 3\n",
             "  Running: 1\n",

@@ -47,10 +47,16 @@ fn one(value: Value) -> Vec<Value> {
 
 fn any(context: &Context, args: InspectArgs, names: Vec<String>) -> Outcome {
     let (size, kind) = (args.size, args.kind.clone().unwrap_or_default());
-    if !matches!(&*kind, "" | "container" | "image" | "network" | "volume" | "plugin") {
-        return Err(Failure::error(format!("\"{kind}\" is not a valid value for --type")));
-    }
+    check_kind(&kind)?;
     show(context, args.format.as_deref(), &names, |engine, name| find(engine, name, &kind, size))
+}
+
+/// Refuses kinds that nobody knows.
+pub fn check_kind(kind: &str) -> Result<(), Failure> {
+    match kind {
+        "" | "container" | "image" | "network" | "volume" | "plugin" => Ok(()),
+        _ => Err(Failure::error(format!("\"{kind}\" is not a valid value for --type"))),
+    }
 }
 
 /// The first sort of thing that has the name.
@@ -79,28 +85,34 @@ pub(super) fn show(
     names: &[String],
     find: impl Fn(&Engine, &str) -> Found,
 ) -> Outcome {
-    let template = template(format)?;
+    let shape = shape(format)?;
     let engine = context.engine()?;
+    print(names, &shape, |name| find(&engine, name).map_err(|error| Failure::engine(&error)))
+}
+
+/// Prints what is found of each name, and says what is not.
+pub fn print(names: &[String], shape: &Shape, find: impl Fn(&str) -> Result<Vec<Value>, Failure>) -> Outcome {
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for name in names {
-        match find(&engine, name) {
+        match find(name) {
             Ok(values) => found.extend(values),
-            Err(error) => failures.push(Failure::engine(&error)),
+            Err(failure) => failures.push(failure),
         }
     }
-    out::print(&text(&found, &template)?)?;
+    out::print(&text(&found, shape)?)?;
     failures.iter().for_each(Failure::report);
     Ok(i32::from(!failures.is_empty()))
 }
 
 /// How each object is printed.
-enum Shape {
+pub enum Shape {
     Array,
     Lines,
     Template(Template),
 }
 
-fn template(format: Option<&str>) -> Result<Shape, Failure> {
+/// By `--format`.
+pub fn shape(format: Option<&str>) -> Result<Shape, Failure> {
     match format {
         None | Some("") => Ok(Shape::Array),
         Some("json") => Ok(Shape::Lines),
@@ -150,6 +162,6 @@ mod tests {
         );
         assert_eq!(text(&[], &Shape::Array).unwrap(), "[]\n");
         assert_eq!(text(&found, &Shape::Lines).unwrap(), "{\"Id\":\"x\",\"List\":[]}\n");
-        assert_eq!(text(&found, &template(Some("{{.Id}}")).unwrap()).unwrap(), "x\n");
+        assert_eq!(text(&found, &shape(Some("{{.Id}}")).unwrap()).unwrap(), "x\n");
     }
 }

@@ -118,7 +118,7 @@ fn streams() -> Result<Streams<File>, Failure> {
 }
 
 /// `all` and anything negative: everything.
-fn tail(text: Option<&str>) -> Result<Option<u64>, Failure> {
+pub fn tail(text: Option<&str>) -> Result<Option<u64>, Failure> {
     match text {
         None | Some("all" | "") => Ok(None),
         Some(text) => match text.parse::<i64>() {
@@ -128,7 +128,7 @@ fn tail(text: Option<&str>) -> Result<Option<u64>, Failure> {
     }
 }
 
-pub(super) fn point(flag: &str, text: Option<&str>) -> Result<u64, Failure> {
+pub fn point(flag: &str, text: Option<&str>) -> Result<u64, Failure> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(0) };
     let now = i64::try_from(now_ns()).unwrap_or(i64::MAX);
     let ns = time::parse(text, now)

@@ -5,8 +5,10 @@ pub mod attach;
 pub mod check;
 pub mod completion;
 pub mod config;
+pub mod context;
 pub mod create;
 pub mod df;
+pub mod dial;
 pub mod events;
 pub mod exec;
 pub mod explain;
@@ -47,6 +49,7 @@ use crate::args::scan::{self, Fault, Parsed};
 use crate::args::{Flag, FlagInfo, Info};
 use crate::out::failure::Failure;
 use crate::out::{self, help};
+use crate::remote::Remote;
 use crate::settings;
 use gantry_engine::Engine;
 use std::collections::BTreeMap;
@@ -59,12 +62,14 @@ pub type Outcome = Result<i32, Failure>;
 pub struct Context {
     /// The options before the command.
     pub globals: Globals,
+    /// The engine, when it is elsewhere.
+    pub remote: Option<Remote>,
 }
 
 impl Context {
     /// Nothing is read before a command needs it.
     pub fn new(globals: Globals) -> Context {
-        Context { globals }
+        Context { globals, remote: None }
     }
 
     /// Opens the engine. It is never dropped: the process ends with the command, and handing a dozen objects of drivers
@@ -134,6 +139,7 @@ pub fn unsupported_option(command: &'static str, name: &str) -> Failure {
 pub const GROUPS: &[(&str, &str)] = &[
     ("config", "Check and show the configuration"),
     ("container", "Manage containers"),
+    ("context", "Manage names of engines elsewhere"),
     ("image", "Manage images"),
     ("internal", "What processes of the engine call"),
     ("manifest", "Look at manifests in registries"),
@@ -240,6 +246,14 @@ static COMMANDS: &[&dyn Runnable] = &[
     &config::SHOW,
     &config::IMPORT,
     &config::DEFAULT,
+    &context::CREATE,
+    &context::UPDATE,
+    &context::USE,
+    &context::LS,
+    &context::SHOW,
+    &context::INSPECT,
+    &context::RM,
+    &dial::COMMAND,
     &completion::COMMAND,
     &completion::COMPLETE,
     &internal::COLLECT,

@@ -38,8 +38,12 @@ const COLUMNS: &[Column] = &[
 fn run(context: &Context, args: ListArgs, _: Vec<String>) -> Outcome {
     let filters = filters(&args.filters)?;
     check(&filters, &["driver", "id", "label", "name", "scope", "type", "dangling"])?;
-    let mut rows = context.engine()?.networks().map_err(failed)?;
-    rows.retain(|row| passes(row, &filters));
+    print(context.engine()?.networks().map_err(failed)?, &filters, &args)
+}
+
+/// Prints networks that pass.
+pub fn print(mut rows: Vec<Value>, filters: &BTreeMap<String, Vec<String>>, args: &ListArgs) -> Outcome {
+    rows.retain(|row| passes(row, filters));
     rows.sort_by(|a, b| text(a, "Name").cmp(text(b, "Name")));
     let layout = Layout {
         columns: COLUMNS,

@@ -3,6 +3,7 @@
 use super::{Command, Context, Outcome, failed, filters};
 use crate::args::ps::{FLAGS, PS, PsArgs};
 use crate::out;
+use crate::out::failure::Failure;
 use crate::out::human::{ago, cut, local_time, now_ns, short_id};
 use crate::out::list::{Column, Layout, Wish};
 use crate::out::template::quote;
@@ -34,14 +35,24 @@ const DEFAULT: [&str; 7] = ["ID", "Image", "Command", "RunningFor", "Status", "P
 const WITH_SIZE: [&str; 8] = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"];
 
 fn run(context: &Context, args: PsArgs, _: Vec<String>) -> Outcome {
+    let (request, custom) = request(&args)?;
+    print(&context.engine()?.list(&request, custom).map_err(failed)?, &args)
+}
+
+/// What is asked of the engine, and whether details are wanted that cost more.
+pub fn request(args: &PsArgs) -> Result<(ListRequest, bool), Failure> {
     let custom = args.format.as_deref().is_some_and(|format| !matches!(format, "" | "table"));
     let request = ListRequest {
         all: args.all,
-        last: last(&args),
+        last: last(args),
         size: args.size || args.format.as_deref().is_some_and(|format| format.contains(".Size")),
         filters: filters(&args.filters)?,
     };
-    let rows = context.engine()?.list(&request, custom).map_err(failed)?;
+    Ok((request, custom))
+}
+
+/// Prints containers.
+pub fn print(rows: &[ContainerSummary], args: &PsArgs) -> Outcome {
     let now = now_ns();
     let layout = Layout {
         columns: COLUMNS,
@@ -51,7 +62,7 @@ fn run(context: &Context, args: PsArgs, _: Vec<String>) -> Outcome {
         labels: Some(&|row: &ContainerSummary| row.labels.clone()),
     };
     let wish = Wish { format: args.format.as_deref(), quiet: args.quiet };
-    out::print(&layout.render(&rows, &wish)?).map(|()| 0)
+    out::print(&layout.render(rows, &wish)?).map(|()| 0)
 }
 
 fn last(args: &PsArgs) -> Option<usize> {

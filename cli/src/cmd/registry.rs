@@ -49,7 +49,7 @@ fn fetch(engine: &Engine, request: &PullRequest, to: Stream, quiet: bool) -> Res
 }
 
 /// Neither tag nor digest was typed.
-fn is_bare(reference: &str) -> bool {
+pub fn is_bare(reference: &str) -> bool {
     Reference::parse_repository(reference).is_ok()
 }
 

@@ -28,7 +28,7 @@ fn export(context: &Context, args: ExportArgs, names: Vec<String>) -> Outcome {
 }
 
 /// An archive for a file appears there whole or not at all.
-pub(super) fn to_file_or_stdout(
+pub fn to_file_or_stdout(
     path: Option<&str>,
     command: &str,
     write: impl FnOnce(Box<dyn Write + Send>) -> Result<(), Failure>,

@@ -11,16 +11,20 @@ use serde_json::{Value, json};
 pub static COMMAND: Command<FormatArgs> = Command { info: VERSION, flags: &[FORMAT_FLAGS], run };
 
 fn run(_: &Context, args: FormatArgs, _: Vec<String>) -> Outcome {
-    let version = version();
+    print(&version(), &args)
+}
+
+/// Prints the versions of client and engine.
+pub fn print(version: &Value, args: &FormatArgs) -> Outcome {
     match args.format.as_deref() {
-        None | Some("") => out::print(&text(&version)).map(|()| 0),
-        Some("json") => out::line(&json(&version)).map(|()| 0),
-        Some(template) => out::line(&list::render(&list::parse(template)?, &version)?).map(|()| 0),
+        None | Some("") => out::print(&text(version)).map(|()| 0),
+        Some("json") => out::line(&json(version)).map(|()| 0),
+        Some(template) => out::line(&list::render(&list::parse(template)?, version)?).map(|()| 0),
     }
 }
 
 /// Client and engine are one program.
-fn version() -> Value {
+pub fn version() -> Value {
     let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
     let part = json!({
         "Version": env!("CARGO_PKG_VERSION"),
@@ -44,5 +48,9 @@ fn text(version: &Value) -> String {
         )
     };
     let kernel = version["Server"]["KernelVersion"].as_str().unwrap_or_default();
-    format!("{}\n{} Kernel Version:    {kernel}\n", part("Client: Gantry", "Client"), part("Server: Gantry", "Server"))
+    format!(
+        "{}\n{} Kernel Version:    {kernel}\n",
+        part("Client: Gantry", "Client"),
+        part(version["Server"]["Name"].as_str().unwrap_or("Server: Gantry"), "Server")
+    )
 }

@@ -60,7 +60,12 @@ fn list(context: &Context, args: ListArgs, _: Vec<String>) -> Outcome {
         let dangling = |row: &Value| !used.contains(text(row, "Name"));
         rows.retain(|row| wanted.iter().any(|value| matches!(value.as_str(), "1" | "true") == dangling(row)));
     }
-    rows.retain(|row| passes(row, &filters));
+    print(rows, &filters, &args)
+}
+
+/// Prints volumes that pass.
+pub fn print(mut rows: Vec<Value>, filters: &BTreeMap<String, Vec<String>>, args: &ListArgs) -> Outcome {
+    rows.retain(|row| passes(row, filters));
     rows.sort_by(|a, b| text(a, "Name").cmp(text(b, "Name")));
     let layout =
         Layout { columns: COLUMNS, default: &["Driver", "Name"], quiet: "Name", cell: &cell, labels: Some(&labels) };

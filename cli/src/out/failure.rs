@@ -106,13 +106,12 @@ impl Failure {
 
 /// Commands that Docker has and Gantry has not: whoever types one has not mistyped.
 fn is_dockers(words: &str) -> bool {
-    const COMMANDS: [&str; 14] = [
+    const COMMANDS: [&str; 13] = [
         "build",
         "builder",
         "buildx",
         "checkpoint",
         "compose",
-        "context",
         "events",
         "node",
         "scout",

@@ -33,6 +33,8 @@ pub struct ExecCreate {
     pub attach_stdin: bool,
     pub attach_stdout: bool,
     pub attach_stderr: bool,
+    /// docker-py writes it small, which Go's decoder takes.
+    #[serde(alias = "detachKeys")]
     pub detach_keys: String,
     pub tty: bool,
     /// Since 1.25.

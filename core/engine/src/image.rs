@@ -12,7 +12,7 @@ pub use gantry_image::Error as StoreError;
 pub use gc::Idle;
 pub use prune::{Pruned, Space, Usage};
 pub(crate) use prune::{check_filters, labels_fit, logs_size, tree_size};
-pub use push::{Found, Login, Manifest, Saved};
+pub use push::{Credentials, Found, Login, Manifest, Saved};
 pub(crate) use registry::class as registry_class;
 pub use registry::{Progress, Report};
 
@@ -56,6 +56,9 @@ impl Engine {
         let mut images = self.images()?.list()?;
         images
             .retain(|image| filters.iter().all(|(key, values)| values.iter().any(|v| self.image_fits(image, key, v))));
+        if let Some(wanted) = filters.get("reference") {
+            images.iter_mut().for_each(|image| keep_names(image, wanted));
+        }
         images.sort_by_key(|i| std::cmp::Reverse(i.created().map_or(0, jiff::Timestamp::as_second)));
         Ok(images)
     }
@@ -309,6 +312,13 @@ fn glob(pattern: &str, text: &str) -> bool {
         Some('?') => text.chars().next().is_some_and(|c| c != '/' && glob(chars.as_str(), &text[c.len_utf8()..])),
         Some(c) => text.strip_prefix(c).is_some_and(|rest| glob(chars.as_str(), rest)),
     }
+}
+
+/// An image that is looked for by name is shown with the names that fit, and digests of those repositories.
+fn keep_names(image: &mut ImageSummary, wanted: &[String]) {
+    image.tags.retain(|tag| wanted.iter().any(|value| reference_fits(tag, value)));
+    let kept: Vec<String> = image.tags.iter().map(Reference::familiar_name).collect();
+    image.digests.retain(|digest| kept.contains(&digest.familiar_name()));
 }
 
 #[cfg(test)]

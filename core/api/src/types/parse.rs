@@ -99,6 +99,48 @@ mod tests {
         assert!(parse::<ExecCreate>(br#"{"Tty":1}"#).is_err_and(|fault| fault.message.contains("at Tty")));
     }
 
+    /// Many broken documents, the same ones each time, against every type that is read.
+    #[test]
+    fn no_mutation_breaks_it() {
+        use crate::types::{ExecStart, NetworkCreate, NetworkJoin, Update, VolumeCreate};
+        let seeds: [&[u8]; 4] = [
+            br#"{"Image":"bb","Cmd":["a","b"],"HostConfig":{"Binds":["/a:/b"],"Ulimits":[{"Name":"n","Soft":1}],"Memory":-1}}"#,
+            br#"{"AttachStdin":true,"ConsoleSize":[24,80],"Env":["A=b"],"Cmd":null,"DetachKeys":"ctrl-a"}"#,
+            br#"{"Name":"n","IPAM":{"Config":[{"Subnet":"10.0.0.0/8","AuxAddress":{"a":"b"}}]},"EnableIPv6":null}"#,
+            br#"{"Container":"c","EndpointConfig":{"IPAMConfig":{"IPv4Address":"1.2.3.4"},"Links":["a:b"]},"Force":true}"#,
+        ];
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut next = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state % below.max(1) as u64) as usize
+        };
+        for round in 0..4000 {
+            let mut text = seeds[round % seeds.len()].to_vec();
+            for _ in 0..=next(6) {
+                let (at, other) = (next(text.len()), next(text.len()));
+                match next(5) {
+                    0 => text[at] = next(256) as u8,
+                    1 => drop(text.drain(at.min(other)..at.max(other))),
+                    2 => text.insert(at.min(text.len()), b"{}[]\",:0-e"[next(10)]),
+                    3 => text.extend_from_within(at.min(other)..at.max(other)),
+                    _ => text.swap(at, other),
+                }
+                if text.is_empty() {
+                    text.push(b'{');
+                }
+            }
+            let _ = parse_both::<Config, Create>(&text);
+            let _ = parse::<ExecCreate>(&text);
+            let _ = parse::<ExecStart>(&text);
+            let _ = parse::<Update>(&text);
+            let _ = parse::<NetworkCreate>(&text);
+            let _ = parse::<NetworkJoin>(&text);
+            let _ = parse::<VolumeCreate>(&text);
+        }
+    }
+
     #[test]
     fn no_input_breaks_it() {
         let text = br#"{"Image":"bb","HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"1"}]},"Memory":1}}"#;

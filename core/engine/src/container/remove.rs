@@ -23,6 +23,9 @@ impl Engine {
     }
 
     fn remove_by_id(&self, id: &str, request: RemoveRequest) -> Result<()> {
+        // Asked before the repair, which may be the one to finish the end; a dead finisher is made up for all the same.
+        let restarts = !request.force
+            && containers::read(&self.layout, id).is_ok_and(|record| self.ended_just_now(&record).unwrap_or(false));
         self.repair(id)?;
         let record = match containers::read(&self.layout, id) {
             Ok(record) => record,
@@ -34,7 +37,7 @@ impl Engine {
             }
             return self.remove_live(id, request.volumes);
         }
-        if !request.force && self.ended_just_now(&record)? {
+        if restarts {
             return Err(running(id, Status::Restarting));
         }
         self.remove_files(id, request.volumes)

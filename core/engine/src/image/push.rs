@@ -8,7 +8,7 @@ use gantry_image::{ImageStore, Limits, PushBlob, PushPlan};
 use gantry_model::digest::Digest;
 use gantry_model::reference::Reference;
 use gantry_registry::{Client, Pushed, Repository, Source, Wanted};
-pub use gantry_registry::{Found, Login, Manifest, Saved};
+pub use gantry_registry::{Credentials, Found, Login, Manifest, Saved};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
