@@ -59,7 +59,7 @@ fn an_address_is_leased_renewed_and_given_back() {
         world.line(create).ok();
         world.line("run --network lan bb true").fails(125, "no DHCP server answered within 2 s");
         world.line("network create --ipam-driver dhcp inner").fails(1, "takes no addresses from a DHCP server");
-        let _server = Server::start(&world, &outside);
+        let server = Server::start(&world, &outside);
         let id = world.line("run -d --name first --network lan bb sleep 300").ok();
         assert_eq!(world.inspect("first", "{{.NetworkSettings.Networks.lan.IPAddress}}"), "192.0.2.100");
         assert_eq!(world.inspect("first", "{{.NetworkSettings.Networks.lan.Gateway}}"), "192.0.2.2");
@@ -80,6 +80,7 @@ fn an_address_is_leased_renewed_and_given_back() {
         assert_eq!(world.inspect("second", "{{.NetworkSettings.Networks.lan.IPAddress}}"), "192.0.2.100");
         world.line("rm -f second").ok();
         world.line("network rm lan").ok();
+        drop(server);
         world.assert_no_leaks();
     });
 }

@@ -1,10 +1,11 @@
 //! `--log-driver journald`, against a journald of our own: what its own tool says, and what `logs` reads back.
 
 use crate::need;
-use gantry_tests::{Run, Running, World};
-use private::{Private, eventually};
+use gantry_tests::{Run, Running, World, within};
+use private::Private;
 use serde_json::Value;
 use std::process::Command;
+use std::time::Duration;
 
 #[path = "../../../drivers/shared/testing/journald.rs"]
 mod private;
@@ -125,11 +126,12 @@ fn a_killed_pump_loses_nothing_and_nothing_is_read_twice() {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pump), nix::sys::signal::Signal::SIGKILL);
             kills += 1;
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
     place.world.becomes("killed", "exited");
-    let complete = || place.gantry(&["logs", "--tail", "1", "killed"]).ok() == "20000";
-    assert!(eventually(complete), "the last line is missing");
+    let last = || place.gantry(&["logs", "--tail", "1", "killed"]).ok();
+    let told = || place.world.inspect("killed", "{{json .State.Logs}}");
+    assert!(within(Duration::from_secs(60), || last() == "20000"), "after {kills} kills: {}, {}", last(), told());
     let logs = place.gantry(&["logs", "killed"]).ok();
     let expected: Vec<String> = (1..=20_000).map(|n| n.to_string()).collect();
     let wrong = logs.lines().zip(&expected).find(|(got, want)| got != want);

@@ -94,16 +94,22 @@ impl ComingEnd<'_> {
         engine.into_iter().for_each(|engine| engine.get_ready_to_finish(self.id));
     }
 
-    /// Waits until the end is recorded and cleaned up; `told` is called in between when that is ours.
+    /// Waits until the end is recorded and cleaned up; `told` is called then, or in between if nothing will be left.
     pub(crate) fn clean(self, patience: Duration, told: &dyn Fn()) {
         if let Some((taken, engine)) = &self.ours
             && taken.wait(patience).is_some()
         {
-            told();
+            let removed = containers::read(&engine.layout, self.id).is_ok_and(|record| record.auto_remove);
+            if removed {
+                told();
+            }
             match engine.finish(self.id) {
                 Ok(()) => drop(taken.finished()),
                 // The keeper tries again, more patiently.
                 Err(error) => tracing::debug!(container = %self.id, "not cleaned up yet: {error}"),
+            }
+            if !removed {
+                told();
             }
             return;
         }
