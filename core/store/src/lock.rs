@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A held lock; dropped, it is released. The kernel releases it when its process dies.
@@ -37,6 +37,17 @@ impl Drop for Lock {
 /// Waits for the exclusive lock on `path`, which is created when missing.
 pub fn exclusive(path: &Path) -> Result<Lock> {
     Lock::on(open(path)?, path)
+}
+
+/// The exclusive lock on a file that may be removed by whoever has it: `None` when that came first.
+pub fn exclusive_if_kept(path: &Path) -> Result<Option<Lock>> {
+    let lock = match open(path) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => Lock::on(opened?, path)?,
+    };
+    let own = lock.0.metadata().map_err(Error::io("look at lock", path))?;
+    let same = std::fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (own.dev(), own.ino()));
+    Ok(same.then_some(lock))
 }
 
 /// The exclusive lock, or `None` when another process has it.

@@ -55,6 +55,8 @@ pub struct Launch {
     pub log: LogData,
     /// Bytes after which a line is cut; 0: the drivers' wish, else [`DEFAULT_LINE_LIMIT`].
     pub line_limit: u32,
+    /// How lines become records of several lines; `None`: each is its own.
+    pub joining: Option<Joining>,
     /// The container is removed at its end: nothing need be left in its directory.
     pub ephemeral: bool,
     /// Executed when the container has ended and no foreground caller cleans up; empty: nothing.
@@ -70,6 +72,17 @@ pub struct Launch {
     pub health: Option<HealthSpec>,
     /// The files whose growth tells that the kernel killed for lack of memory (`memory.events`, `memory.oom_control`).
     pub oom_files: Vec<PathBuf>,
+}
+
+/// Which lines make a record together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joining {
+    /// A regular expression that the first line of each record fits.
+    pub pattern: String,
+    /// A record ends after so long without output, milliseconds …
+    pub timeout_ms: u32,
+    /// … or with so many lines.
+    pub lines: u32,
 }
 
 /// How the health of a container is checked.

@@ -71,6 +71,31 @@ pub struct Partial {
     pub timestamp_ns: u64,
     /// Of the last piece; 0: there is none.
     pub ordinal: u32,
+    /// Lines of a record of several lines that has not ended (see `pump::join`).
+    pub lines: u32,
+    /// The unfinished line is known to belong to that record.
+    pub judged: bool,
+}
+
+/// In the word of the ordinal: where the lines begin, and the mark of a judged line.
+const LINES_SHIFT: u32 = 32;
+const JUDGED: u64 = 1 << 63;
+
+impl Partial {
+    /// True between the first and the last line or piece of a record.
+    pub fn is_begun(&self) -> bool {
+        self.ordinal > 0 || self.lines > 0
+    }
+
+    fn counts(&self) -> u64 {
+        let lines = u64::from(self.lines) << LINES_SHIFT & !JUDGED;
+        u64::from(self.ordinal) | lines | if self.judged { JUDGED } else { 0 }
+    }
+
+    fn of_counts(id: u64, timestamp_ns: u64, counts: u64) -> Partial {
+        let lines = ((counts & !JUDGED) >> LINES_SHIFT) as u32;
+        Partial { id, timestamp_ns, ordinal: counts as u32, lines, judged: counts & JUDGED > 0 }
+    }
 }
 
 /// One stream at the base.
@@ -194,8 +219,9 @@ impl StateFile {
         self.id_base
     }
 
+    /// A record of several lines and the line after it wait together.
     fn rest_size(&self) -> u64 {
-        u64::from(self.line_limit).next_multiple_of(PAGE)
+        (2 * u64::from(self.line_limit)).next_multiple_of(PAGE)
     }
 
     /// What the keeper last wrote.
@@ -273,9 +299,11 @@ impl StateFile {
         let mut body = Vec::with_capacity(BASE_SLOT);
         push(&mut body, &[base.entry, base.sequence]);
         for (index, stream) in base.streams.iter().enumerate() {
-            let Partial { id, timestamp_ns, ordinal } = stream.partial;
-            let length = stream.rest.len() as u64;
-            push(&mut body, &[stream.position, stream.queued, length, id, timestamp_ns, ordinal.into()]);
+            let (partial, length) = (stream.partial, stream.rest.len() as u64);
+            push(
+                &mut body,
+                &[stream.position, stream.queued, length, partial.id, partial.timestamp_ns, partial.counts()],
+            );
             if !stream.rest.is_empty() {
                 self.file.write_all_at(&stream.rest, self.rest_at(slot, index))?;
             }
@@ -290,7 +318,7 @@ impl StateFile {
             stream.position = words.next();
             stream.queued = words.next();
             let length = words.next().min(self.rest_size());
-            stream.partial = Partial { id: words.next(), timestamp_ns: words.next(), ordinal: words.next() as u32 };
+            stream.partial = Partial::of_counts(words.next(), words.next(), words.next());
             stream.rest.resize(length as usize, 0);
             // A memfd of ours is as long as we made it: reading inside it does not fail.
             let _ = self.file.read_exact_at(&mut stream.rest, self.rest_at(slot, index));
@@ -450,7 +478,8 @@ mod tests {
             base.sequence += round;
             base.streams[1].rest = vec![b'x'; 16_383];
             base.streams[0].rest = format!("half {round}").into_bytes();
-            base.streams[0].partial = Partial { id: round, timestamp_ns: 9, ordinal: 2 };
+            base.streams[0].partial =
+                Partial { id: round, timestamp_ns: 9, ordinal: 2, lines: 7, judged: round % 2 == 0 };
             state.set_base(generation, &base).expect("base");
             let (found, next) = state.base();
             assert_eq!(found, base);

@@ -138,6 +138,47 @@ fn a_killed_pump_loses_nothing_and_nothing_is_read_twice() {
     assert_eq!((None, 20_000), (wrong, logs.lines().count()), "after {kills} kills");
 }
 
+/// A container's end is not held up by a journald that stands still, and nothing is lost when it goes on.
+#[test]
+fn a_journald_that_stands_still_for_a_while_loses_nothing() {
+    need!();
+    let Some(place) = Place::new() else { return };
+    let pid = nix::unistd::Pid::from_raw(place.journald.pid().parse().expect("a pid"));
+    let signal = |signal| nix::sys::signal::kill(pid, signal).expect("signalled");
+    let options = ["--tmpfs", "/go"];
+    let script = "while ! [ -e /go/on ]; do sleep 0.05; done; seq 1 3000";
+    place.run("still", &options, script);
+    signal(nix::sys::signal::Signal::SIGSTOP);
+    let begun = std::time::Instant::now();
+    place.world.line("exec still touch /go/on").ok();
+    place.world.becomes("still", "exited");
+    // Longer than two of the driver's tries, and than a sink may stand still in one call.
+    std::thread::sleep(Duration::from_secs(8).saturating_sub(begun.elapsed()));
+    signal(nix::sys::signal::Signal::SIGCONT);
+    let last = || place.gantry(&["logs", "--tail", "1", "still"]).ok();
+    let told = || place.world.inspect("still", "{{json .State.Logs}}");
+    assert!(within(Duration::from_secs(60), || last() == "3000"), "{}, {}", last(), told());
+    let expected: Vec<String> = (1..=3000).map(|n| n.to_string()).collect();
+    assert_eq!(expected.join("\n"), place.gantry(&["logs", "still"]).ok());
+}
+
+/// journald limits what comes from one unit of systemd; our supervisors belong to none.
+#[test]
+fn a_flood_of_one_container_silences_no_other() {
+    need!();
+    let Some(journald) = Private::with("RateLimitIntervalSec=30s\nRateLimitBurst=100", &[]) else { return };
+    let place = Place { world: World::new(), journald };
+    place.run("flood", &[], "seq 1 5000");
+    place.run("limited", &["--log-opt", "rate-limit=50/h"], "seq 1 200");
+    place.run("quiet", &[], "seq 1 300");
+    for (name, lines) in [("flood", 5000), ("limited", 51), ("quiet", 300)] {
+        place.world.becomes(name, "exited");
+        let count = || place.gantry(&["logs", name]).ok().lines().count();
+        assert!(within(Duration::from_secs(30), || count() == lines), "{name}: {} of {lines}", count());
+    }
+    assert_eq!("150", place.world.inspect("limited", "{{(index .State.Logs 0).Dropped}}"));
+}
+
 #[test]
 fn options_of_other_drivers_are_unknown() {
     need!();

@@ -190,11 +190,14 @@ fn hosts_of_one_s_own() {
 }
 
 /// Answers every question for an IPv4 address with the same one, until it is dropped.
-struct NameServer(std::sync::Arc<std::sync::atomic::AtomicBool>);
+pub(crate) struct NameServer(std::sync::Arc<std::sync::atomic::AtomicBool>);
 
 impl NameServer {
     fn at(address: &str) -> NameServer {
-        let socket = std::net::UdpSocket::bind(address).expect("port 53 of the bridge is free");
+        NameServer::on(std::net::UdpSocket::bind(address).expect("port 53 of the bridge is free"))
+    }
+
+    pub(crate) fn on(socket: std::net::UdpSocket) -> NameServer {
         socket.set_read_timeout(Some(std::time::Duration::from_millis(100))).expect("a timeout");
         let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let stopped = stop.clone();

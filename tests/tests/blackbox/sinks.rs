@@ -170,6 +170,66 @@ fn odd_lines_and_a_line_limit() {
 }
 
 #[test]
+fn lines_are_joined_to_records_wherever_the_pump_is_killed() {
+    need!();
+    let world = World::new();
+    // A record of three lines at once, one that comes in parts, and a last one that nothing follows for a while.
+    let script = "i=0; while [ $i -lt 600 ]; do i=$((i+1)); echo \"$i start\"; echo '  at one'; echo '  at two'; done; \
+                  echo 601 slow; sleep 0.3; echo '  at three'; echo '602 last' >&2; sleep 3; echo '  late'; sleep 300";
+    let options = ["--log-opt", "multiline-pattern=^[0-9]+ ", "--log-opt", "multiline-timeout=1s"];
+    let words = ["run", "-d", "--network", "none", "--name", "joined"];
+    let id = world.gantry(words.iter().chain(&options).chain(&["bb", "sh", "-c", script])).ok();
+    for _ in 0..4 {
+        if let (_, Some(pump)) = world.supervisors(&id) {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pump), nix::sys::signal::Signal::SIGKILL);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let records = || -> Vec<String> {
+        let run = world.line("logs --format json joined");
+        let text = run.stdout + &run.stderr;
+        let log = |line: &str| serde_json::from_str::<Value>(line).expect("json")["log"].as_str().map(str::to_owned);
+        text.lines().filter_map(log).collect()
+    };
+    let want = |records: &[String]| records.iter().any(|record| record == "  late\n");
+    let mut found = Vec::new();
+    assert!(within(Duration::from_secs(30), || want({
+        found = records();
+        &found
+    })));
+    let last = found.iter().position(|record| record == "602 last\n").map(|at| found.remove(at));
+    assert!(last.is_some(), "the other stream's, for itself");
+    let mut wanted: Vec<String> = (1..=600).map(|n| format!("{n} start\n  at one\n  at two\n")).collect();
+    wanted.extend(["601 slow\n  at three\n".to_owned(), "  late\n".to_owned()]);
+    let wrong = found.iter().zip(&wanted).find(|(got, want)| got != want);
+    assert_eq!((None, wanted.len()), (wrong, found.len()));
+    assert_eq!("late", world.line("logs --tail 1 joined").ok().trim());
+    world.line("update --log-opt line-limit=32k joined").ok();
+    world.line("rm -f joined").ok();
+    world.line("run --log-opt multiline-pattern=( bb true").fails(125, "error parsing regexp");
+    world.line("run --log-opt multiline-timeout=2s bb true").fails(125, "multiline-timeout needs multiline-pattern");
+}
+
+#[test]
+fn a_log_that_was_moved_away_goes_on_in_a_new_file_at_a_signal() {
+    need!();
+    let world = World::new();
+    let id = world.detached("moved", "echo first; while ! [ -e /go ]; do sleep 0.1; done; echo second; sleep 300");
+    world.logs_hold("moved", "first");
+    let log = world.path("root/containers").join(&id).join(format!("{id}-json.log"));
+    let away = log.with_extension("log-20261122");
+    std::fs::rename(&log, &away).expect("moved");
+    let pid = world.inspect("moved", "{{.State.LogPid}}").parse().expect("a process");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGUSR1).expect("told");
+    assert!(within(Duration::from_secs(10), || log.exists()), "a new file under the old name");
+    world.line("exec moved touch /go").ok();
+    world.logs_hold("moved", "second");
+    let text = |path| std::fs::read_to_string(path).expect("a log");
+    assert!(text(&away).contains("first") && !text(&away).contains("second"));
+    assert!(text(&log).contains("second"));
+}
+
+#[test]
 fn several_containers_are_printed_with_their_names() {
     need!();
     let world = World::new();

@@ -83,6 +83,7 @@ fn named_volumes_last() {
     world.line("rm -v holder").ok();
     assert_eq!("data", world.line("volume rm data").ok());
     world.line("volume rm data").fails(1, "get data: no such volume");
+    assert!(!world.path("state/volumes/data").exists(), "nobody needs to know any more who used it");
     world.assert_no_leaks();
 }
 

@@ -186,6 +186,7 @@ fn state(record: &Record, logs: Vec<Value>, health: Option<Health>) -> Value {
         "OOMKilled": state.oom_killed,
         "Dead": state.status == Status::Dead,
         "Pid": if live { state.init.pid } else { 0 },
+        "LogPid": if live { state.pump.pid } else { 0 },
         "ExitCode": if live { 0 } else { state.exit_code },
         "Error": state.error,
         "StartedAt": crate::rfc3339(state.started_ns),

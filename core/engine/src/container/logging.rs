@@ -1,7 +1,7 @@
 //! What the supervisor and log drivers are told about a container.
 
 use super::file::{ContainerFile, SinkFile};
-use super::{sink_options, tag};
+use super::{sink_join, sink_options, tag};
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::request::AttachRequest;
@@ -42,6 +42,7 @@ impl Engine {
             sinks: self.sink_specs(file, &record.name)?,
             log: log_data(log),
             line_limit: sink_options::line_limit(&file.sinks)?,
+            joining: sink_join::of_sinks(&file.sinks)?,
             ephemeral: file.host.auto_remove,
             finish: self.finish_command(&file.id)?,
             plugins: self.plugin_search(),

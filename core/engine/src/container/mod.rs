@@ -27,6 +27,7 @@ mod propagation;
 mod remove;
 mod root;
 mod show;
+mod sink_join;
 mod sink_options;
 mod sink_rate;
 mod sinks;

@@ -1,14 +1,14 @@
 //! The options that the engine understands for every log driver.
 
 use super::file::SinkFile;
-use super::{sink_rate, tag};
+use super::{sink_join, sink_rate, tag};
 use crate::error::{Error, Result};
 use gantry_host::api::options::{parse_bool, parse_size};
 use gantry_supervisor::{Policy, SinkSpec};
 use std::collections::BTreeMap;
 
 /// Their keys.
-pub(crate) const ENGINE_KEYS: [&str; 21] = [
+pub(crate) const ENGINE_KEYS: [&str; 24] = [
     "labels",
     "labels-regex",
     "env",
@@ -25,6 +25,9 @@ pub(crate) const ENGINE_KEYS: [&str; 21] = [
     "block-timeout",
     "strict",
     "line-limit",
+    "multiline-pattern",
+    "multiline-timeout",
+    "multiline-lines",
     "rate-limit",
     "rate-burst",
     "rate-limit-bytes",
@@ -64,6 +67,7 @@ pub(crate) fn check(options: &BTreeMap<String, String>) -> Result<()> {
     get(options, "line-limit").map(limit).transpose()?;
     get(options, "block-timeout").map(block_timeout).transpose()?;
     sink_rate::check(options)?;
+    sink_join::check(options)?;
     tag::check(options)
 }
 

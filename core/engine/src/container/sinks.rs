@@ -2,6 +2,7 @@
 //! Everything is judged when the container is made, nothing when it starts.
 
 use super::file::SinkFile;
+use super::sink_join;
 use super::sink_options::{self, ENGINE_KEYS};
 use crate::Engine;
 use crate::error::{Error, Result};
@@ -30,6 +31,7 @@ impl Engine {
         wanted.extend(host.log_sinks.clone());
         let mut sinks = wanted.iter().map(|w| self.resolve_sink(w)).collect::<Result<Vec<_>>>()?;
         sink_options::line_limit(&sinks)?;
+        sink_join::of_sinks(&sinks)?;
         host.log_config.config = merged(&sinks[0], &host.log_config.config);
         if self.needs_cache(&sinks)? {
             sinks.push(self.cache_sink(&sinks)?);
@@ -49,6 +51,7 @@ impl Engine {
                 "max-buffer-size" => Some(("mode", "non-blocking")),
                 "rate-burst" | "rate-excess" => Some(("rate-limit", "1")),
                 "rate-burst-bytes" => Some(("rate-limit-bytes", "1")),
+                "multiline-timeout" | "multiline-lines" => Some(("multiline-pattern", ".")),
                 _ => None,
             };
             options.extend(needed.map(|(key, value)| (key.to_owned(), value.to_owned())));

@@ -263,6 +263,7 @@ impl Engine {
         }
         let netns =
             File::open(format!("/proc/{pid}/ns/net")).map_err(Error::io("open the container's network namespace"))?;
+        let before: Vec<EndpointRecord> = network.planned.iter().map(|p| p.endpoint.clone()).collect();
         for planned in &mut network.planned {
             warnings.extend(self.attach_endpoint(&file.id, name, planned, netns.as_fd())?);
         }
@@ -270,7 +271,8 @@ impl Engine {
         self.write_endpoints(&file.id, &endpoints)?;
         self.note_members(&file.id, &endpoints, proc::reference(pid))?;
         if endpoints.iter().any(|endpoint| endpoint.lease.is_some()) {
-            self.mend_etc(file, &endpoints)?;
+            self.write_asker(file, &endpoints)?;
+            self.rewrite_etc(file, &before, &endpoints)?;
         }
         Ok(warnings)
     }

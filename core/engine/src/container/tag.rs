@@ -107,7 +107,7 @@ fn select_matching(
     Ok(())
 }
 
-fn expression(text: &str) -> Result<Regex> {
+pub(super) fn expression(text: &str) -> Result<Regex> {
     Regex::new(text).map_err(|e| Error::invalid(format!("error parsing regexp: {}", e.to_string().replace('\n', " "))))
 }
 

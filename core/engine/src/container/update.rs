@@ -2,7 +2,7 @@
 //! before the first is made.
 
 use super::file::{ContainerFile, LogAsked, SinkFile};
-use super::truth;
+use super::{sink_join, sink_options, truth};
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::request::{LogUpdate, UpdateRequest};
@@ -73,6 +73,9 @@ impl Engine {
             for warning in gantry_supervisor::change_sinks(&self.layout.container_state(&file.id), specs)? {
                 tracing::warn!(container = %file.id, "{warning}");
             }
+            if cutting(file)? != cutting(&changed)? {
+                tracing::warn!(container = %file.id, "lines are cut and joined in the new way from the next start on");
+            }
         }
         *file = changed;
         for past in forgotten.iter().filter(|past| !past.dir.is_empty()) {
@@ -80,6 +83,11 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// How the pump makes records of a container's output: settled when it starts.
+fn cutting(file: &ContainerFile) -> Result<(u32, Option<gantry_supervisor::Joining>)> {
+    Ok((sink_options::line_limit(&file.sinks)?, sink_join::of_sinks(&file.sinks)?))
 }
 
 /// Parts of a log that are kept beside the present one.

@@ -1,5 +1,6 @@
 //! Writing hosts, hostname and resolv.conf of one container: at its start, and in place when its networks change.
 
+use super::dhcp;
 use super::endpoint::EndpointRecord;
 use super::files::{self, Dns};
 use super::names::has_names;
@@ -55,7 +56,14 @@ impl Engine {
 
     fn resolv_text(&self, file: &ContainerFile, endpoints: &[EndpointRecord], on_host: bool) -> String {
         let host = &file.host;
-        let dns = Dns { servers: &host.dns, search: &host.dns_search, options: &host.dns_options };
+        // What the user says comes before what a server of addresses says, and that before the host's own.
+        let servers: Vec<String> = dhcp::servers(endpoints).iter().map(IpAddr::to_string).collect();
+        let search = dhcp::search(endpoints);
+        let dns = Dns {
+            servers: if host.dns.is_empty() { &servers } else { &host.dns },
+            search: if host.dns_search.is_empty() { &search } else { &host.dns_search },
+            options: &host.dns_options,
+        };
         let text = files::host_resolv_conf();
         if on_host && dns.is_silent() {
             return text;

@@ -1,6 +1,7 @@
 //! What resolvers read: a file for each container on each network whose names resolve, `<state>/networks/<network>/<id>`,
 //! and for each container what it may ask (see `gantry_supervisor::dns`).
 
+use super::dhcp;
 use super::endpoint::EndpointRecord;
 use super::files;
 use crate::Engine;
@@ -69,10 +70,13 @@ impl Engine {
         Ok(true)
     }
 
-    /// Servers of the user's are asked from inside; the fallback for a host without any from the host. A container that
+    /// Servers of the user's, or those that came with an address, are asked from inside; the fallback for a host without any from the host. A container that
     /// has no way out asks none but those it was given.
     fn upstreams(&self, file: &ContainerFile, endpoints: &[EndpointRecord]) -> Vec<Upstream> {
-        let given: Vec<IpAddr> = file.host.dns.iter().filter_map(|s| s.parse().ok()).collect();
+        let mut given: Vec<IpAddr> = file.host.dns.iter().filter_map(|s| s.parse().ok()).collect();
+        if given.is_empty() {
+            given = dhcp::servers(endpoints);
+        }
         if !given.is_empty() {
             return given.into_iter().map(|address| Upstream { address, inside: true }).collect();
         }
@@ -117,7 +121,7 @@ pub(crate) fn has_names(endpoints: &[EndpointRecord]) -> bool {
 
 /// True for a container that asks the host's servers, whichever they are at the moment.
 fn follows_host(file: &ContainerFile, endpoints: &[EndpointRecord]) -> bool {
-    file.host.dns.is_empty() && !endpoints.iter().all(|e| e.internal)
+    file.host.dns.is_empty() && dhcp::servers(endpoints).is_empty() && !endpoints.iter().all(|e| e.internal)
 }
 
 fn explicit_ndots(options: &[String]) -> u32 {

@@ -138,6 +138,9 @@ impl Engine {
         }
         let _ = fs::remove_file(self.volume_copying(name));
         fs::remove_file(self.volume_path(name)).map_err(Error::io(format!("remove record of volume {name}")))?;
+        if let Err(error) = self.forget_usage(name) {
+            tracing::warn!("volume {name} is removed, but not all that told of it: {error}");
+        }
         self.tell_object("volume", "destroy", name, &[("driver", &record.driver)]);
         Ok(())
     }

@@ -57,7 +57,8 @@ impl Engine {
         // Who gives it a name means to keep it.
         labels.remove(super::ANONYMOUS);
         self.write_volume(&VolumeRecord { name: to.to_owned(), labels, ..record })?;
-        fs::remove_file(self.volume_path(from)).map_err(Error::io(format!("remove record of volume {from}")))
+        fs::remove_file(self.volume_path(from)).map_err(Error::io(format!("remove record of volume {from}")))?;
+        self.forget_usage(from)
     }
 
     fn free_name(&self, from: &str, to: &str) -> Result<VolumeRecord> {

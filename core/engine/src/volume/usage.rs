@@ -12,6 +12,7 @@ use gantry_store::atomic::{self, Durability};
 use gantry_store::lock;
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
@@ -52,8 +53,7 @@ impl Engine {
     fn use_with(&self, user: &str, name: &str, open: impl FnOnce(&Path) -> Result<Opened>) -> Result<String> {
         let base = self.usage_dir(name);
         let refs = base.join("refs");
-        atomic::make_dir(&refs)?;
-        let _lock = lock::exclusive(&base.join("lock"))?;
+        let _lock = lock_usage(&base)?;
         let note = base.join("opened.json");
         let others = fs::read_dir(&refs).is_ok_and(|mut entries| entries.next().is_some());
         fs::write(refs.join(user), b"").map_err(Error::io(format!("note user of volume {name}")))?;
@@ -93,25 +93,36 @@ impl Engine {
         Ok(())
     }
 
+    /// A volume is gone: nothing tells any more of who used it.
+    pub(super) fn forget_usage(&self, name: &str) -> Result<()> {
+        let base = self.usage_dir(name);
+        if !base.exists() {
+            return Ok(());
+        }
+        let _lock = lock_usage(&base)?;
+        if fs::read_dir(base.join("refs")).is_ok_and(|mut users| users.next().is_some()) {
+            return Ok(());
+        }
+        unmount(&base)?;
+        forget(&base)
+    }
+
     pub(super) fn end_use_of(&self, user: &str, name: &str) -> Result<()> {
         self.end_use(user, &self.usage_dir(name))
     }
 
     fn end_use(&self, user: &str, base: &Path) -> Result<()> {
-        let _lock = lock::exclusive(&base.join("lock"))?;
+        let _lock = lock_usage(base)?;
         let _ = fs::remove_file(base.join("refs").join(user));
         if fs::read_dir(base.join("refs")).is_ok_and(|mut e| e.next().is_some()) {
             return Ok(());
         }
-        let target = base.join("data");
-        if target.is_dir() && is_mount_point(&target) {
-            let unmounted = nix::mount::umount2(&target, nix::mount::MntFlags::MNT_DETACH);
-            unmounted.map_err(|e| Error::io(format!("unmount volume {}", base.display()))(e.into()))?;
-        }
+        unmount(base)?;
         let note = base.join("opened.json");
         let Some(opened) = atomic::read_json_optional::<Opened>(&note)? else { return Ok(()) };
         if opened.driver.is_empty() {
-            return fs::remove_file(&note).map_err(Error::io("forget a mounted image"));
+            fs::remove_file(&note).map_err(Error::io("forget a mounted image"))?;
+            return forget(base);
         }
         let name = base.file_name().unwrap_or_default().to_string_lossy();
         let left = self.plugins.volume(&opened.driver)?.unmount(&name, &self.driver_dirs("volume", &opened.driver));
@@ -120,6 +131,46 @@ impl Engine {
             Err(error) if error.class() != gantry_host::Class::NOT_FOUND => Err(error.into()),
             _ => Ok(()),
         }
+    }
+}
+
+/// The lock on who uses a volume, made with its directory, which the last user's end may have taken away.
+fn lock_usage(base: &Path) -> Result<lock::Lock> {
+    loop {
+        atomic::make_dir(&base.join("refs"))?;
+        if let Some(lock) = lock::exclusive_if_kept(&base.join("lock"))? {
+            return Ok(lock);
+        }
+    }
+}
+
+fn unmount(base: &Path) -> Result<()> {
+    let target = base.join("data");
+    if !target.is_dir() || !is_mount_point(&target) {
+        return Ok(());
+    }
+    let unmounted = nix::mount::umount2(&target, nix::mount::MntFlags::MNT_DETACH);
+    unmounted.map_err(|e| Error::io(format!("unmount volume {}", base.display()))(e.into()))
+}
+
+/// Takes the directory away under its lock, never anything in what was mounted there.
+fn forget(base: &Path) -> Result<()> {
+    for name in ["data", "refs"] {
+        allow_missing(fs::remove_dir(base.join(name)), base)?;
+    }
+    for name in ["opened.json", "lock"] {
+        allow_missing(fs::remove_file(base.join(name)), base)?;
+    }
+    allow_missing(fs::remove_dir(base), base)
+}
+
+/// Who comes next makes the directory anew at any moment: then it stays.
+fn allow_missing(outcome: io::Result<()>, base: &Path) -> Result<()> {
+    match outcome {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+            Err(Error::io(format!("remove {}", base.display()))(error))
+        }
+        _ => Ok(()),
     }
 }
 

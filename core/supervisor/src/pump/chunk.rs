@@ -1,5 +1,6 @@
 //! One read of one stream, cut into records, shared by all sinks and sessions.
 
+use super::join::Joiner;
 use super::record::{LogRecord, Stream};
 use super::split::{Cut, Split, last_piece, split};
 use crate::state::Partial;
@@ -50,22 +51,43 @@ impl Chunk {
         Chunk::assemble(source, done)
     }
 
+    /// The same for records of several lines.
+    pub fn joined(source: Source, limit: usize, joiner: &Joiner, cuts: Vec<Cut>) -> Chunk {
+        let done = joiner.split(&source.buffer[..source.length], source.fresh, limit, source.before, cuts);
+        Chunk::assemble(source, done)
+    }
+
+    /// A record of several lines that nothing came after for too long.
+    pub fn flushed(source: Source, joiner: &Joiner) -> Chunk {
+        let done = joiner.flush(&source.buffer[..source.length], source.before);
+        Chunk::assemble(source, done)
+    }
+
+    /// What an ended stream leaves of records of several lines.
+    pub fn last_joined(source: Source, limit: usize, joiner: &Joiner) -> Chunk {
+        let done = joiner.last(&source.buffer[..source.length], limit, source.before);
+        Chunk::assemble(source, done)
+    }
+
     /// The unfinished line of an ended stream.
     pub fn last(source: Source) -> Chunk {
         let cuts = last_piece(source.length, source.before).into_iter().collect();
         let rest = source.length;
-        Chunk::assemble(source, Split { cuts, rest, ordinal: 0, inherited: false })
+        Chunk::assemble(source, Split { cuts, rest, ..Split::default() })
     }
 
     fn assemble(source: Source, split: Split) -> Chunk {
         let Source { stream, entry, position, first, timestamp_ns, id_base, before, buffer, length, fresh } = source;
         let begun_here = first + split.cuts.len() as u64 - u64::from(split.ordinal).min(split.cuts.len() as u64);
-        let after = match split.ordinal {
-            0 => Partial::default(),
-            ordinal if split.inherited => Partial { ordinal, ..before },
-            ordinal => Partial { id: id_base.wrapping_add(begun_here), timestamp_ns, ordinal },
+        let Split { cuts, rest, ordinal, inherited, lines, judged } = split;
+        let (known, time) = if inherited { (before.id, before.timestamp_ns) } else { (0, timestamp_ns) };
+        let id = match ordinal {
+            0 => 0,
+            _ if inherited && before.ordinal > 0 => known,
+            _ => id_base.wrapping_add(begun_here),
         };
-        let Split { cuts, rest, .. } = split;
+        let after = Partial { id, timestamp_ns: time, ordinal, lines, judged };
+        let after = if after.is_begun() { after } else { Partial::default() };
         Chunk {
             stream,
             entry,
@@ -120,13 +142,14 @@ impl Chunk {
         let bytes = &self.buffer[start..start + cut.length as usize];
         let sequence = self.first + index as u64;
         let stream = if self.stream == 0 { Stream::STDOUT } else { Stream::STDERR };
-        let mut record = LogRecord::line(self.timestamp_ns, sequence, stream, bytes);
+        let time = if cut.inherited { self.before.timestamp_ns } else { self.timestamp_ns };
+        let mut record = LogRecord::line(time, sequence, stream, bytes);
         if cut.ordinal > 0 {
             record.flags = cut.flags;
             record.partial_ordinal = cut.ordinal;
             let begun = self.id_base.wrapping_add(sequence + 1 - u64::from(cut.ordinal).min(sequence));
-            record.partial_id = if cut.inherited { self.before.id } else { begun };
-            record.timestamp_ns = if cut.inherited { self.before.timestamp_ns } else { self.timestamp_ns };
+            let known = cut.inherited && self.before.ordinal > 0;
+            record.partial_id = if known { self.before.id } else { begun };
         }
         record
     }
@@ -189,7 +212,7 @@ mod tests {
         let (records, bytes) = one.records(0..2);
         assert_eq!((records[1].sequence, records[1].partial_id, records[1].partial_ordinal, bytes), (6, 1006, 1, 5));
         assert_eq!(one.rest(), b"ef");
-        assert_eq!(one.after(), Partial { id: 1006, timestamp_ns: 77, ordinal: 1 });
+        assert_eq!(one.after(), Partial { id: 1006, timestamp_ns: 77, ordinal: 1, ..Partial::default() });
         let mut next = source(b"efgh\ny\n", 2, 9, one.after());
         next.timestamp_ns = 99;
         let two = Chunk::new(next, 8, Vec::new());

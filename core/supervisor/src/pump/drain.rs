@@ -124,7 +124,10 @@ impl Pump {
                 fresh: length,
             };
             if length > 0 {
-                self.dispatch(Arc::new(Chunk::last(source)));
+                self.dispatch(Arc::new(match &self.joiner {
+                    None => Chunk::last(source),
+                    Some(joiner) => Chunk::last_joined(source, self.state.line_limit(), joiner),
+                }));
             }
         }
         Ok(())

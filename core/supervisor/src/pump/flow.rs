@@ -44,6 +44,27 @@ impl Pump {
         Ok(())
     }
 
+    /// Ends records of several lines to which nothing came for a while; noted like a read, so that a successor does so
+    /// at the same place.
+    pub(super) fn end_records(&mut self) -> io::Result<()> {
+        for index in 0..self.streams.len() {
+            let due = self.record_ends(index).is_some_and(|at| Instant::now() >= at);
+            if due && self.in_flight.len() < MOST_IN_FLIGHT {
+                let timestamp_ns = clock::realtime_ns();
+                let entry = Entry { timestamp_ns, length: 0, stream: index as u8 };
+                self.state.set_entry(self.next_entry, entry)?;
+                self.end_record(index, timestamp_ns);
+            }
+        }
+        Ok(())
+    }
+
+    /// When the record that a stream is in is complete unless something comes.
+    fn record_ends(&self, index: usize) -> Option<Instant> {
+        let (joiner, stream) = (self.joiner.as_ref()?, &self.streams[index]);
+        (stream.partial.lines > 0 && !stream.partial.judged).then(|| stream.fed + joiner.timeout)
+    }
+
     fn read_stream(&mut self, index: usize) -> io::Result<bool> {
         let stream = &mut self.streams[index];
         let fresh = stream.rest.len();
@@ -222,6 +243,9 @@ impl Pump {
         times.extend(self.change_deadline());
         times.extend(self.rotation_deadline());
         times.extend(self.growth.due(self.launch.log_step));
+        if self.in_flight.len() < MOST_IN_FLIGHT {
+            times.extend((0..self.streams.len()).filter_map(|index| self.record_ends(index)));
+        }
         if let Some(since) = self.pressed_since {
             let blocking = self.sinks.iter().filter(|sink| !sink.may_lag());
             let ends = |sink: &Sink| Some(held_from(sink, since)? + block_limit(sink.spec.block_timeout_ms));

@@ -47,8 +47,9 @@ struct HostSink(gantry_host::LogSink);
 impl LogSink for HostSink {
     fn write(&mut self, batch: &[LogRecord<'_>]) -> Result<ResumeToken, Fault> {
         self.0.write(batch).map_err(|error| {
-            let again = matches!(error.class(), Class::UNAVAILABLE | Class::TIMED_OUT);
-            Fault { text: error.to_string(), again }
+            let slow = error.class() == Class::TIMED_OUT;
+            let again = slow || error.class() == Class::UNAVAILABLE;
+            Fault { text: error.to_string(), again, slow }
         })
     }
 

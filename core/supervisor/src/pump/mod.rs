@@ -13,6 +13,7 @@ mod growth;
 mod health;
 mod host;
 mod input;
+mod join;
 mod limit;
 mod naming;
 mod queue;
@@ -103,6 +104,7 @@ struct Pump {
     spare_buffers: Vec<Vec<u8>>,
     spare_cuts: Vec<Vec<Cut>>,
     queue_full: bool,
+    joiner: Option<join::Joiner>,
     pressed_since: Option<Instant>,
     last_read: Instant,
     growth: growth::Growth,
@@ -183,6 +185,7 @@ impl Pump {
             let ready = self.wait()?;
             self.serve(&ready)?;
             self.read_streams()?;
+            self.end_records()?;
         }
     }
 

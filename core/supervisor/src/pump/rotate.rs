@@ -32,6 +32,13 @@ impl Pump {
         Ok(())
     }
 
+    /// The same for a signal, which nobody answers.
+    pub(super) fn rotate_unasked(&mut self) {
+        if self.rotation.is_none() && self.stage == super::Stage::Live {
+            self.living().for_each(Sink::reopen);
+        }
+    }
+
     fn living(&self) -> impl Iterator<Item = &Sink> {
         self.sinks.iter().filter(|sink| sink.spec.until == 0)
     }

@@ -62,6 +62,10 @@ struct Inner {
     yielding: bool,
     /// At the end it was tried once more.
     tried: bool,
+    /// What it writes to is there, but takes nothing just now.
+    slow: bool,
+    /// What it stores can be read back.
+    readable: bool,
     commit: Commit,
     generation: u64,
     /// The time of the last record it took, ns.
@@ -235,7 +239,8 @@ impl Inner {
             self.tried |= closing;
             return Some(Work::Retry);
         }
-        if closing {
+        // What is read back and only slow is tried for as long as the pump lets it.
+        if closing && !(waits && self.slow && self.readable) {
             self.give_up();
         }
         let ready = !matches!(self.queue.front(), Some(Item::Piece(_)));
@@ -323,6 +328,8 @@ impl Sink {
             health: found.health,
             yielding: false,
             tried: false,
+            slow: false,
+            readable: spec.readable,
             commit,
             generation,
             reached_ns: 0,
@@ -572,6 +579,11 @@ impl Shared {
         // One that waits for its predecessor to close.
         self.arrived.notify_all();
         changed
+    }
+
+    /// Whether its last fault was that it takes its time.
+    pub fn set_slow(&self, slow: bool) {
+        self.lock().slow = slow;
     }
 
     /// Waits until nothing will be written any more.

@@ -33,12 +33,16 @@ pub struct Split {
     pub ordinal: u32,
     /// The unfinished line began in an earlier buffer.
     pub inherited: bool,
+    /// Lines of the unfinished record (see [`super::join`]).
+    pub lines: u32,
+    /// The unfinished line belongs to it.
+    pub judged: bool,
 }
 
 /// Cuts `bytes`, whose first line goes on from `before`, into `cuts` (which keeps its memory).
 pub fn split(bytes: &[u8], limit: usize, before: Partial, mut cuts: Vec<Cut>) -> Split {
     cuts.clear();
-    let mut state = Split { cuts, rest: 0, ordinal: before.ordinal, inherited: before.ordinal > 0 };
+    let mut state = Split { cuts, ordinal: before.ordinal, inherited: before.ordinal > 0, ..Split::default() };
     loop {
         let window = &bytes[state.rest..bytes.len().min(state.rest + limit)];
         match memchr(b'\n', window) {
@@ -50,7 +54,8 @@ pub fn split(bytes: &[u8], limit: usize, before: Partial, mut cuts: Vec<Cut>) ->
 }
 
 impl Split {
-    fn end_line(&mut self, length: usize) {
+    /// The record ends with so many bytes and a newline.
+    pub(super) fn end_line(&mut self, length: usize) {
         let (ordinal, flags) = if self.ordinal > 0 { (self.ordinal + 1, PARTIAL | LAST) } else { (0, 0) };
         self.push(length, ordinal, flags);
         self.rest += length + 1;
@@ -58,7 +63,8 @@ impl Split {
         self.inherited = false;
     }
 
-    fn cut_piece(&mut self, length: usize) {
+    /// So many bytes are a piece of a record that goes on.
+    pub(super) fn cut_piece(&mut self, length: usize) {
         self.ordinal += 1;
         self.push(length, self.ordinal, PARTIAL);
         self.rest += length;
@@ -112,7 +118,7 @@ mod tests {
 
     #[test]
     fn pieces_go_on_across_buffers() {
-        let before = Partial { id: 9, timestamp_ns: 1, ordinal: 2 };
+        let before = Partial { id: 9, timestamp_ns: 1, ordinal: 2, ..Partial::default() };
         let split = split(b"abcdef\nxyz\n", 4, before, Vec::new());
         let seen: Vec<_> = split.cuts.iter().map(|c| (c.ordinal, c.flags, c.inherited)).collect();
         assert_eq!(seen, [(3, PARTIAL, true), (4, PARTIAL | LAST, true), (0, 0, false)]);

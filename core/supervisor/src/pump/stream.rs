@@ -11,6 +11,7 @@ use nix::fcntl::OFlag;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
 
 /// The most that is read at once.
 pub const MOST_READ: usize = 256 * 1024;
@@ -73,6 +74,8 @@ pub struct Stream {
     /// The unfinished line.
     pub rest: Vec<u8>,
     pub partial: Partial,
+    /// When it last had something.
+    pub fed: Instant,
     /// Bytes in the queue.
     pub queued: u64,
     /// What may still be read after the container's end; before it, no limit.
@@ -99,7 +102,8 @@ impl Stream {
             state.set_consumed(usize::from(index), base.position)?;
         }
         let (position, rest, partial) = (base.position, base.rest.clone(), base.partial);
-        Ok(Stream { fds, index, position, rest, partial, queued, remaining: u64::MAX, grown: false })
+        let fed = Instant::now();
+        Ok(Stream { fds, index, position, rest, partial, fed, queued, remaining: u64::MAX, grown: false })
     }
 
     /// Bytes of the queue that a predecessor had read, in order.

@@ -4,6 +4,7 @@ use super::change::Ground;
 use super::chunk::{Chunk, Source};
 use super::client::Client;
 use super::input::Input;
+use super::join::Joiner;
 use super::sink::Sink;
 use super::stream::{Scratch, Stream};
 use super::wake::Wake;
@@ -11,7 +12,7 @@ use super::writer::Drivers;
 use super::{Pump, Rest, Stage};
 use crate::clock;
 use crate::estate::Estate;
-use crate::launch::{MOST_SINKS, SinkSpec};
+use crate::launch::{Joining, Launch, MOST_SINKS, SinkSpec};
 use crate::state::{Entry, Phase};
 use nix::sys::signalfd::SignalFd;
 use std::collections::VecDeque;
@@ -40,6 +41,7 @@ impl Pump {
         let ground = Ground { launch: &launch, state: &state, wake: &wake, next: base.sequence };
         let make = |spec: &SinkSpec| ground.sink(spec.clone(), life.quarantined.contains(&spec.slot));
         let sinks: Vec<_> = launch.sinks.iter().take(MOST_SINKS).map(make).collect();
+        let joiner = launch.joining.as_ref().and_then(|joining| joiner(joining, &launch));
         let (stdin, session) = (estate.stdin, estate.session);
         let feed = stdin.as_ref().or(estate.terminal.as_ref().filter(|_| launch.open_stdin));
         let input = Input::new(feed.map(OwnedFd::try_clone).transpose()?);
@@ -69,6 +71,7 @@ impl Pump {
             spare_buffers: Vec::new(),
             spare_cuts: Vec::new(),
             queue_full: false,
+            joiner,
             pressed_since: None,
             last_read: now,
             growth: super::growth::Growth::default(),
@@ -133,7 +136,10 @@ impl Pump {
             let end = *done + entry.length as usize;
             let Some(part) = bytes.get(*done..end) else { break };
             *done = end;
-            self.replay_part(entry, part);
+            match part.is_empty() {
+                true => self.end_record(stream, entry.timestamp_ns),
+                false => self.replay_part(entry, part),
+            }
         }
         for (stream, bytes) in found.iter().enumerate() {
             // Killed between the move into the queue and the note: no sink has seen it.
@@ -170,9 +176,41 @@ impl Pump {
             length,
             fresh,
         };
-        let chunk = Arc::new(Chunk::new(source, self.state.line_limit(), cuts));
+        let limit = self.state.line_limit();
+        let chunk = match &self.joiner {
+            None => Chunk::new(source, limit, cuts),
+            Some(joiner) => Chunk::joined(source, limit, joiner, cuts),
+        };
+        self.streams[stream].position += (length - fresh) as u64;
+        self.go_on(stream, chunk);
+    }
+
+    /// A record of several lines ends where it is.
+    pub(super) fn end_record(&mut self, stream: usize, timestamp_ns: u64) {
+        let Some(joiner) = &self.joiner else { return };
+        let from = &self.streams[stream];
+        let (buffer, length) = (from.rest.clone(), from.rest.len());
+        let source = Source {
+            stream: from.index,
+            entry: self.next_entry,
+            position: from.position,
+            first: self.next_sequence,
+            timestamp_ns,
+            id_base: self.state.id_base(),
+            before: from.partial,
+            buffer,
+            length,
+            fresh: length,
+        };
+        let chunk = Chunk::flushed(source, joiner);
+        self.go_on(stream, chunk);
+    }
+
+    /// Offers a chunk; what it leaves is where the stream goes on.
+    fn go_on(&mut self, stream: usize, chunk: Chunk) {
+        let chunk = Arc::new(chunk);
         let to = &mut self.streams[stream];
-        to.position += (length - fresh) as u64;
+        to.fed = Instant::now();
         to.rest.clear();
         to.rest.extend_from_slice(chunk.rest());
         to.partial = chunk.after();
@@ -222,4 +260,10 @@ impl Pump {
         // When it is gone its pidfd says so, and its successor is told everything.
         let _ = crate::wire::send(self.link.as_fd(), message, &[]);
     }
+}
+
+/// The engine has judged the pattern; one that it cannot be made of is told, and each line is a record.
+fn joiner(joining: &Joining, launch: &Launch) -> Option<Joiner> {
+    let complain = |error| crate::note::note(&launch.state_dir, &format!("lines are not joined: {error}"));
+    Joiner::new(joining).map_err(complain).ok()
 }

@@ -15,10 +15,14 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-/// SIGCHLD as a descriptor; to be called before any thread is started.
+/// Asks for new log files, as `logs rotate` does: for those who rotate logs by moving files away.
+const ROTATE: Signal = Signal::SIGUSR1;
+
+/// SIGCHLD and the signal to rotate as a descriptor; to be called before any thread is started.
 pub fn child_signals() -> io::Result<SignalFd> {
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
+    mask.add(ROTATE);
     mask.thread_block()?;
     Ok(SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
 }
@@ -26,7 +30,13 @@ pub fn child_signals() -> io::Result<SignalFd> {
 impl Pump {
     /// Reaps what ended. Init is among it when the keeper was killed: then nobody else will know its status.
     pub(super) fn reap(&mut self) -> io::Result<()> {
-        while let Ok(Some(_)) = self.children.read_signal() {}
+        let mut rotate = false;
+        while let Ok(Some(signal)) = self.children.read_signal() {
+            rotate |= signal.ssi_signo == ROTATE as u32;
+        }
+        if rotate {
+            self.rotate_unasked();
+        }
         let init = self.state.life().init;
         loop {
             let (pid, status) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {

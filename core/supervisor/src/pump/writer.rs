@@ -19,17 +19,26 @@ const STACK: usize = 512 * 1024;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 
+/// A sink that takes a batch more slowly than this gets smaller ones: it shows that it moves, and a kill repeats less …
+const SLOW: Duration = Duration::from_millis(250);
+/// … as small as this …
+const SMALLEST: usize = 16;
+/// … and larger ones when it takes them as fast as this.
+const FAST: Duration = Duration::from_millis(50);
+
 /// Why a driver did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub text: String,
     /// What it writes to cannot be reached: the same may work later.
     pub again: bool,
+    /// It is there, but took nothing for as long as the driver waits.
+    pub slow: bool,
 }
 
 impl From<String> for Fault {
     fn from(text: String) -> Fault {
-        Fault { text, again: false }
+        Fault { text, again: false, slow: false }
     }
 }
 
@@ -78,7 +87,8 @@ pub fn start(
     let (shared, spec) = (sink.shared().clone(), sink.spec.clone());
     let name = format!("log-{}", spec.driver.chars().take(11).collect::<String>());
     let (drivers, launch, state) = (drivers.clone(), launch.clone(), state.clone());
-    let writer = Writer { shared, spec, drivers, launch, state, sink: None, skip: 0, retry: Retry::new() };
+    let writer =
+        Writer { shared, spec, drivers, launch, state, sink: None, skip: 0, retry: Retry::new(), batch: BATCH };
     let work = move || {
         after.iter().for_each(|before| before.await_end());
         writer.run();
@@ -97,6 +107,8 @@ struct Writer {
     /// Records up to this one are stored already.
     skip: u64,
     retry: Retry,
+    /// Records of the next call.
+    batch: usize,
 }
 
 /// When a sink that is down is tried again, ever less often.
@@ -110,8 +122,9 @@ impl Retry {
         Retry { at: Instant::now(), pause: FIRST_RETRY }
     }
 
-    fn failed(&mut self) {
-        self.at = Instant::now() + self.pause;
+    /// One that was waited for in vain has had its pause.
+    fn failed(&mut self, slow: bool) {
+        self.at = Instant::now() + if slow { FIRST_RETRY } else { self.pause };
         self.pause = (self.pause * 2).min(LAST_RETRY);
     }
 }
@@ -179,7 +192,7 @@ impl Writer {
                 self.sink = Some(sink);
                 self.is_up();
             }
-            Err(error) => self.is_down(error),
+            Err(error) => self.is_down(error, false),
         }
     }
 
@@ -210,8 +223,9 @@ impl Writer {
         self.tell(Health::Open, None);
     }
 
-    fn is_down(&mut self, error: String) {
-        self.retry.failed();
+    fn is_down(&mut self, error: String, slow: bool) {
+        self.shared.set_slow(slow);
+        self.retry.failed(slow);
         self.tell(Health::Down, Some(error));
     }
 
@@ -236,10 +250,12 @@ impl Writer {
         self.tell_losses();
         let mut rest = Some(piece);
         while let Some(piece) = rest.take() {
-            let to = piece.range.end.min(piece.range.start + BATCH);
+            let to = piece.range.end.min(piece.range.start + self.batch);
             let (records, bytes) = piece.chunk.records(piece.range.start..to);
             let (count, last) = (records.len() as u64, piece.chunk.first + to as u64 - 1);
+            let begun = Instant::now();
             let outcome = self.write(&records);
+            self.adapt(begun.elapsed());
             drop(records);
             if let Outcome::Waits = outcome {
                 return self.shared.give_back(piece);
@@ -248,6 +264,14 @@ impl Writer {
             rest = Some(piece.starting_at(to)).filter(|piece| !piece.is_empty());
             let change = |commit: &mut Commit| settle(commit, &outcome, count, bytes, Some(last));
             self.shared.settle(&self.state, self.spec.slot, rest.clone(), change);
+        }
+    }
+
+    fn adapt(&mut self, took: Duration) {
+        if took > SLOW {
+            self.batch = (self.batch / 4).max(SMALLEST);
+        } else if took < FAST {
+            self.batch = (self.batch * 2).min(BATCH);
         }
     }
 
@@ -272,7 +296,7 @@ impl Writer {
                 Outcome::Stored(token)
             }
             Some(Err(fault)) if fault.again => {
-                self.is_down(fault.text);
+                self.is_down(fault.text, fault.slow);
                 Outcome::Waits
             }
             Some(Err(fault)) => {
@@ -280,7 +304,7 @@ impl Writer {
                 Outcome::Lost
             }
             None => {
-                self.is_down("it is not open".to_owned());
+                self.is_down("it is not open".to_owned(), false);
                 Outcome::Waits
             }
         }

@@ -85,7 +85,7 @@ struct Flaky {
 impl LogSink for Flaky {
     fn write(&mut self, batch: &[LogRecord<'_>]) -> Result<ResumeToken, Fault> {
         match self.down.exists() {
-            true => Err(Fault { text: "the line is dead".into(), again: true }),
+            true => Err(Fault { text: "the line is dead".into(), again: true, slow: false }),
             false => self.file.write(batch),
         }
     }

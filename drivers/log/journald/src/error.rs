@@ -35,6 +35,7 @@ impl From<JournaldError> for Error {
         let act = error.to_string();
         match std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>()) {
             Some(cause) => Error::io(act, cause),
+            None if matches!(error, JournaldError::Stuck { .. }) => Error::new(Class::TIMED_OUT, act),
             None => Error::new(Class::UNAVAILABLE, act).hint("start systemd-journald, or choose another log driver"),
         }
     }

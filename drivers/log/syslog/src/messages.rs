@@ -9,6 +9,8 @@ use std::time::Instant;
 /// Filled so far before it is sent: large enough that the call costs nothing, small enough for the processor's cache.
 const ENOUGH: usize = 64 * 1024;
 const ELLIPSIS: &[u8] = "…".as_bytes();
+/// As rsyslog and others write a line feed within a message.
+const LINE_FEED: &[u8] = b"#012";
 
 /// Some messages, framed as their link wants them.
 #[derive(Clone, Default)]
@@ -130,8 +132,22 @@ impl Framing {
             out.push(b' ');
         }
         out.extend_from_slice(head);
-        out.extend_from_slice(line);
+        let ends_at_line_feed = self.longest == 0 && !self.counted;
+        match ends_at_line_feed && line.contains(&b'\n') {
+            true => push_on_one_line(out, line),
+            false => out.extend_from_slice(line),
+        }
         out.push(b'\n');
+    }
+}
+
+/// Where a line feed ends the message, those within a record of several lines are written as syslog servers write them.
+fn push_on_one_line(out: &mut Vec<u8>, line: &[u8]) {
+    let mut parts = line.split(|byte| *byte == b'\n');
+    out.extend_from_slice(parts.next().unwrap_or_default());
+    for part in parts {
+        out.extend_from_slice(LINE_FEED);
+        out.extend_from_slice(part);
     }
 }
 
@@ -206,6 +222,19 @@ mod tests {
             assert_eq!(count.parse(), Ok(message.len()));
             assert!(message.starts_with("<30>") && message.ends_with('\n'), "{message}");
         }
+    }
+
+    #[test]
+    fn several_lines_are_one_message() {
+        let text = |framing| {
+            let mut messages = Messages::default();
+            encoder(framing).fill(&mut messages, &[record(1, b"a\n\tb\n")]);
+            parts(&messages).remove(0)
+        };
+        let stream = text(Framing { counted: false, longest: 0 });
+        assert!(stream.ends_with(": a#012\tb#012\n") && stream.matches('\n').count() == 1, "{stream}");
+        assert!(text(Framing { counted: true, longest: 0 }).ends_with(": a\n\tb\n\n"));
+        assert!(text(Framing { counted: false, longest: 500 }).ends_with(": a\n\tb\n\n"));
     }
 
     #[test]

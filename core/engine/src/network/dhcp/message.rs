@@ -15,6 +15,7 @@ const MASK: u8 = 1;
 const ROUTER: u8 = 3;
 const DNS: u8 = 6;
 const HOST_NAME: u8 = 12;
+const DOMAIN: u8 = 15;
 const REQUESTED: u8 = 50;
 const LEASE_TIME: u8 = 51;
 const KIND: u8 = 53;
@@ -22,6 +23,7 @@ const SERVER: u8 = 54;
 const WISHES: u8 = 55;
 const RENEW_TIME: u8 = 58;
 const CLIENT: u8 = 61;
+const SEARCH: u8 = 119;
 const END: u8 = 255;
 
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
@@ -58,6 +60,8 @@ pub struct Answer {
     pub router: Option<Ipv4Addr>,
     pub server: Ipv4Addr,
     pub dns: Vec<Ipv4Addr>,
+    /// Domains in which short names are looked for.
+    pub search: Vec<String>,
     /// Seconds; `u32::MAX`: for ever.
     pub lease: u32,
     /// Seconds after which it is to be renewed.
@@ -91,7 +95,7 @@ impl Question {
         self.wanted.iter().for_each(|address| put(REQUESTED, &address.octets()));
         self.server.iter().for_each(|address| put(SERVER, &address.octets()));
         if self.kind != RELEASE {
-            put(WISHES, &[MASK, ROUTER, DNS, LEASE_TIME, RENEW_TIME]);
+            put(WISHES, &[MASK, ROUTER, DNS, DOMAIN, LEASE_TIME, RENEW_TIME, SEARCH]);
             let name = self.host_name.as_bytes();
             if !name.is_empty() && name.len() <= 63 {
                 put(HOST_NAME, name);
@@ -152,6 +156,7 @@ pub fn answer(packet: &[u8], transaction: u32, mac: [u8; 6]) -> Option<Answer> {
         router: address(ROUTER),
         server: address(SERVER)?,
         dns: addresses(options, DNS).collect(),
+        search: super::domains::of(option_of(options, SEARCH), option_of(options, DOMAIN)),
         lease: number(LEASE_TIME).unwrap_or(3600),
         renew: number(RENEW_TIME),
     })
@@ -229,7 +234,7 @@ mod tests {
             &[ROUTER, 4, 10, 0, 0, 1],
             &[SERVER, 4, 10, 0, 0, 2],
             &[DNS, 8, 10, 0, 0, 3, 10, 0, 0, 4],
-            &[LEASE_TIME, 4, 0, 0, 0, 20],
+            &[DOMAIN, 3, b'l', b'a', b'n', LEASE_TIME, 4, 0, 0, 0, 20],
         ];
         let answer = answer(&answered(ACK, &options.concat()), 77, MAC).expect("an answer");
         let want = Answer {
@@ -239,6 +244,7 @@ mod tests {
             router: Some([10, 0, 0, 1].into()),
             server: [10, 0, 0, 2].into(),
             dns: vec![[10, 0, 0, 3].into(), [10, 0, 0, 4].into()],
+            search: vec!["lan".to_owned()],
             lease: 20,
             renew: None,
         };

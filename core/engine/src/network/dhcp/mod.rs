@@ -6,6 +6,7 @@
 //! The address goes back at the end of the run, and the next run asks for the same.
 
 mod client;
+mod domains;
 mod message;
 
 use super::connect::Live;
@@ -23,7 +24,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ pub struct LeaseRecord {
     server_mac: [u8; 6],
     /// Name servers it told.
     dns: Vec<Ipv4Addr>,
+    /// Domains in which short names are looked for.
+    #[serde(default)]
+    search: Vec<String>,
     renew_at: u64,
     ends_at: u64,
 }
@@ -59,8 +63,34 @@ impl LeaseRecord {
         let (renew, seconds) = if answer.lease == FOR_EVER { (u64::MAX / 2, u64::MAX / 2) } else { (renew, seconds) };
         let now = since_boot();
         let (renew_at, ends_at) = (now + renew, now + seconds);
-        LeaseRecord { server: answer.server, server_mac: leased.mac, dns: answer.dns.clone(), renew_at, ends_at }
+        let (dns, search) = (answer.dns.clone(), answer.search.clone());
+        LeaseRecord { server: answer.server, server_mac: leased.mac, dns, search, renew_at, ends_at }
     }
+
+    /// True when both tell the same of names.
+    fn names_alike(&self, other: &LeaseRecord) -> bool {
+        (&self.dns, &self.search) == (&other.dns, &other.search)
+    }
+}
+
+/// The name servers of all leases, in order; they are reached from where the lease came.
+pub(crate) fn servers(endpoints: &[EndpointRecord]) -> Vec<IpAddr> {
+    let leases = endpoints.iter().filter_map(|endpoint| endpoint.lease.as_ref());
+    distinct(leases.flat_map(|lease| lease.dns.iter().copied().map(IpAddr::from)))
+}
+
+/// The domains of all leases, in order.
+pub(crate) fn search(endpoints: &[EndpointRecord]) -> Vec<String> {
+    distinct(endpoints.iter().filter_map(|endpoint| endpoint.lease.as_ref()).flat_map(|lease| lease.search.clone()))
+}
+
+fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    all.fold(Vec::new(), |mut list, one| {
+        if !list.contains(&one) {
+            list.push(one);
+        }
+        list
+    })
 }
 
 fn since_boot() -> u64 {
@@ -216,13 +246,17 @@ impl Engine {
         for endpoint in &live.before {
             all.extend(self.planned(endpoint)?);
         }
-        let (mut moved, mut outcome) = (false, Ok(()));
+        let (mut told_anew, mut outcome) = (false, Ok(()));
         for planned in &mut all {
             let new = news.iter().find(|new| new.id == planned.endpoint.id && planned.endpoint.lease.is_some());
             match new {
-                Some(new) if new.address == planned.endpoint.address => planned.endpoint.lease.clone_from(&new.lease),
+                Some(new) if new.address == planned.endpoint.address => {
+                    let known = std::mem::replace(&mut planned.endpoint.lease, new.lease.clone());
+                    let alike = known.zip(new.lease.as_ref()).is_some_and(|(old, new)| old.names_alike(new));
+                    told_anew |= !alike;
+                }
                 Some(new) => {
-                    moved = true;
+                    told_anew = true;
                     outcome = outcome.and(self.move_endpoint(live, planned, new.clone()));
                 }
                 None => {}
@@ -231,7 +265,7 @@ impl Engine {
         let endpoints: Vec<EndpointRecord> = all.iter().map(|planned| planned.endpoint.clone()).collect();
         self.write_endpoints(id, &endpoints)?;
         self.write_due(id, &endpoints, false)?;
-        if moved { self.tell(live, &all).and(outcome) } else { outcome }
+        if told_anew { self.tell(live, &all).and(outcome) } else { outcome }
     }
 
     /// The interface with the old address goes, one with the new address comes.
@@ -310,8 +344,9 @@ mod tests {
     fn a_lease_is_renewed_after_half_of_its_time_or_when_the_server_says() {
         let leased = |lease, renew| {
             let (server, address) = ([10, 0, 0, 1].into(), [10, 0, 0, 9].into());
-            let (kind, prefix, router, dns) = (message::ACK, 24, None, Vec::new());
-            Leased { answer: message::Answer { kind, address, prefix, router, server, dns, lease, renew }, mac: [0; 6] }
+            let (kind, prefix, router, dns, search) = (message::ACK, 24, None, Vec::new(), Vec::new());
+            let answer = message::Answer { kind, address, prefix, router, server, dns, search, lease, renew };
+            Leased { answer, mac: [0; 6] }
         };
         let times = |lease: LeaseRecord| (lease.renew_at - since_boot(), lease.ends_at - since_boot());
         assert!((99..=100).contains(&times(LeaseRecord::of(&leased(200, None))).0));
