@@ -8,6 +8,7 @@ pub mod image;
 pub mod leaks;
 #[path = "../../drivers/shared/testing/host.rs"]
 pub mod netns;
+pub mod openapi;
 pub mod process;
 pub mod registry;
 pub mod server;

@@ -71,6 +71,17 @@ impl Server {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    /// Sends bytes and nothing more, and reads what comes.
+    pub fn cut_off(&self, request: &[u8]) -> String {
+        let mut stream = UnixStream::connect(&self.socket).expect("the server listens");
+        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a time");
+        let _ = stream.write_all(request);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
     /// One request with a JSON body, if there is any; the whole reply as text.
     pub fn request(&self, method: &str, path: &str, body: &str) -> String {
         let length = body.len();

@@ -2,10 +2,13 @@
 
 use crate::attach::Expected;
 use crate::body::Out;
+use crate::client;
+use crate::execs::Execs;
 use crate::fault::Fault;
 use crate::reply::{Outcome, with};
-use crate::routes::exec::Execs;
 use gantry_engine::Engine;
+use gantry_engine::events::act_for;
+use gantry_engine::model::event::Doer;
 use gantry_engine::request::Settings;
 use gantry_engine::settings::Given;
 use hyper::StatusCode;
@@ -38,6 +41,7 @@ pub struct App {
 
 impl App {
     pub fn new(given: Given, settings: Settings, read_only: bool) -> App {
+        let execs = Execs::new(&settings.state);
         App {
             given,
             settings: Mutex::new(Arc::new(settings)),
@@ -46,7 +50,7 @@ impl App {
             slow: Arc::new(Semaphore::new(SLOW)),
             read_only,
             expected: Expected::default(),
-            execs: Execs::default(),
+            execs,
         }
     }
 
@@ -87,10 +91,10 @@ impl App {
         permit: OwnedSemaphorePermit,
         act: impl FnOnce(&Engine) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let app = Arc::clone(self);
+        let (app, client) = (Arc::clone(self), client::current());
         let work = move || {
             let _permit = permit;
-            app.with_engine(act)
+            app.with_engine(client, act)
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Fault::internal("the call panicked")))
     }
@@ -105,10 +109,10 @@ impl App {
     ) -> Outcome {
         let permit = self.permit()?;
         let (body, beginning, mut out) = Out::new();
-        let app = Arc::clone(self);
+        let (app, client) = (Arc::clone(self), client::current());
         tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            match app.with_engine(|engine| work(engine, &mut out)) {
+            match app.with_engine(client, |engine| work(engine, &mut out)) {
                 Ok(()) => out.begin(),
                 Err(fault) if out.has_begun() => late(&mut out, &fault),
                 Err(fault) => out.refuse(fault),
@@ -118,15 +122,17 @@ impl App {
         Ok(with(StatusCode::OK, body, headers))
     }
 
-    /// Runs a call with an engine of its own. One that panics takes its engine along.
-    pub fn with_engine<T>(&self, act: impl FnOnce(&Engine) -> Result<T, Fault>) -> Result<T, Fault> {
+    /// Runs a call with an engine of its own, on a client's behalf. One that panics takes its engine along.
+    fn with_engine<T>(&self, client: Option<Doer>, act: impl FnOnce(&Engine) -> Result<T, Fault>) -> Result<T, Fault> {
         let settings = Arc::clone(&locked(&self.settings));
         let spare = locked(&self.spare).pop().filter(|(of, _)| Arc::ptr_eq(of, &settings));
         let engine = match spare {
             Some((_, engine)) => engine,
             None => Engine::open(Settings::clone(&settings))?,
         };
+        act_for(client);
         let result = act(&engine);
+        act_for(None);
         let mut spare = locked(&self.spare);
         if spare.len() < SPARE {
             spare.push((settings, engine));

@@ -3,6 +3,7 @@
 use crate::body;
 use crate::fault::Fault;
 use crate::query::Query;
+use crate::types::Sent;
 use crate::version::Version;
 use base64::Engine as _;
 use base64::alphabet;
@@ -12,7 +13,6 @@ use gantry_engine::image::Login;
 use hyper::HeaderMap;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// A request whose body is still to be read.
@@ -55,13 +55,13 @@ impl Call {
         self.names.first().map_or("", String::as_str)
     }
 
-    /// The body as a type. Absent fields and nulls have defaults, unknown ones are ignored.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
+    /// The body as a type.
+    pub fn json<T: Sent>(&self) -> Result<T, Fault> {
         crate::types::parse(&self.body)
     }
 
     /// The same, where no body at all is fine.
-    pub fn json_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, Fault> {
+    pub fn json_or_default<T: Sent + Default>(&self) -> Result<T, Fault> {
         if self.body.iter().all(u8::is_ascii_whitespace) { Ok(T::default()) } else { self.json() }
     }
 

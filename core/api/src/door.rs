@@ -5,7 +5,7 @@ use crate::ask::{Ask, Call};
 use crate::body::Body;
 use crate::fault::Fault;
 use crate::query::Query;
-use crate::reply::{self, Outcome};
+use crate::reply;
 use crate::route::{self, Found, Handler};
 use crate::routes::ROUTES;
 use crate::version::{NEWEST, OLDEST, Version};
@@ -30,7 +30,7 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Respons
     Ok(response)
 }
 
-async fn dispatch(app: Arc<App>, mut request: Request<Incoming>) -> Outcome {
+async fn dispatch(app: Arc<App>, mut request: Request<Incoming>) -> Result<Response<Body>, Fault> {
     let path = request.uri().path().to_owned();
     let mut segments: Vec<&str> = path.split('/').skip(1).collect();
     let version = take_version(&mut segments)?;
@@ -51,7 +51,7 @@ async fn dispatch(app: Arc<App>, mut request: Request<Incoming>) -> Outcome {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let call = Call { version, names, query, headers: parts.headers, body: Bytes::new() };
     let ask = Ask { call, body, upgrade };
-    match route.handler {
+    let reply = match route.handler {
         Handler::Quick(act) => {
             let call = ask.whole().await?;
             app.quick(move |engine| act(engine, &call)).await
@@ -61,7 +61,8 @@ async fn dispatch(app: Arc<App>, mut request: Request<Incoming>) -> Outcome {
             app.slow(move |engine| act(engine, &call)).await
         }
         Handler::Own(act) => act(app, ask).await,
-    }
+    };
+    reply?.into_response(&route.doc.gives, version)
 }
 
 /// Takes `v1.X` from the front of a path; without it, the newest is meant.

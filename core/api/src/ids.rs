@@ -1,4 +1,4 @@
-//! Ids of executed processes: they live as long as this server.
+//! Ids of executed processes.
 
 use crate::fault::Fault;
 use std::fmt::Write;

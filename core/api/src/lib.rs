@@ -2,8 +2,7 @@
 //! answer; what a client sees of a container is the engine's, and killing the server changes none of it.
 //!
 //! Connections and streams live on one thread; calls of the engine, which block, on others, of which there are so many
-//! and no more. What only this process knows (who waits for a start, which processes were executed through it) is no
-//! state of any container.
+//! and no more. What only this process knows, who waits for a start, is no state of any container.
 
 #![forbid(unsafe_code)]
 
@@ -11,17 +10,21 @@ mod app;
 mod ask;
 mod attach;
 mod body;
+mod client;
 mod door;
+mod execs;
 mod fault;
 mod frames;
 mod ids;
 mod listen;
+mod openapi;
 mod options;
 mod query;
 mod ready;
 mod reply;
 mod route;
 mod routes;
+mod schema;
 mod serve;
 mod stream;
 mod tls;

@@ -2,16 +2,44 @@
 
 use crate::body::Body;
 use crate::fault::Fault;
+use crate::route::Gives;
+use crate::schema::trim::trim;
+use crate::version::Version;
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-use serde::Serialize;
+use serde_json::Value;
+
+/// What a route answers.
+pub enum Reply {
+    /// A document, still to be brought into the shape of the client's version.
+    Document(StatusCode, Value),
+    Ready(Response<Body>),
+}
 
 /// A reply, or a refusal.
-pub type Outcome = Result<Response<Body>, Fault>;
+pub type Outcome = Result<Reply, Fault>;
+
+impl Reply {
+    /// As it is sent to a client of a version.
+    pub fn into_response(self, gives: &Gives, version: Version) -> Result<Response<Body>, Fault> {
+        let (status, mut value) = match self {
+            Reply::Ready(response) => return Ok(response),
+            Reply::Document(status, value) => (status, value),
+        };
+        match gives {
+            Gives::Document(kind) => trim(&mut value, kind, version),
+            Gives::Documents(of) => trim(&mut value, &crate::schema::Kind::Object(of), version),
+            _ => {}
+        }
+        let mut bytes = serde_json::to_vec(&value).map_err(|error| Fault::internal(error.to_string()))?;
+        bytes.push(b'\n');
+        Ok(response(status, Body::Whole(Some(bytes.into())), &[("content-type", "application/json")]))
+    }
+}
 
 /// Nothing but a status.
-pub fn empty(status: StatusCode) -> Response<Body> {
+pub fn empty(status: StatusCode) -> Reply {
     with(status, Body::Whole(None), &[])
 }
 
@@ -21,19 +49,21 @@ pub fn done() -> Outcome {
 }
 
 /// A document.
-pub fn json(value: &impl Serialize) -> Outcome {
+pub fn json(value: impl Into<Value>) -> Outcome {
     json_as(StatusCode::OK, value)
 }
 
 /// A document under another status.
-pub fn json_as(status: StatusCode, value: &impl Serialize) -> Outcome {
-    let mut bytes = serde_json::to_vec(value).map_err(|error| Fault::internal(error.to_string()))?;
-    bytes.push(b'\n');
-    Ok(with(status, Body::Whole(Some(bytes.into())), &[("content-type", "application/json")]))
+pub fn json_as(status: StatusCode, value: impl Into<Value>) -> Outcome {
+    Ok(Reply::Document(status, value.into()))
 }
 
 /// A body with headers.
-pub fn with(status: StatusCode, body: Body, headers: &[(&'static str, &str)]) -> Response<Body> {
+pub fn with(status: StatusCode, body: Body, headers: &[(&'static str, &str)]) -> Reply {
+    Reply::Ready(response(status, body, headers))
+}
+
+fn response(status: StatusCode, body: Body, headers: &[(&'static str, &str)]) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     for (name, value) in headers {

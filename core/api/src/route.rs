@@ -3,6 +3,8 @@
 use crate::app::App;
 use crate::ask::{Ask, Call};
 use crate::reply::Outcome;
+use crate::schema::{Field, Kind, Type};
+use crate::version::OLDEST;
 use gantry_engine::Engine;
 use hyper::Method;
 use percent_encoding::percent_decode_str;
@@ -23,17 +25,105 @@ pub enum Handler {
     Own(fn(Arc<App>, Ask) -> Answer),
 }
 
+/// What a route's body holds.
+#[derive(Clone, Copy, Debug)]
+pub enum Takes {
+    Nothing,
+    Document(&'static Type),
+    /// An archive, compressed or not.
+    Archive,
+}
+
+/// What a route answers when all is well.
+#[derive(Clone, Copy, Debug)]
+pub enum Gives {
+    Nothing,
+    /// Plain text.
+    Text,
+    Document(Kind),
+    /// Documents, one after the other, for as long as it takes.
+    Documents(&'static Type),
+    /// A container's output.
+    Lines,
+    /// The same, on a connection that is taken over when the client wishes that.
+    Output,
+    Archive,
+    /// A refusal, whatever is asked.
+    Refusal,
+}
+
+/// What is said about a route in the description of the API.
+#[derive(Clone, Copy, Debug)]
+pub struct Doc {
+    pub summary: &'static str,
+    /// The first version that has it.
+    pub since: u16,
+    pub query: &'static [Field],
+    pub takes: Takes,
+    pub gives: Gives,
+    /// The status when all is well.
+    pub status: u16,
+    /// Gantry's own.
+    pub own: bool,
+}
+
+impl Doc {
+    pub const fn new(summary: &'static str) -> Doc {
+        let (takes, gives) = (Takes::Nothing, Gives::Nothing);
+        Doc { summary, since: OLDEST.0, query: &[], takes, gives, status: 200, own: false }
+    }
+
+    pub const fn own(self) -> Doc {
+        Doc { own: true, ..self }
+    }
+
+    pub const fn since(self, minor: u16) -> Doc {
+        Doc { since: minor, ..self }
+    }
+
+    pub const fn asks(self, query: &'static [Field]) -> Doc {
+        Doc { query, ..self }
+    }
+
+    pub const fn takes(self, of: &'static Type) -> Doc {
+        Doc { takes: Takes::Document(of), ..self }
+    }
+
+    pub const fn takes_archive(self) -> Doc {
+        Doc { takes: Takes::Archive, ..self }
+    }
+
+    pub const fn gives(self, gives: Gives) -> Doc {
+        Doc { gives, ..self }
+    }
+
+    /// One document.
+    pub const fn shows(self, of: &'static Type) -> Doc {
+        Doc { gives: Gives::Document(Kind::Object(of)), ..self }
+    }
+
+    /// A list of documents.
+    pub const fn lists(self, of: &'static Type) -> Doc {
+        Doc { gives: Gives::Document(Kind::Objects(of)), ..self }
+    }
+
+    pub const fn status(self, status: u16) -> Doc {
+        Doc { status, ..self }
+    }
+}
+
 /// One route.
 pub struct Route {
     pub method: Method,
     /// Segments; `{}` is any one, `{*}` any number of them.
     pub pattern: &'static str,
     pub handler: Handler,
+    pub doc: Doc,
 }
 
 impl Route {
-    pub const fn new(method: Method, pattern: &'static str, handler: Handler) -> Route {
-        Route { method, pattern, handler }
+    pub const fn new(method: Method, pattern: &'static str, handler: Handler, doc: Doc) -> Route {
+        Route { method, pattern, handler, doc }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The server's life: options, listeners, clients, signals.
 
 use crate::app::{App, THREADS};
+use crate::client::{Client, on_behalf};
 use crate::door;
 use crate::listen::{self, Listener};
 use crate::options;
@@ -130,15 +131,15 @@ async fn client(app: Arc<App>, stream: Stream, tls: Option<TlsAcceptor>) {
         (stream, _) => stream,
     };
     let service = service_fn(move |request| door::answer(Arc::clone(&app), request));
-    let served = http1::Builder::new()
+    let client = Client::of(&stream);
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_buf_size(MOST_HEADER)
         .keep_alive(true)
         .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
-    if let Err(error) = served {
+        .with_upgrades();
+    if let Err(error) = on_behalf(client, connection).await {
         tracing::debug!("a client went: {error}");
     }
 }

@@ -1,15 +1,37 @@
-//! What clients send, in one place: each type with the version of the API in which its fields came. Fields that are
-//! absent or null have defaults, unknown ones are ignored, wrong types are refused by the field's name.
+//! What clients send, as Rust's types. How they are written, and since when, stands in [`crate::schema`]: a body is fitted
+//! to that first, so that absent fields have defaults, unknown ones are ignored, wrong types are refused by name.
 
 mod parse;
+#[cfg(test)]
+mod tests;
 
-pub use parse::{parse, parse_both};
+pub use parse::{Sent, object, parse, typed};
 
+use crate::schema::{Type, container, network};
 use gantry_model::container::{EndpointSettings, HostConfig, RestartPolicy};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// `POST /containers/create`, beside the `Config` that lies in the same object. Since 1.24.
+macro_rules! sent {
+    ($($name:ident: $of:path;)*) => {
+        $(impl Sent for $name {
+            const TYPE: &'static Type = &$of;
+        })*
+    };
+}
+
+sent! {
+    Create: container::CREATE;
+    ExecCreate: container::EXEC_CREATE;
+    ExecStart: container::EXEC_START;
+    Update: container::UPDATE;
+    NetworkCreate: network::CREATE;
+    NetworkConnect: network::CONNECT;
+    NetworkDisconnect: network::DISCONNECT;
+    VolumeCreate: network::VOLUME_CREATE;
+}
+
+/// `POST /containers/create`, beside the `Config` that lies in the same object.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Create {
@@ -26,39 +48,35 @@ pub struct NetworkingConfig {
     pub endpoints_config: BTreeMap<String, EndpointSettings>,
 }
 
-/// `POST /containers/{}/exec`. Since 1.24.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// `POST /containers/{}/exec`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ExecCreate {
     pub attach_stdin: bool,
     pub attach_stdout: bool,
     pub attach_stderr: bool,
-    /// docker-py writes it small, which Go's decoder takes.
-    #[serde(alias = "detachKeys")]
     pub detach_keys: String,
     pub tty: bool,
-    /// Since 1.25.
     pub env: Vec<String>,
     pub cmd: Vec<String>,
     pub privileged: bool,
     pub user: String,
-    /// Since 1.35.
     pub working_dir: String,
-    /// Since 1.42: rows and columns.
+    /// Rows and columns.
     pub console_size: Option<[u16; 2]>,
 }
 
-/// `POST /exec/{}/start`. Since 1.24.
+/// `POST /exec/{}/start`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ExecStart {
     pub detach: bool,
     pub tty: bool,
-    /// Since 1.42.
+    /// Rows and columns.
     pub console_size: Option<[u16; 2]>,
 }
 
-/// `POST /containers/{}/update`. Since 1.24.
+/// `POST /containers/{}/update`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Update {
@@ -71,13 +89,30 @@ pub struct Update {
     pub cpu_quota: i64,
     pub cpuset_cpus: String,
     pub cpuset_mems: String,
-    /// Since 1.40.
     pub pids_limit: Option<i64>,
     pub blkio_weight: u16,
     pub restart_policy: Option<RestartPolicy>,
+    pub gantry_logs: Option<LogsUpdate>,
+    pub gantry_ports: Option<PortsUpdate>,
 }
 
-/// `POST /networks/create`. Since 1.24.
+/// Where a container's lines go from now on.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct LogsUpdate {
+    pub drivers: Vec<String>,
+    pub options: Vec<String>,
+}
+
+/// Ports as `--publish` takes them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PortsUpdate {
+    pub add: Vec<String>,
+    pub remove: Vec<String>,
+}
+
+/// `POST /networks/create`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NetworkCreate {
@@ -85,11 +120,8 @@ pub struct NetworkCreate {
     pub driver: String,
     pub scope: String,
     pub internal: bool,
-    /// Since 1.25.
     pub attachable: bool,
-    /// Since 1.30.
     pub ingress: bool,
-    /// Since 1.48.
     #[serde(rename = "EnableIPv4")]
     pub enable_ipv4: Option<bool>,
     #[serde(rename = "EnableIPv6")]
@@ -98,8 +130,15 @@ pub struct NetworkCreate {
     pub ipam: Ipam,
     pub options: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
-    /// Since 1.30.
     pub config_only: bool,
+    pub config_from: ConfigFrom,
+}
+
+/// A network whose settings would be taken.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ConfigFrom {
+    pub network: String,
 }
 
 /// Subnets of a network.
@@ -123,16 +162,23 @@ pub struct IpamPool {
     pub auxiliary_addresses: BTreeMap<String, String>,
 }
 
-/// `POST /networks/{}/connect` and `disconnect`. Since 1.24.
+/// `POST /networks/{}/connect`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct NetworkJoin {
+pub struct NetworkConnect {
     pub container: String,
     pub endpoint_config: EndpointSettings,
+}
+
+/// `POST /networks/{}/disconnect`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NetworkDisconnect {
+    pub container: String,
     pub force: bool,
 }
 
-/// `POST /volumes/create`. Since 1.24.
+/// `POST /volumes/create`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct VolumeCreate {

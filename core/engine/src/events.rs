@@ -100,6 +100,14 @@ pub fn act_for(doer: Option<Doer>) {
     BEHALF.with_borrow_mut(|behalf| *behalf = doer);
 }
 
+/// A server's client on this host.
+pub fn client(pid: i32, uid: u32) -> Doer {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = words.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    let command = command(words.map(|word| String::from_utf8_lossy(word).into_owned()));
+    Doer { pid, uid, command: if command.is_empty() { "a client".to_owned() } else { command } }
+}
+
 /// This thread's doer.
 pub(crate) fn doer() -> Doer {
     BEHALF.with_borrow(Clone::clone).unwrap_or_else(|| own().clone())

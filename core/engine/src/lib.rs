@@ -36,7 +36,7 @@ pub use gantry_config as config;
 pub use gantry_host::tell_warnings;
 pub use gantry_image::inspect::HistoryLine;
 pub use gantry_model as model;
-pub use gantry_supervisor::{Action, End, Session, SessionIo, Waiting, keys};
+pub use gantry_supervisor::{Action, End, Note as ExecNote, Session, SessionIo, Waiting, keys};
 /// What makes a function a program's `main`.
 pub use gantry_sys::program;
 pub use network::{NetworkRecord, NetworkRequest};

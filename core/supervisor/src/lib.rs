@@ -25,6 +25,6 @@ pub mod wire;
 pub use client::{Action, AttachOptions, Client, End, Guess, Session, SessionIo, Status, Supervisor, Taken, Waiting};
 pub use client::{change_sinks, connect, counters, keys, last_counters};
 pub use error::{Error, Result};
-pub use exec::{exec, exec_detached, exec_terminal};
+pub use exec::{Note, exec, exec_detached, exec_terminal};
 pub use launch::{Allowance, HealthSpec, Joining, LEASE_DUE, Launch, LogData, PluginSearch, Policy, Rate, SinkSpec};
 pub use wire::{Exit, SinkCounters, Started};

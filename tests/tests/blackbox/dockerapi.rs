@@ -232,7 +232,7 @@ fn wrong_requests() {
     let create = "/v1.41/containers/create";
     for (method, path, body, status, words) in [
         ("HEAD", "/_ping", "", 200, "builder-version"),
-        ("GET", "/v1.24/version", "", 200, "MinAPIVersion"),
+        ("GET", "/v1.25/version", "", 200, "MinAPIVersion"),
         ("GET", "/v1.99/version", "", 400, "client version 1.99 is too new. Maximum supported API version is 1.48"),
         ("GET", "/v1.12/version", "", 400, "too old"),
         ("GET", "/frob", "", 404, "page not found"),

@@ -15,6 +15,7 @@ mod debian;
 mod dhcp;
 mod dockerapi;
 mod dockerapi_more;
+mod dockerapi_shape;
 mod errors;
 mod events;
 mod faults;

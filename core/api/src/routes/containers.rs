@@ -15,19 +15,23 @@ pub fn list(engine: &Engine, call: &Call) -> Outcome {
     let query = &call.query;
     let last = query.number("limit")?.filter(|limit| *limit > 0).and_then(|limit| usize::try_from(limit).ok());
     let request = ListRequest { all: query.switch("all"), last, size: query.switch("size"), filters: query.filters()? };
-    json(&engine.list_values(&request)?)
+    json(engine.list_values(&request)?)
 }
 
 /// `GET /containers/{}/json`.
 pub fn inspect(app: Arc<App>, ask: Ask) -> Answer {
     Box::pin(async move {
         let (name, size) = (ask.call.name().to_owned(), ask.call.query.switch("size"));
-        let mut value = app.quick(move |engine| Ok(engine.inspect(&name, size)?)).await?;
-        let execs = app.execs.of(value["Id"].as_str().unwrap_or_default());
-        if !execs.is_empty() {
-            value["ExecIDs"] = execs.into();
-        }
-        json(&value)
+        let own = Arc::clone(&app);
+        let look = move |engine: &Engine| {
+            let mut value = engine.inspect(&name, size)?;
+            let execs = own.execs.of(value["Id"].as_str().unwrap_or_default());
+            if !execs.is_empty() {
+                value["ExecIDs"] = execs.into();
+            }
+            Ok(value)
+        };
+        json(app.quick(look).await?)
     })
 }
 
@@ -36,7 +40,7 @@ pub fn top(engine: &Engine, call: &Call) -> Outcome {
     let args: Vec<String> =
         call.query.text("ps_args").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     let top = engine.top(call.name(), &args)?;
-    json(&json!({ "Titles": top.titles, "Processes": top.processes }))
+    json(json!({ "Titles": top.titles, "Processes": top.processes }))
 }
 
 /// `GET /containers/{}/changes`.
@@ -51,11 +55,11 @@ pub fn changes(engine: &Engine, call: &Call) -> Outcome {
         .iter()
         .map(|change| json!({ "Path": change.path.to_string_lossy(), "Kind": kind(change.kind) }))
         .collect();
-    if shown.is_empty() { json(&Value::Null) } else { json(&shown) }
+    if shown.is_empty() { json(Value::Null) } else { json(shown) }
 }
 
 /// `POST /containers/prune`.
 pub fn prune(engine: &Engine, call: &Call) -> Outcome {
     let pruned = engine.prune_containers(&call.query.filters()?).map_err(Fault::from)?;
-    json(&json!({ "ContainersDeleted": pruned.lines, "SpaceReclaimed": pruned.reclaimed }))
+    json(json!({ "ContainersDeleted": pruned.lines, "SpaceReclaimed": pruned.reclaimed }))
 }

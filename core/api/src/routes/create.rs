@@ -3,19 +3,39 @@
 use crate::ask::Call;
 use crate::fault::Fault;
 use crate::reply::{Outcome, json_as};
-use crate::types::{Create, parse_both};
+use crate::types::{Create, Sent, object, typed};
 use gantry_engine::Engine;
 use gantry_engine::request::CreateRequest;
 use gantry_model::container::{Config, EndpointSettings};
 use hyper::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Makes a container.
 pub fn create(engine: &Engine, call: &Call) -> Outcome {
-    let (config, create): (Config, Create) = parse_both(&call.body)?;
+    let value = object(&call.body, Create::TYPE)?;
+    refuse_unsupported(&value)?;
+    let (config, create): (Config, Create) = (typed(value.clone())?, typed(value)?);
     let request = request(config, create, call)?;
     let created = engine.create(request).map_err(Fault::of_request)?;
-    json_as(StatusCode::CREATED, &json!({ "Id": created.id, "Warnings": created.warnings }))
+    json_as(StatusCode::CREATED, json!({ "Id": created.id, "Warnings": created.warnings }))
+}
+
+/// What Docker has and we do not: better refused than left out.
+fn refuse_unsupported(value: &Value) -> Result<(), Fault> {
+    let host = &value["HostConfig"];
+    let filled = |value: &Value| value.as_array().is_some_and(|list| !list.is_empty());
+    if filled(&host["DeviceRequests"]) {
+        return Err(Fault::unsupported(
+            "HostConfig.DeviceRequests (--gpus) is not supported; give the devices themselves",
+        ));
+    }
+    let mounts = host["Mounts"].as_array().into_iter().flatten();
+    match mounts.enumerate().find(|(_, mount)| filled(&mount["TmpfsOptions"]["Options"])) {
+        Some((at, _)) => {
+            Err(Fault::unsupported(format!("HostConfig.Mounts[{at}].TmpfsOptions.Options is not supported")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn request(config: Config, create: Create, call: &Call) -> Result<CreateRequest, Fault> {

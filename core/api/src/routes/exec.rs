@@ -1,83 +1,34 @@
-//! Further processes in containers. What was asked for and how it ended is kept here, by this server alone, as dockerd
-//! does, too; a process outlives the server that started it.
+//! Further processes in containers. What was asked for and how it ended is kept by [`crate::execs`]; a process outlives
+//! the server that started it, as far as it can live without its client.
 
 use crate::app::{App, locked};
 use crate::ask::Ask;
 use crate::attach::write_frame;
+use crate::client;
+use crate::execs::{Kept, Record};
 use crate::fault::Fault;
 use crate::frames::{self, STDERR, STDOUT};
 use crate::ids;
-use crate::reply::{Outcome, empty, json, json_as, with};
+use crate::reply::{empty, json, json_as, with};
 use crate::route::Answer;
 use crate::routes::follow::{body_of, switching};
 use crate::routes::lifecycle::size;
 use crate::stream::{into_socket, let_head_be_read};
 use crate::types::{ExecCreate, ExecStart};
 use gantry_engine::container::Exec;
+use gantry_engine::events::act_for;
+use gantry_engine::model::event::Doer;
 use gantry_engine::request::ExecRequest;
-use gantry_engine::{Action, End, SessionIo, keys};
+use gantry_engine::{Action, End, Engine, SessionIo, keys};
 use hyper::StatusCode;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use serde_json::json;
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
 use std::fs::File;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
-
-/// So many are remembered; of those that ended, the oldest are forgotten first.
-const MOST: usize = 2048;
-
-/// One process.
-pub struct Record {
-    container: String,
-    wish: ExecCreate,
-    state: Mutex<State>,
-    sizes: Mutex<Option<PipeWriter>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct State {
-    started: bool,
-    running: bool,
-    code: Option<i32>,
-}
-
-/// All processes by id.
-#[derive(Default)]
-pub struct Execs(Mutex<BTreeMap<String, Arc<Record>>>);
-
-impl Execs {
-    fn add(&self, id: &str, record: Record) -> Result<(), Fault> {
-        let mut all = locked(&self.0);
-        if all.len() >= MOST {
-            all.retain(|_, record| locked(&record.state).code.is_none());
-        }
-        if all.len() >= MOST {
-            return Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "too many processes are executed"));
-        }
-        all.insert(id.to_owned(), Arc::new(record));
-        Ok(())
-    }
-
-    fn find(&self, id: &str) -> Result<Arc<Record>, Fault> {
-        let all = locked(&self.0);
-        let found = all.get(id).or_else(|| {
-            let mut fitting = all.range(id.to_owned()..).take_while(|(known, _)| known.starts_with(id));
-            fitting.next().map(|(_, record)| record).filter(|_| fitting.next().is_none())
-        });
-        found.cloned().ok_or_else(|| Fault::missing(format!("No such exec instance: {id}")))
-    }
-
-    /// Those that run in a container.
-    pub fn of(&self, container: &str) -> Vec<String> {
-        let all = locked(&self.0);
-        let running = all.iter().filter(|(_, record)| record.container == container && locked(&record.state).running);
-        running.map(|(id, _)| id.clone()).collect()
-    }
-}
 
 /// `POST /containers/{}/exec`.
 pub fn create(app: Arc<App>, ask: Ask) -> Answer {
@@ -90,11 +41,14 @@ pub fn create(app: Arc<App>, ask: Ask) -> Answer {
         if !wish.detach_keys.is_empty() {
             keys::parse(&wish.detach_keys).map_err(Fault::bad)?;
         }
-        let name = call.name().to_owned();
-        let container = app.quick(move |engine| Ok(engine.check_exec(&name)?)).await?;
-        let id = ids::random()?;
-        app.execs.add(&id, Record { container, wish, state: Mutex::default(), sizes: Mutex::default() })?;
-        json_as(StatusCode::CREATED, &json!({ "Id": id }))
+        let (name, own) = (call.name().to_owned(), Arc::clone(&app));
+        let prepare = move |engine: &Engine| {
+            let (container, id) = (engine.check_exec(&name)?, ids::random()?);
+            own.execs.add(&id, Kept { container, wish })?;
+            Ok(id)
+        };
+        let id = app.quick(prepare).await?;
+        json_as(StatusCode::CREATED, json!({ "Id": id }))
     })
 }
 
@@ -104,25 +58,26 @@ pub fn start(app: Arc<App>, ask: Ask) -> Answer {
         let (call, upgrade) = ask.parts().await?;
         let wish: ExecStart = call.json_or_default()?;
         let record = app.execs.find(call.name())?;
-        begin(&record, call.name())?;
+        record.begin()?;
         let prepared = prepare(&app, &record, &wish).await;
-        let exec = prepared.inspect_err(|_| end(&record, 126))?;
+        let exec = prepared.inspect_err(|_| record.end(126))?;
         // Whether output comes in frames is for the start to say, whether there is a terminal for the process' making.
+        let client = client::current();
         let (raw, kind) = (wish.tty, frames::content_type(wish.tty, call.version.0));
         if wish.detach {
-            run_detached(&app, record, exec)?;
+            run_detached(&app, record, exec, client)?;
             return Ok(empty(StatusCode::OK));
         }
         match upgrade {
             Some(upgrade) => {
                 tokio::spawn(async move {
-                    let Ok(upgraded) = upgrade.await else { return end(&record, 125) };
+                    let Ok(upgraded) = upgrade.await else { return record.end(125) };
                     match into_socket(upgraded)
-                        .and_then(|socket| run(&app, Arc::clone(&record), exec, Line { socket, raw }))
+                        .and_then(|socket| run(&app, Arc::clone(&record), exec, Line { socket, raw, client }))
                     {
                         Ok(()) => {}
                         Err(fault) => {
-                            end(&record, 125);
+                            record.end(125);
                             tracing::warn!("cannot serve a client's process: {fault}");
                         }
                     }
@@ -133,7 +88,7 @@ pub fn start(app: Arc<App>, ask: Ask) -> Answer {
                 let failed = |error: io::Error| Fault::internal(format!("cannot make a pair of sockets: {error}"));
                 let (near, far) = UnixStream::pair().map_err(failed)?;
                 near.set_nonblocking(true).map_err(failed)?;
-                run(&app, record, exec, Line { socket: far.into(), raw })?;
+                run(&app, record, exec, Line { socket: far.into(), raw, client })?;
                 let near = tokio::net::UnixStream::from_std(near).map_err(failed)?;
                 Ok(with(StatusCode::OK, body_of(near), &[("content-type", kind)]))
             }
@@ -141,23 +96,8 @@ pub fn start(app: Arc<App>, ask: Ask) -> Answer {
     })
 }
 
-fn begin(record: &Record, id: &str) -> Result<(), Fault> {
-    let mut state = locked(&record.state);
-    if state.started {
-        let what = if state.running { "is already running" } else { "has already run" };
-        return Err(Fault::new(StatusCode::CONFLICT, format!("exec instance {id} {what}")));
-    }
-    *state = State { started: true, running: true, code: None };
-    Ok(())
-}
-
-fn end(record: &Record, code: i32) {
-    *locked(&record.state) = State { started: true, running: false, code: Some(code) };
-    locked(&record.sizes).take();
-}
-
 async fn prepare(app: &Arc<App>, record: &Arc<Record>, start: &ExecStart) -> Result<Exec, Fault> {
-    let wish = &record.wish;
+    let wish = &record.kept.wish;
     let size = start.console_size.or(wish.console_size).map(|[rows, columns]| (rows, columns));
     let request = ExecRequest {
         cmd: wish.cmd.clone(),
@@ -171,19 +111,20 @@ async fn prepare(app: &Arc<App>, record: &Arc<Record>, start: &ExecStart) -> Res
         size: size.filter(|(rows, columns)| rows + columns > 0),
         log: false,
     };
-    let container = record.container.clone();
-    app.quick(move |engine| Ok(engine.exec(&container, &request)?)).await
+    let (container, note) = (record.kept.container.clone(), record.note.clone());
+    app.quick(move |engine| Ok(engine.exec(&container, &request)?.noted(note))).await
 }
 
 /// Nobody follows it, but somebody may ask how it ended.
-fn run_detached(app: &App, record: Arc<Record>, exec: Exec) -> Result<(), Fault> {
-    let permit = app.permit().inspect_err(|_| end(&record, 125))?;
+fn run_detached(app: &App, record: Arc<Record>, exec: Exec, client: Option<Doer>) -> Result<(), Fault> {
+    let permit = app.permit().inspect_err(|_| record.end(125))?;
     let null = File::options().read(true).write(true).open("/dev/null");
     let null = null.map_err(|error| Fault::internal(format!("cannot open /dev/null: {error}")))?;
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
+        act_for(client);
         let code = exec.run([null.as_fd(); 3]).unwrap_or_else(|error| error.class().run_exit_code());
-        end(&record, code);
+        record.end(code);
     });
     Ok(())
 }
@@ -192,6 +133,7 @@ fn run_detached(app: &App, record: Arc<Record>, exec: Exec) -> Result<(), Fault>
 struct Line {
     socket: OwnedFd,
     raw: bool,
+    client: Option<Doer>,
 }
 
 impl Line {
@@ -212,7 +154,7 @@ impl Line {
 /// Runs it on a client's connection, on threads of its own.
 fn run(app: &App, record: Arc<Record>, exec: Exec, line: Line) -> Result<(), Fault> {
     let permit = app.permit()?;
-    let sizes = match record.wish.tty {
+    let sizes = match record.kept.wish.tty {
         true => {
             let (reader, writer) = io::pipe().map_err(|error| Fault::internal(error.to_string()))?;
             *locked(&record.sizes) = Some(writer);
@@ -222,17 +164,18 @@ fn run(app: &App, record: Arc<Record>, exec: Exec, line: Line) -> Result<(), Fau
     };
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
+        act_for(line.client.clone());
         let_head_be_read(&line.socket);
         let ended = match sizes {
-            Some(sizes) if line.raw => on_terminal(&record.wish, exec, &line.socket, sizes),
-            Some(sizes) => on_framed_terminal(&record.wish, exec, &line, sizes),
-            None => on_pipes(&record.wish, exec, &line),
+            Some(sizes) if line.raw => on_terminal(&record.kept.wish, exec, &line.socket, sizes),
+            Some(sizes) => on_framed_terminal(&record.kept.wish, exec, &line, sizes),
+            None => on_pipes(&record.kept.wish, exec, &line),
         };
         let code = ended.unwrap_or_else(|(code, text)| {
             line.tell(&text);
             code
         });
-        end(&record, code);
+        record.end(code);
     });
     Ok(())
 }
@@ -370,16 +313,19 @@ pub fn resize(app: Arc<App>, ask: Ask) -> Answer {
 
 /// `GET /exec/{}/json`.
 pub fn inspect(app: Arc<App>, ask: Ask) -> Answer {
-    Box::pin(std::future::ready(app.execs.find(ask.call.name()).and_then(|record| shown(ask.call.name(), &record))))
+    Box::pin(async move {
+        let record = app.execs.find(ask.call.name())?;
+        app.quick(move |_| Ok(document(&record))).await.and_then(json)
+    })
 }
 
-fn shown(id: &str, record: &Record) -> Outcome {
-    let (wish, state) = (&record.wish, *locked(&record.state));
+fn document(record: &Record) -> Value {
+    let (wish, shown) = (&record.kept.wish, record.shown());
     let (entrypoint, arguments) = wish.cmd.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
-    json(&json!({
-        "ID": id,
-        "Running": state.running,
-        "ExitCode": state.code,
+    json!({
+        "ID": record.id,
+        "Running": shown.running,
+        "ExitCode": shown.code,
         "ProcessConfig": {
             "tty": wish.tty,
             "entrypoint": entrypoint,
@@ -390,9 +336,9 @@ fn shown(id: &str, record: &Record) -> Outcome {
         "OpenStdin": wish.attach_stdin,
         "OpenStderr": wish.attach_stderr,
         "OpenStdout": wish.attach_stdout,
-        "CanRemove": !state.running,
-        "ContainerID": record.container,
+        "CanRemove": !shown.running,
+        "ContainerID": record.kept.container,
         "DetachKeys": wish.detach_keys,
-        "Pid": 0,
-    }))
+        "Pid": shown.pid,
+    })
 }

@@ -7,15 +7,15 @@ use crate::body::{Body, Out};
 use crate::fault::Fault;
 use crate::frames::{self, STDERR, STDOUT};
 use crate::query::timestamp;
-use crate::reply::{Outcome, with};
+use crate::reply::{Outcome, Reply, with};
 use crate::route::Answer;
 use crate::stream::{into_socket, let_head_be_read};
 use gantry_engine::Session;
 use gantry_engine::container::Watch;
 use gantry_engine::keys;
 use gantry_engine::request::{AttachRequest, LogLine, LogsRequest};
+use hyper::StatusCode;
 use hyper::upgrade::OnUpgrade;
-use hyper::{Response, StatusCode};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -289,7 +289,7 @@ fn taken_over(streams: Streams, upgrade: OnUpgrade, coming: Coming, serving: Ser
 }
 
 /// `101 Switching Protocols` to the raw stream.
-pub fn switching(kind: &str) -> Response<Body> {
+pub fn switching(kind: &str) -> Reply {
     let headers = [("content-type", kind), ("connection", "Upgrade"), ("upgrade", "tcp")];
     with(StatusCode::SWITCHING_PROTOCOLS, Body::Whole(None), &headers)
 }

@@ -26,7 +26,7 @@ pub fn list(engine: &Engine, call: &Call) -> Outcome {
             image["Manifests"] = json!([]);
         }
     }
-    json(&images)
+    json(images)
 }
 
 /// Images as lists show them; who uses them costs a look at all containers.
@@ -59,7 +59,7 @@ pub fn inspect(engine: &Engine, call: &Call) -> Outcome {
     if call.version.0 < 44 {
         value["VirtualSize"] = value["Size"].clone();
     }
-    json(&value)
+    json(value)
 }
 
 /// `GET /images/{}/history`.
@@ -81,7 +81,7 @@ pub fn history(engine: &Engine, call: &Call) -> Outcome {
             })
         })
         .collect();
-    json(&shown)
+    json(shown)
 }
 
 /// `repo` and `tag` of a query as one name; `None`: no name is given.
@@ -104,7 +104,7 @@ pub fn tag(engine: &Engine, call: &Call) -> Outcome {
 /// `DELETE /images/{}`.
 pub fn remove(engine: &Engine, call: &Call) -> Outcome {
     let lines = engine.remove_image(call.name(), call.query.switch("force"))?;
-    json(&lines.iter().filter_map(|line| removed(line)).collect::<Vec<Value>>())
+    json(lines.iter().filter_map(|line| removed(line)).collect::<Vec<Value>>())
 }
 
 /// `Untagged: X` and `Deleted: X` as objects.
@@ -122,7 +122,7 @@ pub fn prune(engine: &Engine, call: &Call) -> Outcome {
     let pruned = engine.prune_images(false, &call.query.filters()?)?;
     let deleted: Vec<Value> = pruned.lines.iter().filter_map(|line| removed(line)).collect();
     let deleted = if deleted.is_empty() { Value::Null } else { deleted.into() };
-    json(&json!({ "ImagesDeleted": deleted, "SpaceReclaimed": pruned.reclaimed }))
+    json(json!({ "ImagesDeleted": deleted, "SpaceReclaimed": pruned.reclaimed }))
 }
 
 /// `GET /images/search`.
@@ -146,7 +146,7 @@ pub fn search(engine: &Engine, call: &Call) -> Outcome {
             })
         })
         .collect();
-    json(&found)
+    json(found)
 }
 
 /// `POST /commit`.
@@ -161,7 +161,7 @@ pub fn commit(engine: &Engine, call: &Call) -> Outcome {
         pause: call.query.switch_or("pause", true),
     };
     let id = engine.commit(container, &request)?;
-    json_as(StatusCode::CREATED, &json!({ "Id": id.to_string() }))
+    json_as(StatusCode::CREATED, json!({ "Id": id.to_string() }))
 }
 
 /// Instructions, several to a value when they stand on lines of their own.
@@ -175,7 +175,7 @@ pub fn distribution(engine: &Engine, call: &Call) -> Outcome {
     let found = engine.remote_manifest(call.name(), false)?;
     let (_, manifest) = found.first().ok_or_else(|| Fault::missing("the registry has no such image"))?;
     let platforms = engine.remote_platforms(call.name(), manifest)?;
-    json(&json!({
+    json(json!({
         "Descriptor": {
             "mediaType": manifest.media_type,
             "digest": manifest.digest.to_string(),

@@ -9,7 +9,9 @@ use crate::route::Answer;
 use crate::types;
 use gantry_engine::Engine;
 use gantry_engine::container::Watch;
-use gantry_engine::request::{AttachRequest, LimitUpdate, RemoveRequest, StopRequest, UpdateRequest};
+use gantry_engine::request::{
+    AttachRequest, LimitUpdate, LogUpdate, PortUpdate, RemoveRequest, StopRequest, UpdateRequest,
+};
 use hyper::StatusCode;
 use serde_json::json;
 use std::sync::Arc;
@@ -143,8 +145,20 @@ pub fn update(engine: &Engine, call: &Call) -> Outcome {
         blkio_weight: (wish.blkio_weight != 0).then_some(wish.blkio_weight),
         restart: wish.restart_policy.filter(|policy| !policy.name.is_empty()),
     };
-    engine.update(call.name(), &UpdateRequest { limits: Some(limits), ..UpdateRequest::default() })?;
-    json(&json!({ "Warnings": null }))
+    let logs = wish.gantry_logs.map(|logs| LogUpdate { drivers: logs.drivers, options: logs.options });
+    let ports = wish.gantry_ports.map(port_update).transpose()?;
+    let limits = Some(limits).filter(|limits| *limits != LimitUpdate::default());
+    engine.update(call.name(), &UpdateRequest { logs, ports, limits })?;
+    json(json!({ "Warnings": null }))
+}
+
+fn port_update(wish: types::PortsUpdate) -> Result<PortUpdate, Fault> {
+    let read = |words: Vec<String>| {
+        let each = words.iter().map(|word| gantry_model::port::parse_publish(word));
+        let lists: Result<Vec<_>, _> = each.collect();
+        lists.map(|lists| lists.concat()).map_err(|error| Fault::bad(error.to_string()))
+    };
+    Ok(PortUpdate { add: read(wish.add)?, remove: read(wish.remove)? })
 }
 
 /// `DELETE /containers/{}`.

@@ -4,17 +4,16 @@ use crate::ask::Call;
 use crate::fault::Fault;
 use crate::query::Filters;
 use crate::reply::{Outcome, done, empty, json, json_as};
-use crate::types::{NetworkCreate, NetworkJoin};
+use crate::types::{NetworkConnect, NetworkCreate, NetworkDisconnect};
 use gantry_engine::{Engine, NetworkRequest};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
 /// `GET /networks`.
 pub fn list(engine: &Engine, call: &Call) -> Outcome {
-    let mut filters = call.query.filters()?;
-    let mut networks = engine.networks_that(&std::mem::take(&mut filters))?;
+    let mut networks = engine.networks_that(&call.query.filters()?)?;
     networks.iter_mut().for_each(hide);
-    json(&networks)
+    json(networks)
 }
 
 /// Keys of our own are for our own command.
@@ -31,13 +30,14 @@ pub fn inspect(engine: &Engine, call: &Call) -> Outcome {
     }
     let mut network = engine.network_inspect(call.name())?;
     hide(&mut network);
-    json(&network)
+    json(network)
 }
 
 /// `POST /networks/create`.
 pub fn create(engine: &Engine, call: &Call) -> Outcome {
     let wish: NetworkCreate = call.json()?;
-    for (set, name) in [(wish.ingress, "Ingress"), (wish.config_only, "ConfigOnly")] {
+    let from = !wish.config_from.network.is_empty();
+    for (set, name) in [(wish.ingress, "Ingress"), (wish.config_only, "ConfigOnly"), (from, "ConfigFrom")] {
         if set {
             return Err(Fault::unsupported(format!("{name} networks are not supported")));
         }
@@ -46,7 +46,7 @@ pub fn create(engine: &Engine, call: &Call) -> Outcome {
         return Err(Fault::unsupported(format!("networks of scope {} are not supported", wish.scope)));
     }
     let id = engine.network_create(request(wish)).map_err(Fault::of_request)?;
-    json_as(StatusCode::CREATED, &json!({ "Id": id, "Warning": "" }))
+    json_as(StatusCode::CREATED, json!({ "Id": id, "Warning": "" }))
 }
 
 fn request(wish: NetworkCreate) -> NetworkRequest {
@@ -82,12 +82,12 @@ pub fn remove(engine: &Engine, call: &Call) -> Outcome {
 pub fn prune(engine: &Engine, call: &Call) -> Outcome {
     let filters: Filters = call.query.filters()?;
     let removed = engine.network_prune_that(&filters)?;
-    json(&json!({ "NetworksDeleted": if removed.is_empty() { Value::Null } else { json!(removed) } }))
+    json(json!({ "NetworksDeleted": if removed.is_empty() { Value::Null } else { json!(removed) } }))
 }
 
 /// `POST /networks/{}/connect`.
 pub fn connect(engine: &Engine, call: &Call) -> Outcome {
-    let wish: NetworkJoin = call.json()?;
+    let wish: NetworkConnect = call.json()?;
     for warning in engine.network_connect(call.name(), &wish.container, wish.endpoint_config)? {
         tracing::warn!("{warning}");
     }
@@ -96,7 +96,7 @@ pub fn connect(engine: &Engine, call: &Call) -> Outcome {
 
 /// `POST /networks/{}/disconnect`.
 pub fn disconnect(engine: &Engine, call: &Call) -> Outcome {
-    let wish: NetworkJoin = call.json()?;
+    let wish: NetworkDisconnect = call.json()?;
     engine.network_disconnect(call.name(), &wish.container, wish.force)?;
     Ok(empty(StatusCode::OK))
 }

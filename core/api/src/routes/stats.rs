@@ -6,6 +6,9 @@ use crate::body::Body;
 use crate::fault::Fault;
 use crate::reply::{json, with};
 use crate::route::Answer;
+use crate::schema::Kind;
+use crate::schema::stats::STATS;
+use crate::schema::trim::trim;
 use gantry_engine::container::stats::{Sample, StatsRequest, host_cpu};
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
@@ -24,7 +27,7 @@ struct Look {
 
 pub fn stats(app: Arc<App>, ask: Ask) -> Answer {
     Box::pin(async move {
-        let query = &ask.call.query;
+        let (query, version) = (&ask.call.query, ask.call.version);
         let (streaming, one_shot) = (query.switch_or("stream", true), query.switch("one-shot"));
         if streaming && one_shot {
             return Err(Fault::bad("cannot have stream=true and one-shot=true"));
@@ -32,21 +35,23 @@ pub fn stats(app: Arc<App>, ask: Ask) -> Answer {
         let name = ask.call.name().to_owned();
         let first = look(&app, &name).await?;
         if one_shot {
-            return json(&shown(&first, None));
+            return json(shown(&first, None));
         }
         if !streaming {
             if !first.sample.live {
-                return json(&shown(&first, None));
+                return json(shown(&first, None));
             }
             tokio::time::sleep(STEP).await;
-            return json(&shown(&look(&app, &name).await?, Some(&first)));
+            return json(shown(&look(&app, &name).await?, Some(&first)));
         }
         let (sender, receiver) = mpsc::channel::<bytes::Bytes>(2);
         tokio::spawn(async move {
             let mut last = None;
             let mut now = first;
             loop {
-                let line = shown(&now, last.as_ref()).to_string() + "\n";
+                let mut value = shown(&now, last.as_ref());
+                trim(&mut value, &Kind::Object(&STATS), version);
+                let line = value.to_string() + "\n";
                 if sender.send(line.into()).await.is_err() {
                     return;
                 }

@@ -6,6 +6,7 @@ use crate::body::Body;
 use crate::fault::Fault;
 use crate::reply::{Outcome, json, with};
 use crate::route::Answer;
+use crate::schema::system::CREDENTIALS;
 use crate::version::{NEWEST, OLDEST};
 use bytes::Bytes;
 use gantry_engine::Engine;
@@ -28,6 +29,12 @@ pub fn ping(_: Arc<App>, _: Ask) -> Answer {
     Box::pin(std::future::ready(Ok(with(StatusCode::OK, body, &headers))))
 }
 
+/// `GET /openapi.json`: what this very server answers.
+pub fn openapi(_: Arc<App>, _: Ask) -> Answer {
+    let body = Body::Whole(Some(crate::openapi::text(super::ROUTES).into()));
+    Box::pin(std::future::ready(Ok(with(StatusCode::OK, body, &[("content-type", "application/json")]))))
+}
+
 /// `GET /version`.
 pub fn version(engine: &Engine, _: &Call) -> Outcome {
     let info = engine.info()?;
@@ -40,7 +47,7 @@ pub fn version(engine: &Engine, _: &Call) -> Outcome {
         "MinAPIVersion": OLDEST.to_string(),
         "Os": "linux",
     });
-    json(&json!({
+    json(json!({
         "Platform": { "Name": "Gantry" },
         "Components": [{ "Name": "Engine", "Version": version, "Details": details }],
         "Version": version,
@@ -105,7 +112,7 @@ pub fn info(engine: &Engine, _: &Call) -> Outcome {
             info.entry(key).or_insert(value);
         }
     }
-    json(&info)
+    json(info)
 }
 
 /// `GET /system/df`.
@@ -123,12 +130,12 @@ pub fn usage(engine: &Engine, call: &Call) -> Outcome {
     if wanted("volume") {
         answer["Volumes"] = engine.volumes_measured()?.into();
     }
-    json(&answer)
+    json(answer)
 }
 
 /// `POST /auth`: tries credentials; keeping them is the client's affair.
 pub fn log_in(engine: &Engine, call: &Call) -> Outcome {
-    let value: Value = call.json()?;
+    let value = crate::types::object(&call.body, &CREDENTIALS)?;
     let login = login_of(&value).ok_or_else(|| Fault::bad("no user name is given"))?;
     let registry = value["serveraddress"].as_str().unwrap_or_default();
     let refused = |error: gantry_engine::Error| Fault::new(StatusCode::UNAUTHORIZED, gantry_engine::sentence(&error));
@@ -136,12 +143,12 @@ pub fn log_in(engine: &Engine, call: &Call) -> Outcome {
         Some(Login::Token(token)) => token,
         _ => String::new(),
     };
-    json(&json!({ "IdentityToken": token, "Status": "Login Succeeded" }))
+    json(json!({ "IdentityToken": token, "Status": "Login Succeeded" }))
 }
 
 /// `GET /plugins`: Docker's managed plugins, of which there are none. Drivers are listed by `/info`.
 pub fn plugins(_: &Engine, _: &Call) -> Outcome {
-    json(&json!([]))
+    json(json!([]))
 }
 
 /// `GET /plugins/{}/json`.
@@ -156,7 +163,7 @@ pub fn no_builder(_: Arc<App>, _: Ask) -> Answer {
 
 /// `POST /build/prune`: there is no cache.
 pub fn build_prune(_: &Engine, _: &Call) -> Outcome {
-    json(&json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }))
+    json(json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }))
 }
 
 /// `POST /session` and `/grpc`.

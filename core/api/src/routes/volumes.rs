@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 /// `GET /volumes`.
 pub fn list(engine: &Engine, call: &Call) -> Outcome {
     let volumes = engine.volumes_that(&call.query.filters()?)?;
-    json(&json!({ "Volumes": volumes, "Warnings": null }))
+    json(json!({ "Volumes": volumes, "Warnings": null }))
 }
 
 /// `GET /volumes/{}`.
 pub fn inspect(engine: &Engine, call: &Call) -> Outcome {
-    json(&engine.volume_inspect(call.name())?)
+    json(engine.volume_inspect(call.name())?)
 }
 
 /// `POST /volumes/create`.
@@ -26,7 +26,7 @@ pub fn create(engine: &Engine, call: &Call) -> Outcome {
     let name = engine
         .volume_create(text(wish.name), text(wish.driver), wish.driver_opts, wish.labels)
         .map_err(Fault::of_request)?;
-    json_as(StatusCode::CREATED, &engine.volume_inspect(&name)?)
+    json_as(StatusCode::CREATED, engine.volume_inspect(&name)?)
 }
 
 /// `DELETE /volumes/{}`.
@@ -39,5 +39,5 @@ pub fn remove(engine: &Engine, call: &Call) -> Outcome {
 pub fn prune(engine: &Engine, call: &Call) -> Outcome {
     let pruned = engine.prune_volumes(call.version.0 < 42, &call.query.filters()?)?;
     let names = if pruned.lines.is_empty() { Value::Null } else { json!(pruned.lines) };
-    json(&json!({ "VolumesDeleted": names, "SpaceReclaimed": pruned.reclaimed }))
+    json(json!({ "VolumesDeleted": names, "SpaceReclaimed": pruned.reclaimed }))
 }

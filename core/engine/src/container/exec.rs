@@ -31,6 +31,8 @@ pub struct Exec {
     teller: Teller,
     /// Where the container's streams are, when they get the output.
     log: Option<PathBuf>,
+    /// Where is written down which process it is and how it ended.
+    note: Option<PathBuf>,
 }
 
 /// What is told of an exec when the engine is not at hand.
@@ -116,6 +118,7 @@ impl Engine {
             state_dir: self.layout.container_state(&id),
             teller,
             log,
+            note: None,
         })
     }
 
@@ -147,6 +150,11 @@ impl Engine {
 }
 
 impl Exec {
+    /// Which process it is and how it ended is to be written down there, even if the caller ends before.
+    pub fn noted(self, path: PathBuf) -> Exec {
+        Exec { note: Some(path), ..self }
+    }
+
     fn started(&self) {
         self.teller.tell(&format!("exec_start: {}", self.teller.command), &[]);
     }
@@ -156,7 +164,7 @@ impl Exec {
         self.started();
         let code = match &self.log {
             Some(dir) => self.run_logged(dir, stdio)?,
-            None => gantry_supervisor::exec(&self.keeper, &self.plan, self.pid, stdio)?,
+            None => gantry_supervisor::exec(&self.keeper, &self.plan, self.pid, stdio, self.note.as_deref())?,
         };
         self.teller.ended(code);
         Ok(code)
@@ -172,7 +180,7 @@ impl Exec {
                 scope.spawn(move || copy_to_both(from, caller, log));
             }
             let ends = [stdin, to_out.as_fd(), to_err.as_fd()];
-            let code = gantry_supervisor::exec(&self.keeper, &self.plan, self.pid, ends);
+            let code = gantry_supervisor::exec(&self.keeper, &self.plan, self.pid, ends, self.note.as_deref());
             drop((to_out, to_err));
             Ok(code?)
         })
@@ -186,8 +194,8 @@ impl Exec {
         on_signal: &mut dyn FnMut() -> Vec<Action>,
     ) -> Result<End> {
         self.started();
-        let Exec { keeper, plan, pid, size, teller, .. } = self;
-        let end = gantry_supervisor::exec_terminal(&keeper, &plan, pid, size, io, keys, on_signal)?;
+        let Exec { keeper, plan, pid, size, teller, note, .. } = self;
+        let end = gantry_supervisor::exec_terminal(&keeper, &plan, (pid, note.as_deref()), size, io, keys, on_signal)?;
         if let End::Exited(code) = end {
             teller.ended(code);
         }

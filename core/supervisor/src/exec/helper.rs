@@ -1,34 +1,39 @@
 //! The helper's side: it starts the process inside the container, waits for it and ends as it ended.
 
-use super::{PLAN, REPORT, memfd, take_file};
+use super::{Note, PLAN, REPORT, memfd, take_file};
 use crate::wire::Refusal;
 use gantry_model::class::Class;
-use gantry_runtime::{ExecPlan, Kind, Stdio};
+use gantry_runtime::{ExecPlan, Execed, Kind, Stdio};
 use gantry_sys::process::StringArray;
 use gantry_sys::{passing, pidfd, process, protect};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// The program called as `exec` or `exec-file KEEPER ORDER`; `None` when it was called otherwise.
+/// The program called as `exec [NOTE]` or `exec-file KEEPER ORDER`; `None` when it was called otherwise.
 pub fn main(arguments: &[std::ffi::OsString]) -> Option<i32> {
     match arguments {
-        [_, word] if word == "exec" => Some(run()),
+        [_, word] if word == "exec" => Some(run(None)),
+        [_, word, note] if word == "exec" => Some(run(Some(Path::new(note)))),
         [_, word, keeper, order] if word == "exec-file" => Some(again(Path::new(keeper), Path::new(order))),
         _ => None,
     }
 }
 
-fn run() -> i32 {
+fn run(note: Option<&Path>) -> i32 {
     gantry_sys::memory::stay_small();
     let Ok(report) = passing::inherited(REPORT) else { return 125 };
     match start() {
         Ok(process) => {
+            // Notes are for others: one that cannot be written changes nothing here.
+            let _ = note.map(|path| Note::write_start(path, process.pid));
             drop(report);
-            pidfd::wait(process.as_fd(), 0).ok().flatten().map_or(255, |exit| exit.shell_code())
+            let code = pidfd::wait(process.pidfd.as_fd(), 0).ok().flatten().map_or(255, |exit| exit.shell_code());
+            let _ = note.map(|path| Note::write_end(path, code));
+            code
         }
         Err(refusal) => {
             let text = serde_json::to_vec(&refusal).unwrap_or_default();
@@ -38,7 +43,7 @@ fn run() -> i32 {
     }
 }
 
-fn start() -> Result<OwnedFd, Refusal> {
+fn start() -> Result<Execed, Refusal> {
     let mut order = Vec::new();
     let mut file = File::from(passing::inherited(PLAN).map_err(|e| cannot("take the order", &e.into()))?);
     file.read_to_end(&mut order).map_err(|e| cannot("read the order", &e))?;
@@ -46,8 +51,7 @@ fn start() -> Result<OwnedFd, Refusal> {
     let (target, plan) = order.split_first_chunk::<4>().ok_or_else(|| Refusal::new(Class::Internal, "empty order"))?;
     let plan = ExecPlan::from_bytes(plan).map_err(|e| Refusal::new(Class::Internal, e.to_string()))?;
     let stdio = stdio(plan.terminal()).map_err(|e| cannot("take the streams", &e))?;
-    let process = gantry_runtime::exec(&plan, i32::from_le_bytes(*target), stdio).map_err(|e| refusal(&e))?;
-    Ok(process.pidfd)
+    gantry_runtime::exec(&plan, i32::from_le_bytes(*target), stdio).map_err(|e| refusal(&e))
 }
 
 fn cannot(act: &str, error: &io::Error) -> Refusal {

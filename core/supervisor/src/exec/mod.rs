@@ -4,6 +4,7 @@
 //! helper that waits for it. Only terminals are relayed, by the caller itself.
 
 pub mod helper;
+mod note;
 mod relay;
 
 use crate::wire::Refusal;
@@ -11,12 +12,15 @@ use crate::{Client, End, Error, Result, SessionIo};
 use gantry_runtime::ExecPlan;
 use gantry_sys::pidfd;
 use gantry_sys::protect::{self, Spawned};
+use std::ffi::{CStr, CString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+pub use note::Note;
 pub use relay::OnSignal;
 
 /// The descriptor of the plan in the helper.
@@ -30,9 +34,16 @@ struct Helper {
     report: File,
 }
 
-/// Runs a process on the caller's descriptors until it ends; answers its exit code.
-pub fn exec(keeper: &Path, plan: &ExecPlan, target: i32, stdio: [BorrowedFd<'_>; 3]) -> Result<i32> {
-    let helper = Helper::start(keeper, plan, target, stdio)?;
+/// Runs a process on the caller's descriptors until it ends; answers its exit code. The helper writes down at `note`, if
+/// it is given one, which process it is and how it ended ([`Note`]), whether or not the caller lives to see it.
+pub fn exec(
+    keeper: &Path,
+    plan: &ExecPlan,
+    target: i32,
+    stdio: [BorrowedFd<'_>; 3],
+    note: Option<&Path>,
+) -> Result<i32> {
+    let helper = Helper::start(keeper, plan, target, stdio, note)?;
     helper.started()?;
     helper.ended()
 }
@@ -42,7 +53,7 @@ pub fn exec(keeper: &Path, plan: &ExecPlan, target: i32, stdio: [BorrowedFd<'_>;
 pub fn exec_terminal(
     keeper: &Path,
     plan: &ExecPlan,
-    target: i32,
+    (target, note): (i32, Option<&Path>),
     size: Option<(u16, u16)>,
     io: &SessionIo<'_>,
     keys: &[u8],
@@ -52,7 +63,7 @@ pub fn exec_terminal(
     if let Some((rows, columns)) = size {
         let _ = gantry_sys::tty::set_size(master.as_fd(), rows, columns);
     }
-    let helper = Helper::start(keeper, plan, target, [slave.as_fd(); 3])?;
+    let helper = Helper::start(keeper, plan, target, [slave.as_fd(); 3], note)?;
     drop(slave);
     helper.started()?;
     match relay::copy(master.as_fd(), helper.spawned.pidfd.as_fd(), io, keys, on_signal)? {
@@ -114,13 +125,23 @@ fn terminal_inside(target: i32) -> std::io::Result<(OwnedFd, OwnedFd)> {
 }
 
 impl Helper {
-    fn start(keeper: &Path, plan: &ExecPlan, target: i32, stdio: [BorrowedFd<'_>; 3]) -> Result<Helper> {
+    fn start(
+        keeper: &Path,
+        plan: &ExecPlan,
+        target: i32,
+        stdio: [BorrowedFd<'_>; 3],
+        note: Option<&Path>,
+    ) -> Result<Helper> {
         let failed = |source| Error::Spawn { exe: keeper.to_owned(), source };
         let order = memfd(&encode(plan, target)?).map_err(failed)?;
         let (reader, writer) = std::io::pipe().map_err(failed)?;
         let [stdin, stdout, stderr] = stdio;
         let fds = [(stdin, 0), (stdout, 1), (stderr, 2), (order.as_fd(), PLAN), (writer.as_fd(), REPORT)];
-        let spawned = protect::spawn_protected(keeper, &[c"gantry-keeper", c"exec"], &fds, false);
+        let note =
+            note.map(|path| CString::new(path.as_os_str().as_bytes()).map_err(|e| failed(e.into()))).transpose()?;
+        let words: Vec<&CStr> = [c"gantry-keeper", c"exec"].into_iter().chain(note.as_deref()).collect();
+        // Whoever is to outlive its caller has a session of its own.
+        let spawned = protect::spawn_protected(keeper, &words, &fds, note.is_some());
         let spawned = spawned.map_err(|errno| failed(errno.into()))?;
         Ok(Helper { spawned, report: File::from(OwnedFd::from(reader)) })
     }
