@@ -18,7 +18,7 @@ fn from_create_to_rm() {
     assert_eq!("life", world.line("restart -t 0 life").ok());
     assert_eq!("running", world.status("life"));
     let short = &id[..12];
-    world.line("rm life").fails(1, "cannot remove a running container").fails(1, &id);
+    world.line("rm life").fails(1, "You cannot remove a running container").fails(1, &id);
     assert_eq!(short, world.line(&format!("kill {short}")).ok());
     world.becomes("life", "exited");
     assert_eq!("life", world.line("rm life").ok());

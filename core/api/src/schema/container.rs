@@ -126,6 +126,7 @@ static STATE: Type = Type {
         field("FinishedAt", Kind::Time, "when it ended"),
         field("Health", Kind::Object(&HEALTH), "its health, when it has checks"),
         field("Logs", Kind::Objects(&SINK), "what each log driver has taken and lost").own(),
+        integer("LogPid", "the process that carries its lines").own(),
     ]],
 };
 

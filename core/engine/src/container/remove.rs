@@ -123,5 +123,5 @@ fn running(id: &str, status: Status) -> Error {
         Status::Restarting => ("restarting", "Stop the container before attempting removal or force remove"),
         _ => ("running", "Stop the container before attempting removal or force remove"),
     };
-    Error::request(Class::InUse, format!("cannot remove a {state} container {id}. {hint}"))
+    Error::request(Class::InUse, format!("You cannot remove a {state} container {id}. {hint}"))
 }
