@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result, file};
 use gantry_runtime::RootMount;
+use gantry_runtime::cgroup::ScopeName;
 use oci_spec::runtime::{Mount, Process, Spec};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,15 +93,28 @@ impl Config {
         }
     }
 
-    /// The cgroup, relative to each hierarchy.
-    pub fn cgroup(&self, id: &str, systemd: bool) -> Result<String> {
+    fn cgroups_path(&self) -> String {
         let given = self.spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
-        let text = given.unwrap_or_default().display().to_string();
-        if systemd && text.matches(':').count() == 2 {
-            let reason = "the systemd cgroup manager is not supported: use cgroupfs (native.cgroupdriver=cgroupfs, \
-                          --cgroup-manager=cgroupfs)";
-            return Err(Error::invalid(format!("cgroupsPath {text}"), reason));
+        given.unwrap_or_default().display().to_string()
+    }
+
+    /// The scope that systemd is to make: `cgroupsPath` is `SLICE:PREFIX:NAME` then, as runc reads it.
+    pub fn scope(&self, id: &str) -> Result<ScopeName> {
+        let text = self.cgroups_path();
+        let text = if text.is_empty() { format!(":gantry-runtime:{id}") } else { text };
+        match text.split(':').collect::<Vec<_>>()[..] {
+            [slice, "", name] => Ok(ScopeName::new(slice, name)?),
+            [slice, prefix, name] => Ok(ScopeName::new(slice, &format!("{prefix}-{name}"))?),
+            _ => {
+                let reason = "with --systemd-cgroup it has the form slice:prefix:name";
+                Err(Error::invalid(format!("cgroupsPath {text}"), reason))
+            }
         }
+    }
+
+    /// The cgroup, relative to each hierarchy.
+    pub fn cgroup(&self, id: &str) -> Result<String> {
+        let text = self.cgroups_path();
         let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         if parts.contains(&"..") {
             return Err(Error::invalid(format!("cgroupsPath {text}"), "it leads upwards"));
@@ -133,10 +147,14 @@ mod tests {
     #[test]
     fn cgroup_paths_are_relative_and_plain() {
         let with = |path: &str| config(&format!(r#"{{"ociVersion":"1.0.2","linux":{{"cgroupsPath":"{path}"}}}}"#));
-        assert_eq!(with("/docker/abc").cgroup("x", false).unwrap(), "docker/abc");
-        assert_eq!(with("").cgroup("x", true).unwrap(), "gantry-runtime/x");
-        assert!(with("system.slice:docker:abc").cgroup("x", true).is_err());
-        assert!(with("/a/../../b").cgroup("x", false).is_err());
+        assert_eq!(with("/docker/abc").cgroup("x").unwrap(), "docker/abc");
+        assert_eq!(with("").cgroup("x").unwrap(), "gantry-runtime/x");
+        assert!(with("/a/../../b").cgroup("x").is_err());
+        let scope = |text: &str| with(text).scope("x").map(|name| name.container());
+        assert_eq!(scope("system.slice:docker:abc").unwrap(), "system.slice/docker-abc.scope/container");
+        assert_eq!(scope("a-b.slice::abc").unwrap(), "a.slice/a-b.slice/abc.scope/container");
+        assert_eq!(scope("").unwrap(), "system.slice/gantry-runtime-x.scope/container");
+        assert!(scope("/docker/abc").is_err() && scope("a:b:c:d").is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::error::{Error, Result, call, file};
 use crate::hooks;
 use crate::state::{Container, State};
 use crate::{OCI_VERSION, Runtime};
+use gantry_runtime::cgroup::{Scope, ScopeName};
 use gantry_runtime::{Launched, Manner, Offered, PlanRequest, Seccomp, Stdio, cgroup};
 use gantry_sys::proc;
 use nix::unistd::dup;
@@ -51,10 +52,14 @@ impl Runtime {
         let bundle = bundle.canonicalize().map_err(file("find the bundle", bundle))?;
         let config = config::load(&bundle)?;
         check_console(&config, console.is_some())?;
-        let cgroup = config.cgroup(&request.id, request.systemd_cgroup)?;
+        let scope = request.systemd_cgroup.then(|| config.scope(&request.id)).transpose()?;
+        let cgroup = match &scope {
+            Some(name) => name.container(),
+            None => config.cgroup(&request.id)?,
+        };
         let directory = self.make_directory(&request.id)?;
         let mut container = Container { directory, state: new_state(request, &config, bundle, cgroup) };
-        match make(&mut container, &config, request, console) {
+        match make(&mut container, &config, request, scope, console) {
             Ok(created) => Ok(created),
             Err(error) => {
                 container.undo(&config.spec);
@@ -94,7 +99,13 @@ fn new_state(request: &Create, config: &Config, bundle: PathBuf, cgroup: String)
     }
 }
 
-fn make(container: &mut Container, config: &Config, request: &Create, console: Option<OwnedFd>) -> Result<Created> {
+fn make(
+    container: &mut Container,
+    config: &Config,
+    request: &Create,
+    scope: Option<ScopeName>,
+    console: Option<OwnedFd>,
+) -> Result<Created> {
     // Who comes after a sudden death finds what there may be to clean up.
     container.save()?;
     container.save_config(config)?;
@@ -119,10 +130,16 @@ fn make(container: &mut Container, config: &Config, request: &Create, console: O
         },
     })?;
     refuse_foreign_cgroup(&container.state.cgroup)?;
+    let _scope = scope.map(|name| start_scope(name, &request.id)).transpose()?;
     let gate = listen(container)?;
     let offered = Offered { console: console.as_ref().map(AsFd::as_fd), start: Some(gate.as_fd()) };
     let launched = gantry_runtime::launch_with(&plan, own_streams()?, offered)?;
     settle(container, config, request, launched)
+}
+
+/// It lives as long as what this answers, and then as long as the container.
+fn start_scope(name: ScopeName, id: &str) -> Result<Scope> {
+    Ok(Scope::start(&cgroup::detect()?, name, &format!("container {id}"))?)
 }
 
 /// A cgroup that others live in would be limited, and killed at the end, with the container.

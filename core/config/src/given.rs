@@ -45,6 +45,15 @@ impl<'a> Given<'a> {
         }
     }
 
+    /// One of some words.
+    pub fn word(self, words: &[&str]) -> Result<String, Problem> {
+        let text = self.text()?;
+        match words.contains(&text) {
+            true => Ok(text.to_owned()),
+            false => Err(Problem::new(format!("expected one of: {}", words.join(", ")))),
+        }
+    }
+
     /// True or false.
     pub fn truth(self) -> Result<bool, Problem> {
         match self {

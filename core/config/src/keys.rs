@@ -99,6 +99,13 @@ pub const KEYS: &[Key] = &[
         show: |c| list(&c.publish_addresses),
     },
     Key {
+        path: "engine.cgroup-manager",
+        help: "Who makes containers' cgroups: cgroupfs (gantry itself) or systemd (a scope for each).",
+        variable: "GANTRY_CGROUP_MANAGER",
+        set: |c, v| v.word(&["cgroupfs", "systemd"]).map(|name| c.cgroup_manager = name),
+        show: |c| quoted(&c.cgroup_manager),
+    },
+    Key {
         path: "engine.volume.bind-autocreate",
         help: "Whether `-v` makes a source that is missing.",
         variable: "GANTRY_BIND_AUTOCREATE",

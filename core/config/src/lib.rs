@@ -56,6 +56,8 @@ pub struct Config {
     pub publish_addresses: Vec<String>,
     /// `engine.network.fallback-dns`.
     pub fallback_dns: Vec<String>,
+    /// `engine.cgroup-manager`: `cgroupfs`, or `systemd`, which is asked for a scope for each container.
+    pub cgroup_manager: String,
     /// `engine.volume.bind-autocreate`: `-v` makes a missing source.
     pub bind_autocreate: bool,
     /// `engine.gc.high`: percent of the store's file system above which unused images go; `None`: they never go by themselves.
@@ -113,6 +115,7 @@ impl Default for Config {
             address_pools: default_pools(),
             publish_addresses: Vec::new(),
             fallback_dns: vec!["8.8.8.8".into(), "8.8.4.4".into()],
+            cgroup_manager: "cgroupfs".into(),
             bind_autocreate: true,
             gc_high: None,
             gc_low: 70,

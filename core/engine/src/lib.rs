@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod apparmor;
 mod boot;
 mod cgroups;
 pub mod check;

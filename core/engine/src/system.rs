@@ -49,7 +49,7 @@ impl Engine {
             },
             "IPv4Forwarding": read("/proc/sys/net/ipv4/ip_forward") == "1",
             "LoggingDriver": self.settings().config.log_drivers.first(),
-            "CgroupDriver": "cgroupfs",
+            "CgroupDriver": self.settings().config.cgroup_manager,
             "CgroupVersion": if layout == "V2" { "2" } else { "1" },
             "CgroupLayout": layout.to_lowercase(),
             "KernelVersion": kernel,
@@ -64,7 +64,7 @@ impl Engine {
             "ServerVersion": env!("CARGO_PKG_VERSION"),
             "DefaultRuntime": self.settings().config.runtime,
             "Runtimes": self.runtimes_shown(),
-            "SecurityOptions": ["name=seccomp,profile=builtin"],
+            "SecurityOptions": security_options(),
             "LiveRestoreEnabled": true,
             "Warnings": warnings,
         });
@@ -235,6 +235,11 @@ fn kind_name(kind: OptionKind) -> &'static str {
 
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+}
+
+fn security_options() -> Vec<&'static str> {
+    let apparmor = crate::apparmor::is_on().then_some("name=apparmor");
+    apparmor.into_iter().chain(["name=seccomp,profile=builtin"]).collect()
 }
 
 fn os_name() -> String {

@@ -51,7 +51,7 @@ pub fn help() -> String {
          {}\n",
         "  --log FILE           Where to write what goes wrong\n  --log-format FORMAT  text or json",
         bundle::DEFAULT_ROOT,
-        "  --systemd-cgroup     Refuse cgroups of systemd's clearly, instead of taking them for paths",
+        "  --systemd-cgroup     Have systemd make a scope for the container: cgroupsPath is slice:prefix:name",
     )
 }
 

@@ -61,6 +61,7 @@ impl Engine {
         }
         check_host(&config, &host)?;
         self.check_runtime(&mut host, config.tty)?;
+        self.check_cgroup_parent(&mut host)?;
         self.check_secrets(&host)?;
         spec::seccomp_choice(&host)?;
         let log_asked = LogAsked::of(&host);

@@ -127,7 +127,8 @@ impl Engine {
         let mut host = file.host.clone();
         host.privileged |= request.privileged;
         let config = exec_config(&file.config, request);
-        let process = spec::exec_process(&config, &host)?;
+        let mut process = spec::exec_process(&config, &host)?;
+        process.set_apparmor_profile(crate::apparmor::profile(&host, self.layout.state())?);
         let choice = spec::seccomp_choice(&host)?;
         let seccomp = match &choice {
             SeccompChoice::Default => Seccomp::Default,

@@ -44,7 +44,7 @@ impl Engine {
             "Platform": file.platform,
             "MountLabel": "",
             "ProcessLabel": "",
-            "AppArmorProfile": "",
+            "AppArmorProfile": crate::apparmor::shown(&file.host, self.layout.state()),
             "ExecIDs": Value::Null,
             "HostConfig": shown_host(&file),
             "GraphDriver": { "Name": file.storage_driver, "Data": { "ID": id, "Layers": file.layers.join(":") } },

@@ -15,6 +15,7 @@ use crate::spec::{self, NetworkNamespace, Parts, SeccompChoice};
 use gantry_model::class::Class;
 use gantry_model::container::HostConfig;
 use gantry_model::record::{Record, Status};
+use gantry_runtime::cgroup::{Scope, ScopeName};
 use gantry_runtime::{PlanRequest, Seccomp};
 use gantry_store::atomic;
 use gantry_store::{containers, proc};
@@ -76,10 +77,11 @@ struct Prepared {
 
 impl Engine {
     /// Creates and starts a container.
-    pub fn run(&self, request: CreateRequest, attach: AttachRequest, detach: bool) -> Result<Running> {
+    pub fn run(&self, mut request: CreateRequest, attach: AttachRequest, detach: bool) -> Result<Running> {
         // A request that names no image is refused before any process is started.
         self.images()?.resolve(&request.config.image)?;
         let id = crate::random_id()?;
+        self.check_cgroup_parent(&mut request.host)?;
         let supervisor = self.spawn_supervisor(&id, &request.host)?;
         let prepared = self.prepare(id, request)?;
         let warnings = prepared.warnings.clone();
@@ -147,9 +149,25 @@ impl Engine {
     }
 
     pub(crate) fn spawn_supervisor(&self, id: &str, host: &HostConfig) -> Result<Supervisor> {
-        let groups = crate::cgroups::supervisor_groups(self.cgroups()?);
         let (keeper, pump) = (self.program("gantry-keeper")?, self.program("gantry-pump")?);
-        Ok(Supervisor::spawn(&keeper, &pump, &groups, &self.guess(id, host)?)?)
+        let mut groups = crate::cgroups::supervisor_groups(self.cgroups()?);
+        let scope = self.scope(id, host)?;
+        if let Some(scope) = &scope {
+            groups.extend(scope.groups(self.cgroups()?));
+        }
+        let mut supervisor = Supervisor::spawn(&keeper, &pump, &groups, &self.guess(id, host)?)?;
+        if scope.is_some() {
+            // Until the supervisors are in it, the scope has nobody but its holder.
+            supervisor.wait_settled();
+        }
+        Ok(supervisor)
+    }
+
+    /// The scope of a container that systemd is to have one for.
+    fn scope(&self, id: &str, host: &HostConfig) -> Result<Option<Scope>> {
+        let Some(name) = scope_name(host, id) else { return Ok(None) };
+        let description = format!("gantry container {}", &id[..12.min(id.len())]);
+        Ok(Some(Scope::start(self.cgroups()?, name?, &description)?))
     }
 
     pub(crate) fn start_made(
@@ -286,7 +304,10 @@ impl Engine {
     ) -> Result<(gantry_runtime::Plan, (u32, u32))> {
         let join = |reference: &str| self.running_pid(reference);
         let parts = Parts { config: &file.config, host: &file.host, mounts, files: etc, network, join: &join };
-        let spec = spec::build(&parts)?;
+        let mut spec = spec::build(&parts)?;
+        if let Some(process) = spec.process_mut() {
+            process.set_apparmor_profile(crate::apparmor::profile(&file.host, self.layout.state())?);
+        }
         let root = self.with_storage(&file.storage_driver, |store| self.root_plan(store, &file.id, &file.layers))?;
         let choice = spec::seccomp_choice(&file.host)?;
         let seccomp = match &choice {
@@ -349,8 +370,45 @@ impl Engine {
 
 /// The cgroup of a container, relative to each hierarchy.
 pub(crate) fn cgroup_path(host: &HostConfig, id: &str) -> String {
+    if let Some(Ok(name)) = scope_name(host, id) {
+        return name.container();
+    }
     let parent = host.cgroup_parent.trim_matches('/');
     if parent.is_empty() { format!("gantry/{id}") } else { format!("{parent}/{id}") }
+}
+
+/// Where the parent is a slice, the container is systemd's to place: `check_cgroup_parent` has seen to that.
+fn scope_name(host: &HostConfig, id: &str) -> Option<Result<ScopeName>> {
+    let slice = host.cgroup_parent.as_str();
+    slice.ends_with(SLICE).then(|| Ok(ScopeName::new(slice, &format!("gantry-{id}"))?))
+}
+
+const SLICE: &str = ".slice";
+/// Where containers lie when nothing else was said and systemd makes their cgroups.
+const OWN_SLICE: &str = "gantry.slice";
+
+impl Engine {
+    /// Docker's rule: what systemd manages lies in a slice, and nothing else does. What was not said becomes our slice, so that
+    /// the container stays where it is when the configuration changes.
+    pub(crate) fn check_cgroup_parent(&self, host: &mut HostConfig) -> Result<()> {
+        let systemd = self.settings.config.cgroup_manager == "systemd";
+        let parent = &host.cgroup_parent;
+        match (systemd, parent.is_empty(), parent.ends_with(SLICE)) {
+            (true, true, _) => host.cgroup_parent = OWN_SLICE.to_owned(),
+            (true, false, true) => drop(ScopeName::new(parent, "gantry-x")?),
+            (true, false, false) => {
+                let text = "cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\"";
+                return Err(Error::invalid(format!("{text}, not \"{parent}\"")));
+            }
+            (false, _, true) => {
+                let hint = "cgroup-manager = \"systemd\" below [engine]";
+                let text = format!("cgroup-parent \"{parent}\" is a slice of systemd's: that needs {hint}");
+                return Err(Error::invalid(text));
+            }
+            (false, ..) => {}
+        }
+        Ok(())
+    }
 }
 
 /// As noted before the attach: to be detached whatever became of it.

@@ -110,21 +110,24 @@ fn is_label(value: &str) -> bool {
     matches!(part, "user" | "role" | "type" | "level" | "filetype") && !name.is_empty()
 }
 
-/// Labels that were asked for: where the kernel knows them, they are refused, since nobody would set them; elsewhere they
-/// mean nothing, and that is told.
+/// Labels that were asked for. SELinux's are refused where the kernel knows them, since nobody would set them; where a kernel
+/// does not know what was asked for, it means nothing, and that is told.
 pub(crate) fn labels(host: &HostConfig) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     for option in host.security_opt.iter().flatten() {
         let (what, there) = match option.split_once(['=', ':']).unwrap_or((option, "")) {
-            ("apparmor", profile) if profile != "unconfined" => ("AppArmor", "/sys/kernel/security/apparmor"),
-            ("label", label) if is_label(label) => ("SELinux", "/sys/fs/selinux/enforce"),
+            ("apparmor", profile) if profile != "unconfined" => ("AppArmor", crate::apparmor::is_on()),
+            ("label", label) if is_label(label) => ("SELinux", Path::new("/sys/fs/selinux/enforce").exists()),
             _ => continue,
         };
-        if Path::new(there).exists() {
-            let message = format!("--security-opt {option} is not supported yet: {what} labels are not set");
-            return Err(Error::invalid(message));
+        match (what, there) {
+            (_, false) => warnings.push(format!("--security-opt {option} has no effect: this kernel has no {what}")),
+            ("SELinux", true) => {
+                let message = format!("--security-opt {option} is not supported yet: SELinux labels are not set");
+                return Err(Error::invalid(message));
+            }
+            _ => {}
         }
-        warnings.push(format!("--security-opt {option} has no effect: this kernel has no {what}"));
     }
     Ok(warnings)
 }

@@ -15,6 +15,7 @@ use crate::init::steps::cgroup::{CgroupNamespace, JoinCgroup};
 use crate::init::steps::console::Console;
 use crate::init::steps::cwd::MakeCwd;
 use crate::init::steps::keyring::Keyring;
+use crate::init::steps::label::{Label, LabelDoor, Module};
 use crate::init::steps::namespace::EnterTarget;
 use crate::init::steps::pivot::Pivot;
 use crate::init::steps::pty::Pty;
@@ -38,7 +39,8 @@ pub fn plan(request: &PlanRequest<'_>) -> Result<Plan, Error> {
 pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
     let spec = request.spec;
     let process = spec.process().as_ref().ok_or_else(|| Error::invalid("spec", "it has no process"))?;
-    refuse_unsupported(spec, process)?;
+    refuse_unsupported(spec)?;
+    let labels = labels(process)?;
     let linux = spec.linux().clone().unwrap_or_default();
     let namespaces = Namespaces::of(&linux)?;
     let user = user_map(&linux, &namespaces)?;
@@ -46,6 +48,7 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
     let own_network = namespaces.is_new(LinuxNamespaceType::Network);
     let mounts = mounts::build(host, request.cgroup, spec, user.as_ref(), own_network)?;
     let mut steps = enter_steps(&linux, &namespaces, request)?;
+    steps.extend(labels.iter().map(|label| Step::LabelDoor(LabelDoor { module: label.module })));
     steps.extend(root::steps(request.root)?);
     steps.extend(process::oom_step(process).filter(|_| user.is_none()));
     steps.extend(mounts.steps);
@@ -53,6 +56,7 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
     steps.push(Step::Pivot(Pivot { chroot: request.manner.no_pivot }));
     steps.extend(linux::name_steps(spec, &namespaces)?);
     steps.extend(process::personality_step(&linux)?);
+    steps.extend(labels.into_iter().map(Step::Label));
     steps.extend(process::steps(&process_request(request, process))?);
     Ok(Plan {
         version: Plan::current_version(),
@@ -75,7 +79,7 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
 
 /// Plans a further process in a running container.
 pub fn plan_exec(request: &ExecRequest<'_>) -> Result<ExecPlan, Error> {
-    refuse_labels(request.process)?;
+    let labels = labels(request.process)?;
     let host = cgroup::detect()?;
     let mut kinds = namespace::MOUNT | namespace::UTS | namespace::IPC | namespace::NET | namespace::CGROUP;
     if request.own_user {
@@ -87,8 +91,10 @@ pub fn plan_exec(request: &ExecRequest<'_>) -> Result<ExecPlan, Error> {
     let mut steps = vec![Step::JoinCgroup(JoinCgroup), Step::Session(Session)];
     steps.extend(Some(Step::Keyring(Keyring)).filter(|_| !request.manner.no_new_keyring));
     steps.extend(process::oom_step(request.process));
+    steps.extend(labels.iter().map(|label| Step::LabelDoor(LabelDoor { module: label.module })));
     steps.push(Step::EnterTarget(EnterTarget { kinds }));
     steps.extend(terminal_step(&request.manner, request.terminal, request.process, false));
+    steps.extend(labels.into_iter().map(Step::Label));
     steps.extend(process::steps(request)?);
     Ok(ExecPlan {
         version: Plan::current_version(),
@@ -110,26 +116,32 @@ fn user_map(linux: &Linux, namespaces: &Namespaces) -> Result<Option<UserMap>, E
 }
 
 /// What we cannot do must not be passed over in silence: a label that is not set protects nobody.
-fn refuse_unsupported(spec: &Spec, process: &Process) -> Result<(), Error> {
-    let asked = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty() && text != "unconfined");
+fn refuse_unsupported(spec: &Spec) -> Result<(), Error> {
     let linux = spec.linux().as_ref();
     let refused = [
-        (linux.is_some_and(|linux| asked(linux.mount_label())), "an SELinux mount label"),
+        (linux.is_some_and(|linux| asked(linux.mount_label()).is_some()), "an SELinux mount label"),
         (linux.is_some_and(|linux| linux.intel_rdt().is_some()), "intelRdt"),
         (linux.is_some_and(|linux| linux.memory_policy().is_some()), "a memory policy"),
         (linux.is_some_and(|linux| linux.net_devices().iter().flatten().next().is_some()), "moving network devices"),
     ];
-    refuse_labels(process)?;
     refuse(&refused)
 }
 
-/// Labels of the process itself.
-fn refuse_labels(process: &Process) -> Result<(), Error> {
-    let asked = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty() && text != "unconfined");
-    refuse(&[
-        (asked(process.apparmor_profile()), "an AppArmor profile"),
-        (asked(process.selinux_label()), "an SELinux label"),
-    ])
+fn asked(text: &Option<String>) -> Option<&str> {
+    text.as_deref().filter(|text| !text.is_empty() && *text != "unconfined")
+}
+
+/// Labels of the process itself. A module that this kernel has not, or that is off, protects nobody.
+fn labels(process: &Process) -> Result<Vec<Label>, Error> {
+    let profile = asked(process.apparmor_profile()).map(|profile| (Module::AppArmor, format!("exec {profile}")));
+    let context = asked(process.selinux_label()).map(|label| (Module::SeLinux, label.to_owned()));
+    let label = |(module, value): (Module, String)| {
+        if !module.is_on() {
+            return Err(Error::invalid("spec", format!("it asks for {}, which is off on this host", module.name())));
+        }
+        Ok(Label { module, value: c_string("security label", value)? })
+    };
+    profile.into_iter().chain(context).map(label).collect()
 }
 
 fn refuse(refused: &[(bool, &str)]) -> Result<(), Error> {

@@ -83,6 +83,12 @@ const TRIES: usize = 68;
 /// Removes a cgroup and those below it. The kernel answers EBUSY while processes are still on their
 /// way out, so it is tried again for a moment.
 pub(crate) fn remove_tree(directory: &Path) -> Result<(), Error> {
+    remove_patiently(directory)?;
+    super::scope::remove_above(directory);
+    Ok(())
+}
+
+fn remove_patiently(directory: &Path) -> Result<(), Error> {
     let mut pause = std::time::Duration::from_micros(200);
     for _ in 0..TRIES {
         match remove_once(directory) {

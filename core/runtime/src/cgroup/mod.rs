@@ -11,6 +11,7 @@ pub(crate) mod limits;
 pub(crate) mod make;
 pub(crate) mod plan;
 mod rare;
+mod scope;
 mod usage;
 mod v1;
 mod v2;
@@ -18,6 +19,7 @@ mod v2;
 pub use layout::{Hierarchy, Host, Layout, detect};
 pub use limits::Limits;
 pub use rare::Rare;
+pub use scope::{Scope, ScopeName};
 
 use crate::error::Error;
 

@@ -78,6 +78,8 @@ pub(crate) struct Context<'a> {
     pub home: Home,
     /// The empty read-only tmpfs that masked directories share, once one is attached.
     pub mask: Option<OwnedFd>,
+    /// Where labels are written to, by module.
+    pub labels: [Option<OwnedFd>; 2],
     /// This process' number outside, once it was told.
     pub pid: i32,
     /// The connection that opened the gate.
@@ -116,7 +118,17 @@ impl Home {
 
 impl<'a> Context<'a> {
     fn new(prepared: &'a Prepared<'a>) -> Context<'a> {
-        Context { prepared, root: None, candidate: 0, home: Home::new(), mask: None, pid: 0, starter: None, step: 0 }
+        Context {
+            prepared,
+            root: None,
+            candidate: 0,
+            home: Home::new(),
+            mask: None,
+            labels: [None, None],
+            pid: 0,
+            starter: None,
+            step: 0,
+        }
     }
 
     /// The container's root; before it is mounted, and in `exec`, the process's own.

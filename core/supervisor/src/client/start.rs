@@ -126,6 +126,11 @@ impl Supervisor {
         wire::hear(self.control.as_fd(), what)
     }
 
+    /// Waits until keeper and pump are in their cgroups.
+    pub fn wait_settled(&mut self) {
+        self.reap_starter();
+    }
+
     /// The process we started only forks the two and leaves.
     fn reap_starter(&mut self) {
         if let Some(starter) = self.starter.take() {

@@ -8,6 +8,7 @@ pub(crate) mod hook;
 pub(crate) mod hostname;
 pub(crate) mod identity;
 pub(crate) mod keyring;
+pub(crate) mod label;
 pub(crate) mod link;
 pub(crate) mod mask;
 pub(crate) mod mount;
@@ -79,6 +80,8 @@ pub(crate) enum Step {
     Personality(schedule::Personality),
     Affinity(schedule::Affinity),
     Secrets(secret::Secrets),
+    LabelDoor(label::LabelDoor),
+    Label(label::Label),
 }
 
 /// What every step can do, and how the parent names it when it failed.
@@ -101,7 +104,7 @@ impl Step {
 
     /// The name and the subject of the step.
     pub(crate) fn label(&self) -> (&'static str, String) {
-        self.visit(Label)
+        self.visit(Name)
     }
 
     fn visit<V: Visitor>(&self, visitor: V) -> V::Output {
@@ -145,6 +148,8 @@ impl Step {
             Step::Personality(step) => visitor.visit(step),
             Step::Affinity(step) => visitor.visit(step),
             Step::Secrets(step) => visitor.visit(step),
+            Step::LabelDoor(step) => visitor.visit(step),
+            Step::Label(step) => visitor.visit(step),
         }
     }
 }
@@ -163,9 +168,9 @@ impl Visitor for Run<'_, '_> {
     }
 }
 
-struct Label;
+struct Name;
 
-impl Visitor for Label {
+impl Visitor for Name {
     type Output = (&'static str, String);
     fn visit<S: Perform>(self, step: &S) -> Self::Output {
         (S::NAME, step.subject())
