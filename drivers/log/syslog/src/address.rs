@@ -1,5 +1,6 @@
 //! Where the messages go: Docker's address forms, parsed.
 
+use gantry_driver_shared::remote::{Peer, decoded};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -23,13 +24,6 @@ pub enum Address {
     Unix(PathBuf),
     /// A datagram socket of this host.
     Unixgram(PathBuf),
-}
-
-/// A host, by name or address, and its port.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Peer {
-    pub host: String,
-    pub port: u16,
 }
 
 impl Address {
@@ -73,47 +67,8 @@ impl fmt::Display for Address {
     }
 }
 
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-/// `host`, `host:port`, `[::1]`, `[::1]:port`; no host is this one.
 fn peer(text: &str) -> Result<Peer, String> {
-    let text = text.strip_suffix('/').unwrap_or(text);
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']').ok_or_else(|| format!("missing ']' in host: {text}"))?;
-            (decoded(host)?, rest)
-        }
-        None => {
-            let colon = text.find(':').unwrap_or(text.len());
-            (text[..colon].to_owned(), &text[colon..])
-        }
-    };
-    if port.matches(':').count() > 1 {
-        return Err(format!("an IPv6 address must stand in brackets: [{text}]"));
-    }
-    let odd = |c: char| !c.is_ascii_graphic() || "/?#@[]\\".contains(c);
-    if host.contains(odd) {
-        return Err(format!("invalid host: {host:?}"));
-    }
-    let host = if host.is_empty() { "localhost".to_owned() } else { host };
-    Ok(Peer { host, port: parse_port(port)? })
-}
-
-fn parse_port(text: &str) -> Result<u16, String> {
-    if text.is_empty() {
-        return Ok(DEFAULT_PORT);
-    }
-    let digits = text.strip_prefix(':').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-    let port = digits.and_then(|digits| digits.parse().ok()).filter(|port| *port > 0);
-    port.ok_or_else(|| format!("invalid port: {}", text.trim_start_matches(':')))
+    Peer::parse(text, Some(DEFAULT_PORT))
 }
 
 fn path(text: &str) -> Result<PathBuf, String> {
@@ -125,25 +80,6 @@ fn path(text: &str) -> Result<PathBuf, String> {
         return Err(format!("not a path for a socket, which has at most {LONGEST_PATH} bytes: {path:?}"));
     }
     Ok(PathBuf::from(path))
-}
-
-/// Takes `%20` and its like for what they stand for, as in any URL.
-fn decoded(text: &str) -> Result<String, String> {
-    let wrong = || format!("invalid escape in {text:?}");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digits = rest.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        let digits = digits.filter(|two| two.bytes().all(|b| b.is_ascii_hexdigit())).ok_or_else(wrong)?;
-        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
-        rest = &rest[2..];
-    }
-    String::from_utf8(bytes).map_err(|_| wrong())
 }
 
 #[cfg(test)]

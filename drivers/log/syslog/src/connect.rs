@@ -1,21 +1,20 @@
 //! Making connections: every step ends at the deadline, also the look-up of a name.
 
-use crate::address::{Address, Peer};
+use crate::address::Address;
 use crate::datagram::Datagrams;
 use crate::error::{Result, SyslogError};
 use crate::link::Link;
 use crate::options::Settings;
 use crate::stream::Stream;
 use crate::tls::Tls;
+use gantry_driver_shared::remote::{Peer, first_of};
 use gantry_plugin_api::host::Host;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with, sockopt};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// What the kernel may hold of a stream over the network, and thus we keep for the case that it does not arrive.
@@ -126,41 +125,8 @@ fn encrypted(settings: &Settings, socket: OwnedFd, tls: Option<&Tls>, until: Ins
     Ok(Link::Stream(Stream::encrypted(socket, session, settings.format.is_5424())))
 }
 
-/// The first of several addresses that answers, each with its share of the time that is left.
-fn first_of<T>(
-    addresses: &[SocketAddr],
-    until: Instant,
-    connect: impl Fn(SocketAddr, Duration) -> io::Result<T>,
-) -> io::Result<T> {
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for (index, address) in addresses.iter().enumerate() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        match connect(*address, left / (addresses.len() - index) as u32) {
-            Ok(connection) => return Ok(connection),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// The addresses of a host. Names are looked up by a thread that may be left behind: the system's resolver has no
-/// deadline.
 fn resolve(peer: &Peer, until: Instant) -> Result<Vec<SocketAddr>> {
-    if let Ok(address) = peer.host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, peer.port)]);
-    }
-    let failed = |source| SyslogError::Resolve { server: peer.to_string(), source };
-    let (tell, told) = mpsc::channel();
-    let name = (peer.host.clone(), peer.port);
-    let look_up = move || tell.send(name.to_socket_addrs().map(Iterator::collect::<Vec<_>>));
-    thread::Builder::new().name("log-syslog-name".to_owned()).spawn(look_up).map_err(failed)?;
-    let left = until.saturating_duration_since(Instant::now());
-    let answer = told.recv_timeout(left).map_err(|_| failed(io::ErrorKind::TimedOut.into()))?;
-    let addresses = answer.map_err(failed)?;
-    if addresses.is_empty() { Err(failed(io::ErrorKind::NotFound.into())) } else { Ok(addresses) }
+    peer.resolve(until).map_err(|source| SyslogError::Resolve { server: peer.to_string(), source })
 }
 
 #[cfg(test)]
@@ -182,12 +148,9 @@ mod tests {
     }
 
     #[test]
-    fn names_and_numbers_are_resolved() {
-        let soon = Instant::now() + Duration::from_secs(20);
-        let peer = |host: &str| Peer { host: host.into(), port: 7 };
-        assert_eq!(resolve(&peer("::1"), soon).unwrap(), [SocketAddr::from((Ipv6Addr::LOCALHOST, 7))]);
-        assert!(resolve(&peer("localhost"), soon).unwrap().iter().all(|a| a.ip().is_loopback() && a.port() == 7));
-        let error = resolve(&peer("nosuch.invalid"), soon).unwrap_err();
+    fn a_name_that_nobody_has_is_told_with_the_server() {
+        let peer = Peer { host: "nosuch.invalid".into(), port: 7 };
+        let error = resolve(&peer, Instant::now() + Duration::from_secs(20)).unwrap_err();
         assert_eq!(error.to_string(), "cannot find syslog server nosuch.invalid:7");
     }
 }

@@ -1,10 +1,10 @@
 //! Encryption: what a session is made with, and the session on top of a stream.
 
-use crate::address::Peer;
 use crate::error::{Result, SyslogError};
 use crate::link::{Trouble, poll};
 use crate::options::TlsSettings;
 use crate::stream::{self, Ear, closed};
+use gantry_driver_shared::remote::Peer;
 use rustix::event::PollFlags;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
