@@ -170,6 +170,9 @@ fn containers_on_a_network_of_cni_plugins() {
         world.line("network create -d cni -o plugin=bridge -o subnet=10.88.78.0/24 built").ok();
         let route = world.line("run --rm --network built bb ip route").ok();
         assert!(route.contains("default via 10.88.78.1 dev eth0"), "{route}");
+        let address = world.line("run --rm --network built --ip 10.88.78.77 bb ip -4 addr show eth0").ok();
+        assert!(address.contains("10.88.78.77/24"), "{address}");
+        world.line("run --rm --network built --ip 10.99.0.1 bb true").fails(125, "10.99.0.1");
         world.line("network rm built").ok();
         world.line("network create -d cni nosuch").fails(1, "no CNI network \"nosuch\"");
         world.line("network create -d cni --subnet 10.1.0.0/24 -o plugin=bridge x1").fails(1, "subnet");

@@ -8,7 +8,7 @@
 use super::claims::Claims;
 use super::endpoint::{EndpointRecord, Planned};
 use super::names::has_names;
-use super::plan::{carrier, check_settings, choose_routes};
+use super::plan::{carrier, choose_routes};
 use super::ports;
 use super::record::NetworkRecord;
 use crate::Engine;
@@ -49,7 +49,7 @@ impl Engine {
         let mut file = before.clone();
         let mut joined: Vec<String> = self.joined(&file).into_iter().map(|(name, _)| name).collect();
         self.check_connect(&file, &act.record, &network, &driver, &joined)?;
-        check_settings(&network, &settings)?;
+        self.check_settings(&network, &settings)?;
         joined.push(network.name.clone());
         file.networks.insert(network.name.clone(), settings.clone());
         file.joined = Some(joined.clone());

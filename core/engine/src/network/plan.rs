@@ -78,12 +78,12 @@ impl Engine {
         let (mut networks, mut joined) = (BTreeMap::new(), vec![mode.clone()]);
         for (name, settings) in given {
             if self.network_name(&name) == mode {
-                check_settings(&first, &settings)?;
+                self.check_settings(&first, &settings)?;
                 networks.insert(mode.clone(), settings);
                 continue;
             }
             let (network, other) = self.network_by_reference(&name)?;
-            check_settings(&network, &settings)?;
+            self.check_settings(&network, &settings)?;
             if network.name != mode {
                 if private(&driver) || private(&other) {
                     return Err(mixed_modes());
@@ -161,7 +161,8 @@ impl Engine {
         network: &NetworkRecord,
         settings: &EndpointSettings,
     ) -> Result<BTreeMap<String, String>> {
-        let given: Vec<_> = settings.driver_opts.clone().unwrap_or_default().into_iter().collect();
+        let mut given: Vec<_> = settings.driver_opts.clone().unwrap_or_default().into_iter().collect();
+        given.extend(self.asks_driver(network, settings)?);
         if given.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -302,23 +303,51 @@ fn link_locals(settings: &EndpointSettings) -> Result<Vec<IpAddr>> {
     texts.map(parse).collect()
 }
 
-/// What may be said of a network only when its user made it.
-pub(crate) fn check_settings(network: &NetworkRecord, settings: &EndpointSettings) -> Result<()> {
-    let ipam = settings.ipam_config.clone().unwrap_or_default();
-    let addressed = !ipam.ipv4_address.is_empty() || !ipam.ipv6_address.is_empty();
-    if network.predefined && addressed {
-        return Err(Error::invalid("user specified IP address is supported on user defined networks only"));
-    }
-    if network.predefined && settings.aliases.as_ref().is_some_and(|a| !a.is_empty()) {
-        let message = "network-scoped aliases are only supported for user-defined networks";
-        return Err(Error::request(Class::Invalid, message));
-    }
-    for (v6, text) in [(false, &ipam.ipv4_address), (true, &ipam.ipv6_address)] {
-        static_address(text, v6, network)?;
-        if !text.is_empty() && network.pool(v6).is_none() {
-            let family = if v6 { "IPv6" } else { "IPv4" };
-            return Err(Error::invalid(format!("network {} has no {family} subnet", network.name)));
+impl Engine {
+    /// What may be said of a network only when its user made it.
+    pub(crate) fn check_settings(&self, network: &NetworkRecord, settings: &EndpointSettings) -> Result<()> {
+        let addressed = !wanted_address(settings, false).is_empty() || !wanted_address(settings, true).is_empty();
+        if network.predefined && addressed {
+            return Err(Error::invalid("user specified IP address is supported on user defined networks only"));
         }
+        if network.predefined && settings.aliases.as_ref().is_some_and(|a| !a.is_empty()) {
+            let message = "network-scoped aliases are only supported for user-defined networks";
+            return Err(Error::request(Class::Invalid, message));
+        }
+        if self.asks_driver(network, settings)?.is_none() {
+            [false, true].into_iter().try_for_each(|v6| check_address(network, wanted_address(settings, v6), v6))?;
+        }
+        mac_for(&settings.mac_address, "").map(drop)
     }
-    mac_for(&settings.mac_address, "").map(drop)
+
+    /// The addresses that a user wants, as an option of the endpoint, for a driver that gives addresses itself and has
+    /// this option.
+    fn asks_driver(&self, network: &NetworkRecord, settings: &EndpointSettings) -> Result<Option<(String, String)>> {
+        let wanted: Vec<&str> =
+            [false, true].map(|v6| wanted_address(settings, v6)).into_iter().filter(|text| !text.is_empty()).collect();
+        if wanted.is_empty() || !network.pools.is_empty() || network.ipam_driver == super::dhcp::NAME {
+            return Ok(None);
+        }
+        let manifest = self.plugins.manifest(Kind::Network, &network.driver)?;
+        let options = manifest.driver(Kind::Network).map(|driver| driver.options.as_slice()).unwrap_or_default();
+        if !options.iter().any(|option| option.key == ADDRESSES && option.scope == Scope::ENDPOINT) {
+            return Ok(None);
+        }
+        if settings.driver_opts.as_ref().is_some_and(|given| given.contains_key(ADDRESSES)) {
+            return Err(Error::invalid("--ip and driver-opt=ip exclude each other"));
+        }
+        Ok(Some((ADDRESSES.to_owned(), wanted.join(","))))
+    }
+}
+
+/// The option in which drivers with addresses of their own are told those that a user wants.
+const ADDRESSES: &str = "ip";
+
+fn check_address(network: &NetworkRecord, text: &str, v6: bool) -> Result<()> {
+    static_address(text, v6, network)?;
+    if !text.is_empty() && network.pool(v6).is_none() {
+        let family = if v6 { "IPv6" } else { "IPv4" };
+        return Err(Error::invalid(format!("network {} has no {family} subnet", network.name)));
+    }
+    Ok(())
 }
