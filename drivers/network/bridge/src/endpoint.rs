@@ -73,7 +73,7 @@ pub fn connect(
         // The error that led here is the one to tell.
         let _ = remove(host, &plan.host_name);
     }
-    finished.and_then(|()| introduce(host, plan))
+    finished
 }
 
 fn finish(host: &mut Socket, socket: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>) -> Result<()> {
@@ -85,6 +85,7 @@ fn finish(host: &mut Socket, socket: &mut Socket, plan: &Plan, netns: BorrowedFd
     let written = inside::write_settings(netns, &plan.sysctls);
     written.map_err(|(path, source)| Error::Setting { path, value: String::new(), source })?;
     fault::step("up")?;
+    introduce(host, plan)?;
     // Last of all, because a default route taken over from another interface is put back only when this fails itself.
     Ok(inside::configure(socket, &plan.inside, index)?)
 }

@@ -346,7 +346,7 @@ fn doors(entries: &[Entry]) -> HashSet<DoorKey> {
 /// anybody's last deletion, 10 ms, which passes unnoticed beside the engine's other work.
 fn linger(socket: &Socket) {
     const FEW: usize = 16;
-    const LONG: Duration = Duration::from_secs(1);
+    const LONG: Duration = Duration::from_millis(100);
     static LINGERING: Mutex<Vec<(Instant, OwnedFd)>> = Mutex::new(Vec::new());
     let (Ok(kept), Ok(mut lingering)) = (socket.as_fd().try_clone_to_owned(), LINGERING.lock()) else { return };
     if lingering.len() >= FEW {
