@@ -35,7 +35,7 @@
 extern "C" {
 #endif
 
-/* The plugin API this header speaks. While it is 0.x, engine and plugin must have the same one. */
+/* The plugin API this header speaks: every engine of the same major version takes the plugin. */
 #define GANTRY_API_MAJOR 0
 #define GANTRY_API_MINOR 1
 

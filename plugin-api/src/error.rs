@@ -37,8 +37,10 @@ impl Class {
     pub const NO_SPACE: Class = Class(11);
 }
 
-/// A driver's error. `Display` prints message and causes on one line: `cannot open log: no such file`.
+/// A driver's error, made by [`Error::new`] and its sisters. `Display` prints message and causes on one line: `cannot open
+/// log: no such file`.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Error {
     /// What the engine may conclude.
     pub class: Class,
@@ -71,14 +73,14 @@ impl Error {
         Self::new(class_of(cause), act).because(cause.to_string())
     }
 
-    /// Adds what the user can do.
+    /// The same error with what the user can do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
         self
     }
 
-    /// Adds a cause below those already there.
+    /// The same error with a cause below those already there.
     #[must_use]
     pub fn because(mut self, cause: impl Into<String>) -> Self {
         self.causes.push(cause.into());

@@ -19,7 +19,8 @@ impl Level {
     pub const DEBUG: Level = Level(4);
 }
 
-/// What the engine offers to a driver; implemented by the binary interface and by tests.
+/// What the engine offers to a driver; implemented by the binary interface and by tests. What later versions add has a
+/// default that does nothing.
 pub trait HostCalls: Send + Sync {
     /// One line for operators.
     fn log(&self, level: Level, message: &str);

@@ -32,7 +32,7 @@
 //!
 //!     fn open(&self, c: &LogContainer, o: &Options, _: Option<&ResumeToken>, _: Host) -> Result<OpenedSink> {
 //!         let file = File::options().create(true).append(true).open(c.dir.join("hello.log"))?;
-//!         Ok(OpenedSink { sink: Box::new(Sink { file, greeting: o.text("greeting").to_owned() }), beyond: 0 })
+//!         Ok(OpenedSink::new(Sink { file, greeting: o.text("greeting").to_owned() }))
 //!     }
 //! }
 //!

@@ -133,7 +133,7 @@ pub struct LogCapabilities {
     pub max_line: u32,
 }
 
-/// What a trim gave up.
+/// What a trim gave up. Never changes.
 #[repr(C)]
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, abi_stable::StableAbi)]
 pub struct Trimmed {
@@ -144,12 +144,27 @@ pub struct Trimmed {
 }
 
 /// A sink just opened.
+#[non_exhaustive]
 pub struct OpenedSink {
     /// Takes the records.
     pub sink: Box<dyn LogSink>,
     /// How many records are already stored beyond the token given to `open`: the engine skips so many.
     /// 0 when no token was given or the driver cannot know (then records may be written twice).
     pub beyond: u64,
+}
+
+impl OpenedSink {
+    /// A sink that takes up nothing.
+    pub fn new(sink: impl LogSink + 'static) -> Self {
+        OpenedSink { sink: Box::new(sink), beyond: 0 }
+    }
+
+    /// The same with so many records stored beyond the token.
+    #[must_use]
+    pub fn beyond(mut self, records: u64) -> Self {
+        self.beyond = records;
+        self
+    }
 }
 
 /// A log driver. A plugin's is made once per process with `Default` and shared by threads.
@@ -197,7 +212,7 @@ pub trait LogDriver: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Deletes the oldest files of a log until so many bytes are free, whole files only, and counts what was in them. The
+    /// Deletes the oldest files of a log until so many `bytes` are free, whole files only, and counts what was in them. The
     /// file that is being written stays; with `all` nobody writes, and it may go, too. Called from another process than
     /// the sink's, which may rotate meanwhile. Called when the capabilities say so.
     fn trim(&self, _container: &LogContainer, _options: &Options, _bytes: u64, _all: bool) -> Result<Trimmed> {
@@ -257,7 +272,7 @@ pub type Emit<'a> = dyn FnMut(&[LogRecord<'_>], &[(String, String)]) + 'a;
 /// Reads the records of one container, oldest first, from one thread.
 pub trait LogReader: Send {
     /// Delivers about `max` records to `emit`, in as many batches as the driver likes (records of one batch share their
-    /// attributes); waits at most `wait_ms` for the first one when following.
+    /// attributes); waits at most `wait_ms` milliseconds for the first one when following.
     /// Records that cannot be decoded are skipped and told through the host's log.
     fn next(&mut self, max: u32, wait_ms: u32, emit: &mut Emit<'_>) -> Result<ReadState>;
 }

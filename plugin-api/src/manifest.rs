@@ -12,8 +12,9 @@ use crate::options::{OptionKind, Scope};
 use std::fmt;
 use std::str::FromStr;
 
-/// The four kinds of drivers.
+/// The kinds of drivers. Later versions may know more.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
 pub enum Kind {
     /// Where lines go.
     Log,
@@ -27,7 +28,9 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order they are listed.
-    pub const ALL: [Kind; 4] = [Kind::Log, Kind::Storage, Kind::Network, Kind::Volume];
+    pub fn all() -> impl Iterator<Item = Kind> {
+        [Kind::Log, Kind::Storage, Kind::Network, Kind::Volume].into_iter()
+    }
 
     /// `log`, `storage`, `network` or `volume`.
     pub const fn name(self) -> &'static str {
@@ -49,7 +52,7 @@ impl Kind {
     }
 
     fn from_number(number: u32) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|k| k.number() == number)
+        Kind::all().find(|k| k.number() == number)
     }
 }
 
@@ -63,7 +66,7 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = Kind::ALL.into_iter().find(|k| k.name() == text);
+        let known = Kind::all().find(|k| k.name() == text);
         known.ok_or_else(|| format!("unknown plugin kind {text:?}: expected log, storage, network or volume"))
     }
 }
@@ -93,6 +96,7 @@ impl fmt::Display for ApiVersion {
 
 /// Through which symbols a plugin is entered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Door {
     /// Rust: a header for each driver, made by [`crate::export_plugin!`].
     Rust,
@@ -112,6 +116,7 @@ impl Door {
 
 /// What a plugin file carries.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Manifest {
     /// The plugin API it was built for.
     pub api: ApiVersion,
@@ -138,6 +143,7 @@ impl Manifest {
 
 /// One driver of a plugin.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct DriverManifest {
     /// Its kind.
     pub kind: Kind,
@@ -147,6 +153,7 @@ pub struct DriverManifest {
 
 /// An [`crate::options::OptionSpec`] read from a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct OptionInfo {
     /// The key the user types.
     pub key: String,
@@ -193,6 +200,7 @@ const TEXT: u32 = 2;
 
 /// Why a note cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct BadNote;
 
 impl fmt::Display for BadNote {
@@ -258,7 +266,7 @@ fn option(data: &[u8]) -> Result<OptionInfo, BadNote> {
 
 impl OptionInfo {
     /// An option of text without a default.
-    fn new(key: String) -> OptionInfo {
+    pub fn new(key: String) -> OptionInfo {
         OptionInfo {
             key,
             aliases: vec![],

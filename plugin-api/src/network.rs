@@ -10,16 +10,23 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::options::{OptionSpec, Options};
 use crate::types::{Blob, Dirs};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::BorrowedFd;
 
-/// An address with its prefix length.
+/// An address with its prefix length. Never changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cidr {
     /// The address.
     pub addr: IpAddr,
     /// Prefix length.
     pub prefix: u8,
+}
+
+/// Everything of IPv4.
+impl Default for Cidr {
+    fn default() -> Self {
+        Cidr { addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED), prefix: 0 }
+    }
 }
 
 impl Cidr {
@@ -40,7 +47,7 @@ impl Cidr {
 }
 
 /// One address pool of a network.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Subnet {
     /// The network address and prefix.
     pub subnet: Cidr,
@@ -111,6 +118,13 @@ pub struct PortMapping {
     pub protocol: Protocol,
 }
 
+/// No port: a start for what later versions may add.
+impl Default for PortMapping {
+    fn default() -> Self {
+        PortMapping::one(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0, 0, Protocol::TCP)
+    }
+}
+
 impl PortMapping {
     /// A single port.
     pub const fn one(host_ip: IpAddr, host_port: u16, container_port: u16, protocol: Protocol) -> Self {
@@ -119,7 +133,7 @@ impl PortMapping {
 }
 
 /// A port of a neighbour on the same network that this endpoint may use although the network keeps its containers apart
-/// (`--link` on a network with `icc=false`).
+/// (`--link` on a network with `icc=false`). Never changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PeerPort {
     /// The neighbour's address.
@@ -162,11 +176,19 @@ pub struct EndpointSpec {
 
 /// A route inside the container.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Route {
     /// Where to; prefix 0: default.
     pub destination: Cidr,
     /// By which gateway; `None`: on link.
     pub gateway: Option<IpAddr>,
+}
+
+impl Route {
+    /// A route through a gateway, or on link.
+    pub const fn new(destination: Cidr, gateway: Option<IpAddr>) -> Self {
+        Route { destination, gateway }
+    }
 }
 
 /// What an attach made.
@@ -192,7 +214,7 @@ pub struct Attachment {
     pub state: Blob,
 }
 
-/// An endpoint whose container runs, as `reconcile` gets it.
+/// An endpoint whose container runs, as `reconcile` gets it. Never changes; `endpoint` may get more fields.
 #[derive(Clone, Debug)]
 pub struct LiveEndpoint<'a> {
     /// As the engine has it now: addresses, ports and default routes are those it should have.
@@ -210,7 +232,8 @@ pub struct NetworkCapabilities {
     pub host_namespace: bool,
     /// Endpoints have addresses (from IPAM).
     pub addresses: bool,
-    /// The driver brings its own IPAM.
+    /// The driver brings its own IPAM. What a user asks for (`--ip`, `--ip6`) comes as the option `ip` of the endpoint,
+    /// with commas between, when the schema has such an option of [`crate::options::Scope::ENDPOINT`]; else it is refused.
     pub own_ipam: bool,
     /// `publish` works.
     pub ports: bool,

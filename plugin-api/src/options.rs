@@ -59,6 +59,7 @@ pub const REST: &str = "*";
 
 /// One option of a driver. Built in constants: `OptionSpec::size("max-size", "rotate at this size").default("20m")`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct OptionSpec {
     /// The key the user types.
     pub key: &'static str,
@@ -136,10 +137,17 @@ impl OptionSpec {
         self
     }
 
-    /// Sets the other spellings.
+    /// Sets the other spellings, comma separated.
     #[must_use]
     pub const fn aliases(mut self, keys: &'static str) -> Self {
         self.aliases = keys;
+        self
+    }
+
+    /// Sets the words allowed, comma separated.
+    #[must_use]
+    pub const fn choices(mut self, words: &'static str) -> Self {
+        self.choices = words;
         self
     }
 

@@ -25,11 +25,19 @@ impl Whiteouts {
 
 /// Where and how to unpack a layer.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct LayerTarget {
     /// The directory, on the file system of the store.
     pub path: PathBuf,
     /// The form of whiteouts.
     pub whiteouts: Whiteouts,
+}
+
+impl LayerTarget {
+    /// A directory and the form of whiteouts in it.
+    pub fn new(path: impl Into<PathBuf>, whiteouts: Whiteouts) -> Self {
+        LayerTarget { path: path.into(), whiteouts }
+    }
 }
 
 /// What a storage driver can do.
@@ -53,11 +61,19 @@ pub struct StorageCapabilities {
 
 /// One path of a container that differs from its image.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Change {
     /// `A` added, `C` changed, `D` deleted.
     pub kind: char,
     /// Absolute inside the container, bytes as on disk.
     pub path: PathBuf,
+}
+
+impl Change {
+    /// A change of a kind (`A`, `C`, `D`).
+    pub fn new(kind: char, path: impl Into<PathBuf>) -> Self {
+        Change { kind, path: path.into() }
+    }
 }
 
 /// Sizes of one layer.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// The directories a driver may use: nothing outside them is its own.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Dirs {
     /// Persistent, `<root>/drivers/<kind>/<name>` (for storage and volumes: the place of their data).
     pub root: PathBuf,

@@ -23,6 +23,7 @@ pub struct VolumeInfo {
 
 /// How a volume is reached.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum VolumeMount {
     /// A directory of the host: it is bound into containers.
     Directory(String),

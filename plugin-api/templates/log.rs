@@ -20,7 +20,7 @@ impl LogDriver for Driver {
         let path = c.dir.join("lines.log");
         let file = File::options().create(true).append(true).open(&path);
         let file = file.map_err(|e| Error::io(format!("cannot open {}", path.display()), &e))?;
-        Ok(OpenedSink { sink: Box::new(Sink { file, greeting: o.text("greeting").to_owned(), host }), beyond: 0 })
+        Ok(OpenedSink::new(Sink { file, greeting: o.text("greeting").to_owned(), host }))
     }
 }
 

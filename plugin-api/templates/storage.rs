@@ -61,7 +61,7 @@ impl Store for Directory {
         let path = self.place("new", id);
         gone(fs::remove_dir_all(&path))?;
         fs::create_dir(&path)?;
-        Ok(LayerTarget { path, whiteouts: Whiteouts::OVERLAY_TRUSTED })
+        Ok(LayerTarget::new(path, Whiteouts::OVERLAY_TRUSTED))
     }
 
     /// A rename makes it visible, all at once.
@@ -191,7 +191,7 @@ fn below(lower: &[PathBuf], path: &Path) -> Option<Metadata> {
 }
 
 fn compare(upper: &Path, lower: &[PathBuf], dir: &Path, changes: &mut Vec<Change>) -> Result<()> {
-    let changed = |kind, path: &Path| Change { kind, path: Path::new("/").join(path) };
+    let changed = |kind, path: &Path| Change::new(kind, Path::new("/").join(path));
     for entry in fs::read_dir(upper.join(dir))? {
         let path = dir.join(entry?.file_name());
         let (meta, old) = (upper.join(&path).symlink_metadata()?, below(lower, &path));

@@ -37,13 +37,19 @@ impl VolumeDriver for Driver {
             return Err(Error::new(Class::EXISTS, format!("volume {name} is {colour}, not {wanted}")));
         }
         fs::create_dir_all(place.join("data"))?;
-        fs::write(place.join("colour"), wanted)?;
+        // Whoever is killed here leaves no half of the file.
+        fs::write(place.join("colour.new"), wanted)?;
+        fs::rename(place.join("colour.new"), place.join("colour"))?;
         info(name, dirs)
     }
 
     fn remove(&self, name: &str, dirs: &Dirs, _: &Host) -> Result<()> {
         info(name, dirs)?;
-        Ok(fs::remove_dir_all(place(name, dirs))?)
+        // Gone at once, whatever happens while its files are deleted. A killed process may have left an older one.
+        let gone = dirs.root.join(format!(".{name}"));
+        let _ = fs::remove_dir_all(&gone);
+        fs::rename(place(name, dirs), &gone)?;
+        Ok(fs::remove_dir_all(gone)?)
     }
 
     fn get(&self, name: &str, dirs: &Dirs) -> Result<VolumeInfo> {

@@ -38,7 +38,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("gantry-plugin-api", &[]),
     ("gantry-plugin-testkit", &["gantry-plugin-api"]),
     ("gantry-driver-shared", &["gantry-plugin-api"]),
-    ("gantry-tester", &["gantry-host", "gantry-plugin-testkit"]),
+    ("gantry-tester", &["gantry-host", "gantry-sys", "gantry-plugin-testkit"]),
     // What it takes to talk to an engine elsewhere is no part of any engine.
     ("gantry-client", &[]),
     ("gantry-cli", &["gantry-engine", "gantry-api", "gantry-config", "gantry-client"]),

@@ -13,6 +13,7 @@ pub struct TestArgs {
     pub options: Vec<String>,
     pub timeout: Option<String>,
     pub bench: bool,
+    pub quick: bool,
 }
 
 /// The flags of `plugin test`.
@@ -27,6 +28,7 @@ pub const TEST_FLAGS: &[Flag<TestArgs>] = &[
         .choices(KINDS),
     Flag::<TestArgs>::value("opt", "list", "Option for the driver, KEY=VALUE", |a, v| push(&mut a.options, v))
         .short('o'),
+    Flag::<TestArgs>::switch("quick", "Leave out the fault points", |a, on| a.quick = on),
     Flag::<TestArgs>::value("timeout", "seconds", "How long a check may take", |a, v| put(&mut a.timeout, v))
         .default("60"),
 ];

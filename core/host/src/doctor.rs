@@ -274,6 +274,7 @@ impl Plugins {
                 let options = self.check_options(kind, name, Scope::OBJECT, &[])?;
                 self.storage(name)?.validate(&options).map(|()| "accepts its own defaults".to_owned())
             }
+            kind => Ok(format!("nothing is asked of {kind} drivers")),
         }
         .map(|says| format!("{} loads; {says}", found.path.display()))
     }

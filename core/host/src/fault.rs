@@ -199,7 +199,7 @@ fn panicked(call: &str) -> DriverResult<()> {
 fn slot_of(spec: &str, slot: &str) -> Result<(Kind, String, String), Error> {
     let parts = slot.split_once('.').and_then(|(kind, rest)| Some((kind, rest.rsplit_once('.')?)));
     let (kind, (driver, call)) = parts.ok_or_else(|| wrong(spec, "a slot is KIND.NAME.CALL", slots_hint()))?;
-    let kind = Kind::ALL.into_iter().find(|known| known.name() == kind);
+    let kind = Kind::all().find(|known| known.name() == kind);
     let kind = kind.ok_or_else(|| wrong(spec, "there is no such kind of driver", slots_hint()))?;
     if driver.is_empty() {
         return Err(wrong(spec, "no driver is named", slots_hint()));
@@ -241,7 +241,7 @@ fn acts_hint() -> String {
 }
 
 fn slots_hint() -> String {
-    let lists: Vec<_> = Kind::ALL.into_iter().map(|kind| format!("{kind}.NAME.{{{}}}", list_of(kind))).collect();
+    let lists: Vec<_> = Kind::all().map(|kind| format!("{kind}.NAME.{{{}}}", list_of(kind))).collect();
     format!("slots: {}", lists.join(", "))
 }
 

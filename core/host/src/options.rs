@@ -135,17 +135,12 @@ mod tests {
     use super::*;
 
     fn info(key: &str, kind: OptionKind) -> OptionInfo {
-        OptionInfo {
-            key: key.into(),
-            aliases: vec![],
-            kind,
-            scope: Scope::OBJECT,
-            default: String::new(),
-            choices: vec![],
-            help: "help text".into(),
-            secret: false,
-            required: false,
-        }
+        with(OptionInfo::new(key.into()), |info| (info.kind, info.help) = (kind, "help text".into()))
+    }
+
+    fn with(mut info: OptionInfo, set: impl FnOnce(&mut OptionInfo)) -> OptionInfo {
+        set(&mut info);
+        info
     }
 
     #[test]
@@ -163,11 +158,11 @@ mod tests {
 
     fn schema() -> Vec<OptionInfo> {
         vec![
-            OptionInfo { default: "20m".into(), ..info("max-size", OptionKind::SIZE_DECIMAL) },
-            OptionInfo { aliases: vec!["files".into()], ..info("max-file", OptionKind::INT) },
-            OptionInfo { choices: vec!["a".into(), "b".into()], ..info("mode", OptionKind::CHOICE) },
-            OptionInfo { secret: true, ..info("pin", OptionKind::INT) },
-            OptionInfo { scope: Scope::ENDPOINT, ..info("ifname", OptionKind::IFNAME) },
+            with(info("max-size", OptionKind::SIZE_DECIMAL), |info| info.default = "20m".into()),
+            with(info("max-file", OptionKind::INT), |info| info.aliases = vec!["files".into()]),
+            with(info("mode", OptionKind::CHOICE), |info| info.choices = vec!["a".into(), "b".into()]),
+            with(info("pin", OptionKind::INT), |info| info.secret = true),
+            with(info("ifname", OptionKind::IFNAME), |info| info.scope = Scope::ENDPOINT),
         ]
     }
 
@@ -230,7 +225,7 @@ mod tests {
 
     #[test]
     fn required_options() {
-        let options = vec![OptionInfo { required: true, ..info("address", OptionKind::STRING) }];
+        let options = vec![with(info("address", OptionKind::STRING), |info| info.required = true)];
         let schema = Schema { kind: Kind::Log, name: "x", options: &options };
         let error = schema.check(Scope::OBJECT, &[]).expect_err("missing");
         assert_eq!(error.to_string(), "log driver \"x\" needs option \"address\"");

@@ -119,7 +119,7 @@ impl Plugins {
     /// Every file of every kind in search order, with its manifest or the reason it is refused. Runs nothing of theirs.
     pub fn list(&self) -> Vec<Listed> {
         let mut all: Vec<Listed> = vec![];
-        for kind in Kind::ALL {
+        for kind in Kind::all() {
             let mut first: HashMap<String, PathBuf> = HashMap::new();
             for place in &self.places {
                 for name in place.names(kind) {

@@ -40,6 +40,7 @@ pub fn calls(kind: Kind) -> &'static [&'static str] {
         Kind::Storage => STORAGE,
         Kind::Network => NETWORK,
         Kind::Volume => VOLUME,
+        _ => &[],
     }
 }
 

@@ -26,6 +26,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod start;
 pub mod tty;
+pub mod witness;
 
 pub use nix::errno::Errno;
 

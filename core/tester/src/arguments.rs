@@ -12,24 +12,28 @@ pub struct Arguments {
     pub format: Format,
     pub options: Vec<(String, String)>,
     pub bench: bool,
+    /// With the fault points.
+    pub faults: bool,
     /// For each check.
     pub timeout: Duration,
 }
 
 const USAGE: &str = "usage: gantry plugin test [--kind KIND] [--format human|tap|junit|json] [-o KEY=VALUE]... \
-                     [--timeout SECONDS] [--bench] FILE.so";
+                     [--timeout SECONDS] [--quick] [--bench] FILE.so";
 
 impl Arguments {
     /// Reads them.
     pub fn parse(words: &[String]) -> Result<Arguments, String> {
         let (file, options) = (PathBuf::new(), vec![]);
         let timeout = Duration::from_secs(60);
-        let mut read = Arguments { file, kind: None, format: Format::Human, options, bench: false, timeout };
+        let mut read =
+            Arguments { file, kind: None, format: Format::Human, options, bench: false, faults: true, timeout };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value\n{USAGE}"));
             match word.as_str() {
                 "--bench" => read.bench = true,
+                "--quick" => read.faults = false,
                 "--kind" => read.kind = Some(value()?.parse()?),
                 "--format" => read.format = value()?.parse()?,
                 "-o" => read.options.push(pair(value()?)?),

@@ -1,6 +1,7 @@
 //! The process that runs one driver's suite, or its bench. It may die of it.
 
 use crate::arguments::pair;
+use crate::points::Points;
 use crate::subject::{NAME, plugins, specs};
 use crate::wrap;
 use gantry_host::api::options::{OptionSpec, Options, Scope};
@@ -12,14 +13,19 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 
-/// The first word of a child's command line: `CHILD suite|bench DIR KIND DONE [KEY=VALUE]...`
+/// The first word of a child's command line: `CHILD suite|bench|points:SECONDS DIR KIND DONE [KEY=VALUE]...`
 pub const WORD: &str = "__suite";
 
 /// What the parent reads: a line for each event, the name and the reason without newlines.
 pub fn line(event: &str, name: &str, reason: &str) -> String {
     let one_line = |text: &str| text.replace('\n', " | ").replace('\t', " ");
     format!("{event}\t{}\t{}\n", one_line(name), one_line(reason))
+}
+
+fn tell(socket: &RefCell<File>, event: &str, name: &str, reason: &str) {
+    let _ = socket.borrow_mut().write_all(line(event, name, reason).as_bytes());
 }
 
 /// Runs what the parent asked for.
@@ -33,22 +39,25 @@ pub fn run(words: &[String]) -> Result<bool, String> {
         options,
     };
     let socket = std::io::stdin().as_fd().try_clone_to_owned().map_err(|e| e.to_string())?;
-    match what.as_str() {
-        "bench" => order.bench(File::from(socket))?,
-        _ => order.suite(File::from(socket))?,
+    let socket = RefCell::new(File::from(socket));
+    match what.split_once(':') {
+        Some((_, seconds)) => order.points(dir, seconds.parse().unwrap_or(60), &socket),
+        None if what == "bench" => order.bench(socket.into_inner())?,
+        None => order.suite(&socket)?,
     }
     Ok(true)
 }
 
-struct Order {
-    plugins: Plugins,
-    kind: Kind,
-    done: usize,
-    options: Vec<(String, String)>,
+/// What a child is to do, and with what.
+pub struct Order {
+    pub plugins: Plugins,
+    pub kind: Kind,
+    pub done: usize,
+    pub options: Vec<(String, String)>,
 }
 
 /// A driver of some kind.
-enum Loaded {
+pub enum Loaded {
     Log(gantry_host::LogDriver),
     Storage(gantry_host::StorageDriver),
     Network(gantry_host::NetworkDriver),
@@ -56,17 +65,24 @@ enum Loaded {
 }
 
 impl Order {
-    fn suite(&self, socket: File) -> Result<(), String> {
-        let socket = RefCell::new(socket);
-        let told = |event, name: &str, reason: &str| {
-            let _ = socket.borrow_mut().write_all(line(event, name, reason).as_bytes());
-        };
-        let mut run = Run::watched(self.done, |name, event| match event {
-            Event::Begins => told("begins", name, ""),
-            Event::Passed => told("passed", name, ""),
-            Event::Skipped(reason) => told("skipped", name, reason),
-            Event::Failed(reason) => told("failed", name, reason),
-        });
+    /// A run that tells the parent.
+    fn watched<'s>(&self, socket: &'s RefCell<File>) -> Run<'s> {
+        Run::watched(self.done, move |name, event| match event {
+            Event::Begins => tell(socket, "begins", name, ""),
+            Event::Passed => tell(socket, "passed", name, ""),
+            Event::Skipped(reason) => tell(socket, "skipped", name, reason),
+            Event::Failed(reason) => tell(socket, "failed", name, reason),
+        })
+    }
+
+    fn points(&self, dir: &str, seconds: u64, socket: &RefCell<File>) {
+        let timeout = Duration::from_secs(seconds);
+        let points = Points { dir, kind: self.kind, options: &self.options, timeout };
+        points.checks(&mut self.watched(socket), &|| tell(socket, "alive", "", ""));
+    }
+
+    fn suite(&self, socket: &RefCell<File>) -> Result<(), String> {
+        let mut run = self.watched(socket);
         let before = Traces::take();
         let mut loaded = None;
         run.check("it loads and starts", || {
@@ -122,23 +138,26 @@ impl Order {
         Ok(())
     }
 
-    fn load(&self) -> Result<Loaded, String> {
+    /// The driver.
+    pub fn load(&self) -> Result<Loaded, String> {
         let loaded = match self.kind {
             Kind::Log => self.plugins.log(NAME).map(Loaded::Log),
             Kind::Storage => self.plugins.storage(NAME).map(Loaded::Storage),
             Kind::Network => self.plugins.network(NAME).map(Loaded::Network),
             Kind::Volume => self.plugins.volume(NAME).map(Loaded::Volume),
+            kind => return Err(format!("there is no suite for {kind} drivers")),
         };
         loaded.map_err(|error| error.to_string())
     }
 
     /// The options given, with aliases replaced and defaults filled in.
-    fn checked(&self) -> Result<Options, String> {
+    pub fn checked(&self) -> Result<Options, String> {
         let checked = self.plugins.check_options(self.kind, NAME, Scope::OBJECT, &self.options);
         checked.map_err(|error| error.to_string())
     }
 
-    fn specs(&self) -> &'static [OptionSpec] {
+    /// The driver's schema.
+    pub fn specs(&self) -> &'static [OptionSpec] {
         let manifest = self.plugins.manifest(self.kind, NAME);
         manifest.ok().and_then(|m| m.driver(self.kind).map(|d| specs(&d.options))).unwrap_or_default()
     }
@@ -187,7 +206,7 @@ fn descriptors() -> usize {
 /// A driver may keep a few; one that forgets some in each call has many by now.
 fn few(before: usize, after: usize) -> Result<(), Box<dyn Error>> {
     match after.saturating_sub(before) {
-        more if more > 8 => Err(format!("{more} more are open than when it was loaded").into()),
+        more if more > 32 => Err(format!("{more} more are open than when it was loaded").into()),
         _ => Ok(()),
     }
 }

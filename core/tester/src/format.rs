@@ -223,12 +223,8 @@ fn duration(ns: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gantry_host::{ApiVersion, Door};
-
     fn report() -> Report {
-        let (name, version, license) = ("a".to_owned(), "1".to_owned(), "MIT".to_owned());
-        let api = ApiVersion { major: 1, minor: 0 };
-        let manifest = Manifest { api, door: Door::C, name, version, license, requires: vec![], drivers: vec![] };
+        let manifest = Manifest::parse(b"\x02\0\0\0\x01\0\0\0name a\nversion 1\nlicense MIT\n\0").unwrap();
         let check = |name: &str, outcome| Check { name: name.to_owned(), outcome, took: Duration::from_millis(5) };
         let checks = vec![
             check("one", Outcome::Passed),

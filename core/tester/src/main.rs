@@ -3,12 +3,15 @@
 //!
 //! The parent reads the file and keeps the report. Each driver's suite runs in a child: a check that kills its process has
 //! failed, and a new child goes on after it. The child tells what happens through its standard input, which is a socket;
-//! its standard output must stay empty.
+//! its standard output must stay empty. After the suite come the fault points ([`points`]), whose processes are the child's
+//! own children.
 
 mod arguments;
 mod child;
 mod format;
 mod parent;
+mod points;
+mod struck;
 mod subject;
 mod wrap;
 
@@ -19,6 +22,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let done = match words.first().map(String::as_str) {
         Some(child::WORD) => child::run(&words[1..]),
+        Some(struck::WORD) => struck::run(&words[1..]),
         _ => Arguments::parse(&words).and_then(|arguments| parent::run(&arguments)),
     };
     match done {

@@ -52,18 +52,11 @@ fn start(what: &str, arguments: &Arguments, subject: &Subject, kind: Kind, done:
 }
 
 fn suite(arguments: &Arguments, subject: &Subject, kind: Kind) -> Result<Suite, String> {
-    let mut checks: Vec<Check> = vec![];
     let mut wrote = false;
-    loop {
-        let done = checks.len();
-        let mut started = start("suite", arguments, subject, kind, done)?;
-        let died = listen(&mut started, &mut checks, arguments.timeout)?;
-        wrote |= !said(&mut started.output).is_empty();
-        let Some(reason) = died else { break };
-        if checks.len() == done {
-            checks.push(Check::failed("the suite runs", &reason));
-            break;
-        }
+    let mut gathered = |what: &str| gather(what, arguments, subject, kind, &mut wrote);
+    let mut checks = gathered("suite")?;
+    if arguments.faults {
+        checks.extend(gathered(&format!("points:{}", arguments.timeout.as_secs()))?);
     }
     let outcome = match wrote {
         true => Outcome::Failed("it wrote to stdout, which is the user's".to_owned()),
@@ -71,6 +64,28 @@ fn suite(arguments: &Arguments, subject: &Subject, kind: Kind) -> Result<Suite, 
     };
     checks.push(Check { name: "nothing is written to stdout".to_owned(), outcome, took: Duration::ZERO });
     Ok(Suite { kind, checks })
+}
+
+/// Starts children until none dies any more.
+fn gather(
+    what: &str,
+    arguments: &Arguments,
+    subject: &Subject,
+    kind: Kind,
+    wrote: &mut bool,
+) -> Result<Vec<Check>, String> {
+    let mut checks: Vec<Check> = vec![];
+    loop {
+        let done = checks.len();
+        let mut started = start(what, arguments, subject, kind, done)?;
+        let died = listen(&mut started, &mut checks, arguments.timeout)?;
+        *wrote |= !said(&mut started.output).is_empty();
+        let Some(reason) = died else { return Ok(checks) };
+        if checks.len() == done {
+            checks.push(Check::failed("the suite runs", &reason));
+            return Ok(checks);
+        }
+    }
 }
 
 /// Gathers what a child tells, to its end; how it died, if it did.

@@ -22,7 +22,7 @@ impl Subject {
     /// Copies the file and reads what it says about itself; nothing of it runs.
     pub fn of(file: &Path) -> Result<Subject, String> {
         let dir = tempfile::tempdir().map_err(|e| format!("cannot make a directory: {e}"))?;
-        for kind in Kind::ALL {
+        for kind in Kind::all() {
             let to = place(dir.path(), kind);
             let copied = fs::create_dir_all(to.parent().unwrap_or(&to)).and_then(|()| fs::copy(file, &to));
             copied.map_err(|e| format!("cannot read {}: {e}", file.display()))?;
@@ -45,7 +45,7 @@ fn of_driver(dir: &Path) -> String {
 fn manifest(dir: &Path) -> Result<Manifest, String> {
     let plugins = plugins(dir);
     let mut first = None;
-    for kind in Kind::ALL {
+    for kind in Kind::all() {
         match plugins.manifest(kind, NAME) {
             Ok(manifest) => return Ok(manifest),
             Err(error) => first = first.or(Some(error)),
@@ -66,17 +66,13 @@ pub fn specs(options: &[OptionInfo]) -> &'static [OptionSpec] {
 }
 
 fn spec(info: &OptionInfo) -> OptionSpec {
-    OptionSpec {
-        key: leaked(info.key.clone()),
-        aliases: leaked(info.aliases.join(",")),
-        kind: info.kind,
-        scope: info.scope,
-        default: leaked(info.default.clone()),
-        choices: leaked(info.choices.join(",")),
-        help: leaked(info.help.clone()),
-        secret: info.secret,
-        required: info.required,
-    }
+    let mut spec = OptionSpec::new(leaked(info.key.clone()), info.kind, leaked(info.help.clone()))
+        .aliases(leaked(info.aliases.join(",")))
+        .scope(info.scope)
+        .default(leaked(info.default.clone()))
+        .choices(leaked(info.choices.join(",")));
+    (spec.secret, spec.required) = (info.secret, info.required);
+    spec
 }
 
 fn leaked(text: String) -> &'static str {

@@ -40,7 +40,7 @@ impl LogDriver for Log {
         _: Host,
     ) -> Result<OpenedSink> {
         let opened = self.0.open(container, options, resume).map_err(plain)?;
-        Ok(OpenedSink { sink: Box::new(Sink(opened.sink)), beyond: opened.beyond })
+        Ok(OpenedSink::new(Sink(opened.sink)).beyond(opened.beyond))
     }
 
     fn open_reader(&self, c: &LogContainer, o: &Options, q: &ReadQuery, _: Host) -> Result<Box<dyn LogReader>> {

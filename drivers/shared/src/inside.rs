@@ -151,7 +151,7 @@ pub fn carries(endpoint: &EndpointSpec, gateway: &IpAddr) -> bool {
 /// A default route, as the engine is told of it.
 pub fn told(gateway: &IpAddr) -> Route {
     let any = if gateway.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0u16; 8]) };
-    Route { destination: Cidr { addr: any, prefix: 0 }, gateway: Some(*gateway) }
+    Route::new(Cidr { addr: any, prefix: 0 }, Some(*gateway))
 }
 
 /// Puts default routes back.

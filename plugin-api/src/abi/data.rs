@@ -11,7 +11,7 @@ number!(Class = u32);
 mirror! {
     struct ErrorBody for Error + ext { class: Class, message: String, hint: String, causes: Vec<String> }
     struct DirsAbi for Dirs + ext { root: std::path::PathBuf, state: std::path::PathBuf }
-    struct MountAbi for Mount {
+    struct MountAbi for Mount + ext {
         fstype: String, source: String, target: String, flags: u64, options: Vec<(String, Option<String>)>,
     }
 }

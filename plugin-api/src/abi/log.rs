@@ -3,7 +3,7 @@
 use super::data::{AbiResult, OptionsAbi};
 use super::guard::{Quiet, guarded, install, raw};
 use super::host::{HostBox, author_side};
-use super::mirror::{Mirror, bits, mirror};
+use super::mirror::{Mirror, Pair, bits, mirror};
 use super::{RootModuleResult, erased};
 use crate::host::Host;
 use crate::log::*;
@@ -12,7 +12,7 @@ use abi_stable::library::{CheckTypeLayout, LibHeader, RootModule};
 use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::sabi_types::VersionStrings;
-use abi_stable::std_types::{RBox, ROption, RSlice, RStr, Tuple2};
+use abi_stable::std_types::{RBox, ROption, RSlice, RStr, RVec, Tuple2};
 use abi_stable::{StableAbi, sabi_trait};
 use std::marker::PhantomData;
 
@@ -30,6 +30,7 @@ mirror! {
 pub struct LogCapabilitiesAbi {
     pub bits: u64,
     pub max_line: u32,
+    pub ext: RVec<Pair>,
 }
 
 bits!(LogCapabilities, read, rotate, remote, removes, trims);
@@ -37,7 +38,7 @@ bits!(LogCapabilities, read, rotate, remote, removes, trims);
 impl Mirror for LogCapabilities {
     type Abi = LogCapabilitiesAbi;
     fn to_abi(&self) -> LogCapabilitiesAbi {
-        LogCapabilitiesAbi { bits: to_bits(self), max_line: self.max_line }
+        LogCapabilitiesAbi { bits: to_bits(self), max_line: self.max_line, ext: RVec::new() }
     }
     fn from_abi(abi: &LogCapabilitiesAbi) -> Self {
         LogCapabilities { max_line: abi.max_line, ..from_bits(abi.bits) }
@@ -89,6 +90,7 @@ pub type ReaderBox = LogReaderAbi_TO<'static, RBox<()>>;
 pub struct OpenedSinkAbi {
     pub sink: SinkBox,
     pub beyond: u64,
+    pub ext: RVec<Pair>,
 }
 
 /// A borrowed closure of the host that takes records. The host's function never unwinds.
@@ -160,7 +162,7 @@ impl<D: LogDriver> LogDriverAbi for Guard<D> {
             let resume = resume.into_option();
             let opened = self.driver.open(&container, &options, resume.as_ref(), self.host.clone())?;
             let sink = LogSinkAbi_TO::from_value(SinkGuard(Quiet::new(opened.sink)), TD_Opaque);
-            Ok(OpenedSinkAbi { sink, beyond: opened.beyond })
+            Ok(OpenedSinkAbi { sink, beyond: opened.beyond, ext: RVec::new() })
         })
     }
 

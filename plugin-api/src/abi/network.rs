@@ -22,14 +22,14 @@ number!(Protocol = u8);
 
 mirror! {
     struct CidrAbi for Cidr { addr: IpAddr, prefix: u8 }
-    struct SubnetAbi for Subnet {
+    struct SubnetAbi for Subnet + ext {
         subnet: Cidr, gateway: Option<IpAddr>, ip_range: Option<Cidr>, aux_addresses: Vec<(String, IpAddr)>,
     }
     struct NetworkSpecAbi for NetworkSpec + ext {
         id: String, name: String, subnets: Vec<Subnet>, internal: bool, ipv6: bool, predefined: bool,
         labels: Vec<(String, String)>, options: Options,
     }
-    struct PortMappingAbi for PortMapping {
+    struct PortMappingAbi for PortMapping + ext {
         host_ip: IpAddr, host_port: u16, container_port: u16, count: u16, protocol: Protocol,
     }
     struct PeerPortAbi for PeerPort { address: IpAddr, port: u16, protocol: Protocol }
@@ -38,7 +38,7 @@ mirror! {
         link_local_addresses: Vec<IpAddr>, mac: Option<[u8; 6]>, index: u32, default_route4: bool, default_route6: bool,
         ports: Vec<PortMapping>, links: Vec<PeerPort>, options: Options,
     }
-    struct RouteAbi for Route { destination: Cidr, gateway: Option<IpAddr> }
+    struct RouteAbi for Route + ext { destination: Cidr, gateway: Option<IpAddr> }
     struct AttachmentAbi for Attachment + ext {
         interface: String, mac: Option<[u8; 6]>, addresses: Vec<Cidr>, routes: Vec<Route>, gateways: Vec<IpAddr>,
         published: Vec<PortMapping>, warnings: Vec<String>, state: Blob,

@@ -33,6 +33,13 @@ pub struct Note<const N: usize> {
     data: [u8; N],
 }
 
+impl<const N: usize> Note<N> {
+    /// The descriptor.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+}
+
 /// The number of descriptor bytes a source needs.
 pub const fn size(source: &Source) -> usize {
     encode::<0>(source).at

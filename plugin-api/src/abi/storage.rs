@@ -22,7 +22,7 @@ number!(Whiteouts = u32);
 mirror! {
     struct LayerTargetAbi for LayerTarget + ext { path: PathBuf, whiteouts: Whiteouts }
     struct ChangeAbi for Change { kind: char, path: PathBuf }
-    struct UsageAbi for Usage { bytes: u64, inodes: u64 }
+    struct UsageAbi for Usage + ext { bytes: u64, inodes: u64 }
 }
 
 bits!(StorageCapabilities, copy_on_write, native_diff, quota, idmap, reflink, rootless, independent_layers);

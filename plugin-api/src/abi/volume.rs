@@ -3,7 +3,7 @@
 use super::data::{AbiResult, DirsAbi, MountAbi, OptionsAbi};
 use super::guard::{Quiet, guarded, install, raw};
 use super::host::{HostBox, author_side};
-use super::mirror::{Mirror, bits, mirror};
+use super::mirror::{Mirror, Pair, bits, mirror};
 use super::{RootModuleResult, erased};
 use crate::host::Host;
 use crate::options::Options;
@@ -28,15 +28,18 @@ mirror! {
 pub struct VolumeMountAbi {
     pub directory: RString,
     pub file_system: ROption<MountAbi>,
+    pub ext: RVec<Pair>,
 }
 
 impl Mirror for VolumeMount {
     type Abi = VolumeMountAbi;
     fn to_abi(&self) -> VolumeMountAbi {
         match self {
-            VolumeMount::Directory(path) => VolumeMountAbi { directory: path.to_abi(), file_system: RNone },
+            VolumeMount::Directory(path) => {
+                VolumeMountAbi { directory: path.to_abi(), file_system: RNone, ext: RVec::new() }
+            }
             VolumeMount::FileSystem(mount) => {
-                VolumeMountAbi { directory: RString::new(), file_system: RSome(mount.to_abi()) }
+                VolumeMountAbi { directory: RString::new(), file_system: RSome(mount.to_abi()), ext: RVec::new() }
             }
         }
     }

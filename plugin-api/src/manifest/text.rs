@@ -1,8 +1,9 @@
 //! Notes as text: what the macros of the C header make by joining string literals, since C cannot count the lengths of
-//! nested records. A line is a word and its value; lines about an option stand below it, options below their driver. A
-//! word nobody knows is skipped, so that later headers may add some.
+//! nested records. A line is a word and its value; lines about an option stand below it, options below their driver. What
+//! later headers may add is skipped: words, kinds of drivers with all that stands below them, types (any text is taken)
+//! and scopes (the option is never asked for).
 
-use super::{BadNote, DriverManifest, Kind, Manifest, OptionInfo, split};
+use super::{BadNote, DriverManifest, Manifest, OptionInfo, split};
 use crate::options::{OptionKind, Scope};
 
 const TYPES: &[(&str, OptionKind)] = &[
@@ -28,55 +29,77 @@ const SCOPES: &[(&str, Scope)] =
 pub(super) fn read(manifest: &mut Manifest, bytes: &[u8]) -> Result<(), BadNote> {
     let end = bytes.iter().position(|byte| *byte == 0).ok_or(BadNote)?;
     let text = std::str::from_utf8(&bytes[..end]).map_err(|_| BadNote)?;
+    let mut driver = Below::Plugin;
     text.lines().try_for_each(|line| {
         let (word, value) = line.split_once(' ').unwrap_or((line, ""));
-        take(manifest, word, value)
+        match word {
+            "driver" => driver = begin(manifest, value),
+            "option" | "type" | "scope" | "help" | "default" | "choices" | "aliases" | "required" | "secret" => {
+                return about_option(manifest, driver, word, value);
+            }
+            _ => about_plugin(manifest, word, value),
+        }
+        Ok(())
     })
 }
 
-fn take(manifest: &mut Manifest, word: &str, value: &str) -> Result<(), BadNote> {
+/// Below what a line stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Below {
+    Plugin,
+    Driver,
+    /// A driver of a kind that is younger than this crate.
+    Unknown,
+}
+
+fn begin(manifest: &mut Manifest, kind: &str) -> Below {
+    let Ok(kind) = kind.parse() else { return Below::Unknown };
+    manifest.drivers.push(DriverManifest { kind, options: vec![] });
+    Below::Driver
+}
+
+fn about_plugin(manifest: &mut Manifest, word: &str, value: &str) {
     match word {
         "name" => manifest.name = value.to_owned(),
         "version" => manifest.version = value.to_owned(),
         "license" => manifest.license = value.to_owned(),
         "requires" => manifest.requires.extend(split(value)),
-        "driver" => {
-            let kind: Kind = value.parse().map_err(|_| BadNote)?;
-            manifest.drivers.push(DriverManifest { kind, options: vec![] });
-        }
-        "option" => {
-            let driver = manifest.drivers.last_mut().ok_or(BadNote)?;
-            driver.options.push(OptionInfo::new(value.to_owned()));
-        }
-        _ => describe(manifest, word, value)?,
+        _ => {}
     }
-    Ok(())
 }
 
-fn describe(manifest: &mut Manifest, word: &str, value: &str) -> Result<(), BadNote> {
-    let Some(option) = manifest.drivers.last_mut().and_then(|driver| driver.options.last_mut()) else { return Ok(()) };
+fn about_option(manifest: &mut Manifest, below: Below, word: &str, value: &str) -> Result<(), BadNote> {
+    let driver = match below {
+        Below::Unknown => return Ok(()),
+        Below::Plugin => return Err(BadNote),
+        Below::Driver => manifest.drivers.last_mut().ok_or(BadNote)?,
+    };
+    if word == "option" {
+        driver.options.push(OptionInfo::new(value.to_owned()));
+        return Ok(());
+    }
+    let option = driver.options.last_mut().ok_or(BadNote)?;
     match word {
-        "type" => option.kind = known(TYPES, value)?,
-        "scope" => option.scope = known(SCOPES, value)?,
+        "type" => option.kind = known(TYPES, value).unwrap_or(OptionKind::STRING),
+        "scope" => option.scope = known(SCOPES, value).unwrap_or(Scope(u32::MAX)),
         "help" => option.help = value.to_owned(),
         "default" => option.default = value.to_owned(),
         "choices" => option.choices = split(value),
         "aliases" => option.aliases = split(value),
         "required" => option.required = true,
-        "secret" => option.secret = true,
-        _ => {}
+        _ => option.secret = true,
     }
     Ok(())
 }
 
-fn known<T: Copy>(table: &[(&str, T)], word: &str) -> Result<T, BadNote> {
-    table.iter().find(|(name, _)| *name == word).map(|(_, value)| *value).ok_or(BadNote)
+fn known<T: Copy>(table: &[(&str, T)], word: &str) -> Option<T> {
+    table.iter().find(|(name, _)| *name == word).map(|(_, value)| *value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{ApiVersion, Door};
+    use crate::manifest::{ApiVersion, Door, Kind};
 
     fn note(text: &str) -> Vec<u8> {
         [&[2, 0, 0, 0, 1, 0, 3, 0], text.as_bytes(), &[0]].concat()
@@ -103,8 +126,18 @@ mod tests {
     }
 
     #[test]
+    fn what_later_headers_may_say_is_left_out() {
+        let text = "driver log\noption x\ntype colour\noption y\nscope moon\ndriver wheel\noption z\ntype string\n\
+                    driver volume\noption v\nhelp h\n";
+        let manifest = Manifest::parse(&note(text)).expect("readable");
+        let [log, volume] = &manifest.drivers[..] else { panic!("{manifest:?}") };
+        assert_eq!((log.options[0].kind, volume.options[0].key.as_str()), (OptionKind::STRING, "v"));
+        assert!(log.options[1].scope != Scope::OBJECT && log.options.len() == 2 && volume.options.len() == 1);
+    }
+
+    #[test]
     fn damaged_text_is_an_error() {
-        for bad in ["driver wheel\n", "option x\n", "driver log\noption x\ntype colour\n"] {
+        for bad in ["option x\n", "secret\n", "driver log\ntype string\n"] {
             assert!(Manifest::parse(&note(bad)).is_err(), "{bad}");
         }
         assert!(Manifest::parse(&note("name x\n")[..12]).is_err(), "without its end");

@@ -17,6 +17,7 @@
 pub mod bench;
 pub mod log;
 pub mod network;
+pub mod points;
 pub mod storage;
 pub mod volume;
 

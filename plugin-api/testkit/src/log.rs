@@ -130,7 +130,7 @@ fn container(dir: &Path, number: u32) -> Fallible<LogContainer> {
 }
 
 /// Unlike any before: a driver may keep records outside the container's directory.
-fn fresh_id() -> String {
+pub(crate) fn fresh_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     format!("{now:032x}{:016x}{:016x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))

@@ -147,6 +147,12 @@ pub(crate) fn as_host(act: impl FnOnce() -> Outcome + Send) -> Outcome {
     })
 }
 
+/// Puts the calling thread into a new network namespace that plays the host; processes it starts are in it, too.
+pub(crate) fn enter_new_host() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    loopback_up()
+}
+
 /// A new, empty network namespace; it lives as long as its descriptor.
 pub(crate) fn new_netns() -> io::Result<OwnedFd> {
     let make = || {

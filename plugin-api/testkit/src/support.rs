@@ -4,6 +4,7 @@ use gantry_plugin_api::options::{OptionSpec, Options, Scope};
 use gantry_plugin_api::types::Dirs;
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use tempfile::TempDir;
 
 /// What a check answers.
@@ -78,7 +79,8 @@ impl<'w> Run<'w> {
         (self.watch)(name, Event::Failed(&failed));
     }
 
-    pub(crate) fn check_if(&mut self, possible: bool, why_not: &str, name: &str, act: impl FnOnce() -> Outcome) {
+    /// Runs one check, or skips it and says why.
+    pub fn check_if(&mut self, possible: bool, why_not: &str, name: &str, act: impl FnOnce() -> Outcome) {
         if possible {
             return self.check(name, act);
         }
@@ -129,7 +131,12 @@ pub(crate) fn complete(specs: &[OptionSpec], scope: Scope, given: &Options) -> O
 
 /// The directories of a driver in a temporary place.
 pub(crate) fn dirs(temp: &TempDir) -> Result<Dirs, Box<dyn Error>> {
-    let dirs = Dirs { root: temp.path().join("root"), state: temp.path().join("state") };
+    Ok(dirs_in(temp.path())?)
+}
+
+/// … in a given place.
+pub(crate) fn dirs_in(place: &Path) -> std::io::Result<Dirs> {
+    let dirs = Dirs { root: place.join("root"), state: place.join("state") };
     std::fs::create_dir_all(&dirs.root)?;
     std::fs::create_dir_all(&dirs.state)?;
     Ok(dirs)

@@ -79,7 +79,7 @@ impl<D: VolumeDriver> Bench<D> {
     fn directory(&self, name: &str) -> Result<Option<PathBuf>> {
         Ok(match self.mount(name)? {
             VolumeMount::Directory(path) => Some(path.into()),
-            VolumeMount::FileSystem(_) => None,
+            _ => None,
         })
     }
 
@@ -138,6 +138,7 @@ fn mount_works(bench: &Bench<impl VolumeDriver>) -> Outcome {
             ensure(!mount.fstype.is_empty(), || "the file system has no type".into())?;
             equal("target", mount.target.as_str(), "")
         }
+        other => Err(format!("{other:?} is no mount that this suite knows").into()),
     }
 }
 

@@ -152,7 +152,7 @@ impl<const FAULT: u8> LogDriver for Plain<FAULT> {
         }
         let beyond = resume.map_or(0, |token| records.len() as u64 - token.0[0]);
         let beyond = if FAULT == FORGET_BEYOND { 0 } else { beyond };
-        Ok(OpenedSink { sink: Box::new(PlainSink::<FAULT> { file, count: records.len() as u64 }), beyond })
+        Ok(OpenedSink::new(PlainSink::<FAULT> { file, count: records.len() as u64 }).beyond(beyond))
     }
 
     fn open_reader(&self, c: &LogContainer, _: &Options, q: &ReadQuery, _: Host) -> Result<Box<dyn LogReader>> {

@@ -63,6 +63,17 @@ static int validate(void *driver, const char *name, const gantry_pairs *options,
     return GANTRY_OK;
 }
 
+/* The file appears as a whole or not at all: whoever is killed here leaves no half of it. */
+static int write_mode(const char *path, const char *next, const char *mode, gantry_error *error) {
+    FILE *file = fopen(next, "we");
+    if (file == NULL)
+        return gantry_fail_errno(error, "cannot write", next);
+    int written = fputs(mode, file);
+    if (fclose(file) != 0 || written < 0 || rename(next, path) < 0)
+        return gantry_fail_errno(error, "cannot write", path);
+    return GANTRY_OK;
+}
+
 /* The file with the mode comes last: it makes the volume. */
 static int make(const gantry_dirs *dirs, const char *name, const char *mode, gantry_error *error) {
     char path[PATH_LEN];
@@ -72,14 +83,10 @@ static int make(const gantry_dirs *dirs, const char *name, const char *mode, gan
     path_of(path, dirs, name, "/data");
     if ((mkdir(path, 0700) < 0 && errno != EEXIST) || chmod(path, (mode_t)strtol(mode, NULL, 8)) < 0)
         return gantry_fail_errno(error, "cannot create", path);
+    char next[PATH_LEN];
     path_of(path, dirs, name, "/mode");
-    FILE *file = fopen(path, "we");
-    if (file == NULL || fputs(mode, file) < 0) {
-        if (file != NULL)
-            fclose(file);
-        return gantry_fail_errno(error, "cannot write", path);
-    }
-    return fclose(file) == 0 ? GANTRY_OK : gantry_fail_errno(error, "cannot write", path);
+    path_of(next, dirs, name, "/mode.new");
+    return write_mode(path, next, mode, error);
 }
 
 static int create(void *driver, const char *name, const gantry_pairs *options, const gantry_dirs *dirs,

@@ -90,7 +90,7 @@ fn the_suites_judge_any_file() {
         assert!(run.ok().ends_with(" skipped") && run.stdout.contains(" 0 failed, "), "{run:?}");
     }
     let ours = target_dir().join("libgantry_volume_local.so");
-    let json = tested(&world, &["--format", "json", "--kind", "volume", &ours.to_string_lossy()]).ok();
+    let json = tested(&world, &["--quick", "--format", "json", "--kind", "volume", &ours.to_string_lossy()]).ok();
     let report: serde_json::Value = serde_json::from_str(&json).expect("json");
     assert_eq!((&report["Failed"], &report["Plugin"]["Door"]), (&0.into(), &"rust".into()));
     assert!(report["Passed"].as_u64() > Some(10), "{json}");
@@ -101,6 +101,27 @@ fn the_suites_judge_any_file() {
     tested(&world, &[&text]).fails(125, "not a Gantry plugin: no ELF file");
 }
 
+/// A driver that writes its file in place passes as long as nothing goes wrong.
+#[test]
+fn fault_points_find_what_is_left_half_done() {
+    need!();
+    let world = World::empty();
+    let code = fs::read_to_string(source().join("plugins/examples/c/folders.c")).expect("readable");
+    let in_place = world.file("folders.c", code.replace("/mode.new", "/mode"));
+    let include = source().join("plugin-api/include");
+    let library = world.text("folders.so");
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-O1", "-w", "-o", &library, &in_place, "-I"]).arg(include);
+    succeeded(compile.output().expect("there is a C compiler"));
+    tested(&world, &["--quick", &library]).ok();
+    let struck = tested(&world, &["--format", "tap", &library]);
+    assert_eq!(1, struck.code, "{struck:?}");
+    let failed: Vec<&str> = struck.stdout.lines().filter(|line| line.starts_with("not ok")).collect();
+    assert!(failed.iter().any(|line| line.contains("volume: create: killed before each system call")), "{failed:?}");
+    assert!(failed.iter().all(|line| line.contains("create: ")), "{failed:?}");
+    assert!(struck.stdout.contains("(write), which came killed: afterwards volume one exists"), "{}", struck.stdout);
+}
+
 #[test]
 fn a_driver_that_crashes_or_hangs_has_failed_a_check() {
     need!();
@@ -109,7 +130,7 @@ fn a_driver_that_crashes_or_hangs_has_failed_a_check() {
         return;
     }
     let file = world.text("plugins/log/misbehaving.so");
-    let crashed = tested(&world, &["--kind", "log", "--format", "tap", "-o", "fault=write:segfault", &file]);
+    let crashed = tested(&world, &["--kind", "log", "--format", "tap", "--quick", "-o", "fault=write:segfault", &file]);
     assert_eq!(1, crashed.code, "{crashed:?}");
     let lines: Vec<&str> = crashed.stdout.lines().collect();
     assert_eq!("TAP version 13", lines[0]);
@@ -119,7 +140,7 @@ fn a_driver_that_crashes_or_hangs_has_failed_a_check() {
         lines.iter().any(|l| l.starts_with("ok") && l.contains("remove may come twice")),
         "the rest ran: {lines:?}"
     );
-    let hang = ["--kind", "log", "--format", "junit", "--timeout", "1", "-o", "fault=flush:hang", &file];
+    let hang = ["--kind", "log", "--quick", "--format", "junit", "--timeout", "1", "-o", "fault=flush:hang", &file];
     let hung = tested(&world, &hang);
     assert_eq!(1, hung.code, "{hung:?}");
     assert!(hung.stdout.contains("<failure message=\"it did not return within 1 s\"/>"), "{}", hung.stdout);

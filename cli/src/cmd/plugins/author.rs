@@ -25,6 +25,7 @@ fn test(_: &Context, args: TestArgs, files: Vec<String>) -> Outcome {
         command.args(["-o", option]);
     }
     command.args(args.bench.then_some("--bench"));
+    command.args(args.quick.then_some("--quick"));
     // A name that begins with a dash is a file all the same.
     command.arg(Path::new(".").join(&files[0]));
     let error = command.exec();

@@ -243,7 +243,7 @@ fn with_other_names(dir: &Path, changes: &[Change]) -> io::Result<Vec<Change>> {
     if !missing.is_empty() {
         add_names(dir, Path::new("/"), &missing, &mut all)?;
     }
-    Ok(all.into_iter().map(|(path, kind)| Change { path, kind }).collect())
+    Ok(all.into_iter().map(|(path, kind)| Change::new(kind, path)).collect())
 }
 
 fn add_names(
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn mount_points_are_no_changes() {
-        let change = |text: &str| Change { kind: text.chars().next().unwrap_or('A'), path: text[2..].into() };
+        let change = |text: &str| Change::new(text.chars().next().unwrap_or('A'), &text[2..]);
         let list = |texts: &[&str]| texts.iter().map(|text| change(text)).collect::<Vec<_>>();
         let found =
             without_mount_points(list(&["C /dev", "A /dev/pts", "C /etc", "A /etc/hosts", "A /etc/x", "A /proc"]));

@@ -8,6 +8,7 @@ use crate::container::mounts::MountRecord;
 use crate::error::{Error, Result};
 use gantry_host::api::types::Mount;
 use gantry_host::api::volume::VolumeMount;
+use gantry_model::class::Class;
 use gantry_store::atomic::{self, Durability};
 use gantry_store::lock;
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,10 @@ impl Engine {
         match self.plugins.volume(driver)?.mount(name, &self.driver_dirs("volume", driver))? {
             VolumeMount::Directory(path) => Ok(path),
             VolumeMount::FileSystem(plan) => mount_file_system(name, &plan, &base.join("data")),
+            other => {
+                let message = format!("volume {name}: this engine knows no such way to reach it: {other:?}");
+                Err(Error::request(Class::Unsupported, message))
+            }
         }
     }
 

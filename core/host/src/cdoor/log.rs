@@ -58,7 +58,7 @@ impl LogDriver for Driver {
             // SAFETY: all that is pointed to lives until the call returns.
             unsafe { open(self.its.0, &container, &options, resume, &mut its.0, &mut beyond, error) }
         })?;
-        Ok(OpenedSink { sink: Box::new(Sink { table: self.table.clone(), its, words: Words::new() }), beyond })
+        Ok(OpenedSink::new(Sink { table: self.table.clone(), its, words: Words::new() }).beyond(beyond))
     }
 
     fn open_reader(

@@ -79,7 +79,7 @@ fn from_port(port: &abi::PortMapping) -> Option<PortMapping> {
 }
 
 fn from_route(route: &abi::Route) -> Option<Route> {
-    Some(Route { destination: from_cidr(&route.destination)?, gateway: from_ip(&route.gateway) })
+    Some(Route::new(from_cidr(&route.destination)?, from_ip(&route.gateway)))
 }
 
 fn subnet(keep: &mut Keep, subnet: &Subnet) -> Result<abi::Subnet> {

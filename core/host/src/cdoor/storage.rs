@@ -94,8 +94,7 @@ unsafe extern "C" fn take_target(to: *mut c_void, target: *const c_char, whiteou
     // SAFETY: a C string or null.
     let target = unsafe { path(target) };
     // SAFETY: `to` is the place of the call under way.
-    *unsafe { at::<Option<LayerTarget>>(to) } =
-        target.map(|path| LayerTarget { path, whiteouts: Whiteouts(whiteouts) });
+    *unsafe { at::<Option<LayerTarget>>(to) } = target.map(|path| LayerTarget::new(path, Whiteouts(whiteouts)));
 }
 
 unsafe extern "C" fn take_change(to: *mut c_void, kind: c_char, of: *const c_char) {
@@ -103,7 +102,7 @@ unsafe extern "C" fn take_change(to: *mut c_void, kind: c_char, of: *const c_cha
     let of = unsafe { path(of) };
     // SAFETY: `to` is the list of the call under way.
     let changes = unsafe { at::<Vec<Change>>(to) };
-    changes.extend(of.map(|path| Change { kind: char::from(kind as u8), path }));
+    changes.extend(of.map(|path| Change::new(char::from(kind as u8), path)));
 }
 
 unsafe extern "C" fn take_layer(to: *mut c_void, id: *const c_char, writable: c_int) {

@@ -4,8 +4,8 @@
 use super::{Driver, Handle, Loaded, construct, direct, said, unmirrored};
 use crate::cdoor;
 use crate::error::{Error, Result};
+use crate::isolate::Helper;
 use crate::isolate::log::Proxy;
-use crate::isolate::{Helper, NoSchema};
 use crate::plugins::Found;
 use crate::verdict::Verdicts;
 use crate::worker::{Crew, Limit};
@@ -58,7 +58,7 @@ impl Driver for LogDriver {
 
 /// The object for a driver in a process of its own, which is started here.
 fn stand_in(helper: &Arc<Helper>, crew: &Crew) -> Result<DriverBox> {
-    let proxy = Proxy::<NoSchema>::new(helper.clone());
+    let proxy = Proxy::new(helper.clone());
     proxy.load().map_err(|error| said(crew, "load", error))?;
     Ok(boxed(proxy, Host::null()))
 }

@@ -172,6 +172,7 @@ pub fn construct<M: RootModule, O>(
     let made = match found.manifest.door {
         Door::C => in_c(&crate::load::plugin(&found, verdicts).map_err(refused)?, host),
         Door::Rust => unmirrored(new(&crate::load::module::<M>(&found, verdicts).map_err(refused)?, lend(host))),
+        door => return Err(refused(format!("this engine knows no door {door:?}"))),
     };
     made.map_err(|error| Error::Call { kind, name: name.clone(), call: "new", error: Box::new(error) })
 }

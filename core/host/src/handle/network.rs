@@ -4,8 +4,8 @@
 use super::{Driver, Handle, Loaded, construct, presentable, said, unmirrored};
 use crate::cdoor;
 use crate::error::{Error, Result};
+use crate::isolate::Helper;
 use crate::isolate::network::Proxy;
-use crate::isolate::{Helper, NoSchema};
 use crate::plugins::Found;
 use crate::verdict::Verdicts;
 use crate::worker::{Crew, Limit};
@@ -54,7 +54,7 @@ impl Driver for NetworkDriver {
 
 /// The object for a driver in a process of its own, which is started here.
 fn stand_in(helper: &Arc<Helper>, crew: &Crew) -> Result<DriverBox> {
-    let proxy = Proxy::<NoSchema>::new(helper.clone());
+    let proxy = Proxy::new(helper.clone());
     proxy.load().map_err(|error| said(crew, "load", error))?;
     Ok(boxed(proxy, Host::null()))
 }

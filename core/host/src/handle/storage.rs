@@ -3,8 +3,8 @@
 use super::{Driver, Handle, Loaded, construct, said};
 use crate::cdoor;
 use crate::error::Result;
+use crate::isolate::Helper;
 use crate::isolate::storage::Proxy;
-use crate::isolate::{Helper, NoSchema};
 use crate::plugins::Found;
 use crate::verdict::Verdicts;
 use crate::worker::{Crew, Limit};
@@ -47,7 +47,7 @@ impl Driver for StorageDriver {
 
 /// The object for a driver in a process of its own, which is started here.
 fn stand_in(helper: &Arc<Helper>, crew: &Crew) -> Result<DriverBox> {
-    let proxy = Proxy::<NoSchema>::new(helper.clone());
+    let proxy = Proxy::new(helper.clone());
     proxy.load().map_err(|error| said(crew, "load", error))?;
     Ok(boxed(proxy, Host::null()))
 }

@@ -7,7 +7,6 @@ use super::codec::{self, Put, Take};
 use super::helper::{Helper, Object, RECORDS};
 use super::line::{LONGEST, Line};
 use super::serve::{answer_all, done, opened, plain, unknown};
-use super::{NoSchema, Schema};
 use crate::worker::Limit::{Bulk, Quick};
 use crate::{LogDriver as Handle, LogReader as ReaderHandle, LogSink as SinkHandle};
 use gantry_plugin_api::host::Host;
@@ -17,7 +16,6 @@ use gantry_plugin_api::log::{
 };
 use gantry_plugin_api::options::{OptionSpec, Options};
 use gantry_plugin_api::{Class, Error, Result};
-use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -26,20 +24,14 @@ const BATCH: usize = LONGEST / 4 * 3;
 /// … on their way back.
 const READ: usize = 4 << 20;
 
-/// Stands in for a driver in a helper.
-pub struct Proxy<S: Schema = NoSchema> {
+/// Stands in for a driver in a helper. It shows no schema: the engine reads schemas from files.
+#[derive(Default)]
+pub struct Proxy {
     helper: Option<Arc<Helper>>,
     capabilities: OnceLock<LogCapabilities>,
-    schema: PhantomData<S>,
 }
 
-impl<S: Schema> Default for Proxy<S> {
-    fn default() -> Self {
-        Proxy { helper: None, capabilities: OnceLock::new(), schema: PhantomData }
-    }
-}
-
-impl<S: Schema> Proxy<S> {
+impl Proxy {
     pub fn new(helper: Arc<Helper>) -> Self {
         Proxy { helper: Some(helper), ..Proxy::default() }
     }
@@ -57,8 +49,8 @@ impl<S: Schema> Proxy<S> {
     }
 }
 
-impl<S: Schema> LogDriver for Proxy<S> {
-    const OPTIONS: &'static [OptionSpec] = S::OPTIONS;
+impl LogDriver for Proxy {
+    const OPTIONS: &'static [OptionSpec] = &[];
 
     fn capabilities(&self) -> LogCapabilities {
         if self.capabilities.get().is_none() {
@@ -76,7 +68,7 @@ impl<S: Schema> LogDriver for Proxy<S> {
         let (beyond, object) = how.open(resume)?;
         let token = resume.copied();
         let sink = SinkProxy { how, object, token, given: Vec::new(), stored: Vec::new() };
-        Ok(OpenedSink { sink: Box::new(sink), beyond })
+        Ok(OpenedSink::new(sink).beyond(beyond))
     }
 
     fn open_reader(&self, c: &LogContainer, o: &Options, q: &ReadQuery, _: Host) -> Result<Box<dyn LogReader>> {

@@ -19,7 +19,6 @@ pub use helper::{Helper, Order, VERSION};
 pub use serve::program;
 
 use gantry_plugin_api::host::{Host, HostCalls, Level};
-use gantry_plugin_api::options::OptionSpec;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,20 +35,6 @@ pub struct Isolation {
 
 /// The argument by which the program knows what it is to be.
 pub const WORD: &str = "driver";
-
-/// The schema that a stand-in shows. The engine reads schemas from files, so its stand-ins have none; the suites of the
-/// testkit ask for it.
-pub trait Schema: Send + Sync + 'static {
-    const OPTIONS: &'static [OptionSpec];
-}
-
-/// No schema.
-#[derive(Debug)]
-pub struct NoSchema;
-
-impl Schema for NoSchema {
-    const OPTIONS: &'static [OptionSpec] = &[];
-}
 
 /// What a driver in a helper told the engine meanwhile; it travels with the next answer.
 enum Note {

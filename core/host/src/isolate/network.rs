@@ -4,7 +4,6 @@ use super::codec::{Put, Take};
 use super::helper::Helper;
 use super::line::Line;
 use super::serve::{Answered, answer_all, done, unknown};
-use super::{NoSchema, Schema};
 use crate::NetworkDriver as Handle;
 use crate::error::{Error as HostError, Result as HostResult};
 use crate::worker::Limit::Quick;
@@ -16,24 +15,17 @@ use gantry_plugin_api::network::{
 use gantry_plugin_api::options::OptionSpec;
 use gantry_plugin_api::types::{Blob, Dirs};
 use gantry_plugin_api::{Class, Error, Result};
-use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
-/// Stands in for a driver in a helper.
-pub struct Proxy<S: Schema = NoSchema> {
+/// Stands in for a driver in a helper. It shows no schema: the engine reads schemas from files.
+#[derive(Default)]
+pub struct Proxy {
     helper: Option<Arc<Helper>>,
     capabilities: OnceLock<NetworkCapabilities>,
-    schema: PhantomData<S>,
 }
 
-impl<S: Schema> Default for Proxy<S> {
-    fn default() -> Self {
-        Proxy { helper: None, capabilities: OnceLock::new(), schema: PhantomData }
-    }
-}
-
-impl<S: Schema> Proxy<S> {
+impl Proxy {
     pub fn new(helper: Arc<Helper>) -> Self {
         Proxy { helper: Some(helper), ..Proxy::default() }
     }
@@ -55,8 +47,8 @@ impl<S: Schema> Proxy<S> {
     }
 }
 
-impl<S: Schema> NetworkDriver for Proxy<S> {
-    const OPTIONS: &'static [OptionSpec] = S::OPTIONS;
+impl NetworkDriver for Proxy {
+    const OPTIONS: &'static [OptionSpec] = &[];
 
     fn capabilities(&self) -> NetworkCapabilities {
         if self.capabilities.get().is_none() {

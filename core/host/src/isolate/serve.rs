@@ -66,7 +66,7 @@ fn load(order: Order) -> Result<Driver, DriverError> {
         let message = format!("the engine's protocol has version {}, this program's {VERSION}", order.version);
         return Err(DriverError::new(Class::UNSUPPORTED, message));
     }
-    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == order.kind).ok_or_else(garbled)?;
+    let kind = Kind::all().find(|kind| kind.name() == order.kind).ok_or_else(garbled)?;
     let faults = faults(&order)?;
     let (pins, cache_dir) = (order.pins, order.cache_dir);
     let search = Search { pins, cache_dir, faults, deadline: Duration::MAX, ..Search::default() };
@@ -78,6 +78,7 @@ fn load(order: Order) -> Result<Driver, DriverError> {
         Kind::Storage => plugins.storage(name).map(Driver::Storage),
         Kind::Network => plugins.network(name).map(Driver::Network),
         Kind::Volume => plugins.volume(name).map(Driver::Volume),
+        kind => return Err(DriverError::unsupported(format!("{kind} drivers cannot be isolated"))),
     };
     driver.map_err(plain)
 }

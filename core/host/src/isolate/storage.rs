@@ -3,7 +3,6 @@
 use super::helper::{Helper, Object};
 use super::line::Line;
 use super::serve::{answer_all, done, opened, unknown};
-use super::{NoSchema, Schema};
 use crate::worker::Limit::{Bulk, Quick};
 use crate::{StorageDriver as Handle, Store as StoreHandle};
 use gantry_plugin_api::host::Host;
@@ -11,25 +10,18 @@ use gantry_plugin_api::options::{OptionSpec, Options};
 use gantry_plugin_api::storage::{Change, LayerTarget, StorageCapabilities, StorageDriver, Store, Usage};
 use gantry_plugin_api::types::{Dirs, Mount};
 use gantry_plugin_api::{Class, Error, Result};
-use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Stands in for a driver in a helper.
-pub struct Proxy<S: Schema = NoSchema> {
+/// Stands in for a driver in a helper. It shows no schema: the engine reads schemas from files.
+#[derive(Default)]
+pub struct Proxy {
     helper: Option<Arc<Helper>>,
-    schema: PhantomData<S>,
 }
 
-impl<S: Schema> Default for Proxy<S> {
-    fn default() -> Self {
-        Proxy { helper: None, schema: PhantomData }
-    }
-}
-
-impl<S: Schema> Proxy<S> {
+impl Proxy {
     pub fn new(helper: Arc<Helper>) -> Self {
-        Proxy { helper: Some(helper), schema: PhantomData }
+        Proxy { helper: Some(helper) }
     }
 
     /// Starts the helper.
@@ -42,8 +34,8 @@ impl<S: Schema> Proxy<S> {
     }
 }
 
-impl<S: Schema> StorageDriver for Proxy<S> {
-    const OPTIONS: &'static [OptionSpec] = S::OPTIONS;
+impl StorageDriver for Proxy {
+    const OPTIONS: &'static [OptionSpec] = &[];
 
     fn validate(&self, options: &Options) -> Result<()> {
         self.helper()?.ask(Quick, "validate", &(options, ()))

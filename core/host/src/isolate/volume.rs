@@ -3,7 +3,6 @@
 use super::helper::Helper;
 use super::line::Line;
 use super::serve::{answer_all, done, unknown};
-use super::{NoSchema, Schema};
 use crate::VolumeDriver as Handle;
 use crate::worker::Limit::{Bulk, Quick};
 use gantry_plugin_api::host::Host;
@@ -11,23 +10,16 @@ use gantry_plugin_api::options::{OptionSpec, Options};
 use gantry_plugin_api::types::Dirs;
 use gantry_plugin_api::volume::{VolumeCapabilities, VolumeDriver, VolumeInfo, VolumeMount};
 use gantry_plugin_api::{Class, Error, Result};
-use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
-/// Stands in for a driver in a helper.
-pub struct Proxy<S: Schema = NoSchema> {
+/// Stands in for a driver in a helper. It shows no schema: the engine reads schemas from files.
+#[derive(Default)]
+pub struct Proxy {
     helper: Option<Arc<Helper>>,
     capabilities: OnceLock<VolumeCapabilities>,
-    schema: PhantomData<S>,
 }
 
-impl<S: Schema> Default for Proxy<S> {
-    fn default() -> Self {
-        Proxy { helper: None, capabilities: OnceLock::new(), schema: PhantomData }
-    }
-}
-
-impl<S: Schema> Proxy<S> {
+impl Proxy {
     pub fn new(helper: Arc<Helper>) -> Self {
         Proxy { helper: Some(helper), ..Proxy::default() }
     }
@@ -45,8 +37,8 @@ impl<S: Schema> Proxy<S> {
     }
 }
 
-impl<S: Schema> VolumeDriver for Proxy<S> {
-    const OPTIONS: &'static [OptionSpec] = S::OPTIONS;
+impl VolumeDriver for Proxy {
+    const OPTIONS: &'static [OptionSpec] = &[];
 
     fn capabilities(&self) -> VolumeCapabilities {
         if self.capabilities.get().is_none() {

@@ -38,7 +38,7 @@ pub struct Shelf {
 impl Shelf {
     pub fn new() -> Self {
         let temp = TempDir::new().unwrap();
-        for kind in Kind::ALL {
+        for kind in Kind::all() {
             fs::create_dir_all(temp.path().join("plugins").join(kind.name())).unwrap();
         }
         Shelf { temp }

@@ -56,7 +56,7 @@ impl Sink {
             sink.line.connect(Instant::now() + CALL_LIMIT).map_err(|trouble| sink.error(trouble))?;
         }
         // What a predecessor sent beyond its token nobody knows: it is sent again.
-        Ok(OpenedSink { sink: Box::new(sink), beyond: 0 })
+        Ok(OpenedSink::new(sink))
     }
 
     fn error(&self, trouble: Trouble) -> FluentdError {

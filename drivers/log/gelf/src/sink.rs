@@ -55,7 +55,7 @@ impl Sink {
         };
         sink.stand_by(Instant::now() + CALL_LIMIT)?;
         // What a predecessor sent beyond its token nobody knows: it is sent again.
-        Ok(OpenedSink { sink: Box::new(sink), beyond: 0 })
+        Ok(OpenedSink::new(sink))
     }
 
     fn stand_by(&mut self, until: Instant) -> Result<()> {

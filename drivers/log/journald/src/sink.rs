@@ -45,7 +45,7 @@ impl Sink {
             text: Vec::new(),
             messages: Vec::new(),
         };
-        Ok(OpenedSink { sink: Box::new(sink), beyond: 0 })
+        Ok(OpenedSink::new(sink))
     }
 
     fn send(&mut self) -> Result<()> {

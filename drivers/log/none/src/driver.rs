@@ -14,7 +14,7 @@ impl LogDriver for Discard {
     }
 
     fn open(&self, _: &LogContainer, _: &Options, _: Option<&ResumeToken>, _: Host) -> Result<OpenedSink> {
-        Ok(OpenedSink { sink: Box::new(Nowhere), beyond: 0 })
+        Ok(OpenedSink::new(Nowhere))
     }
 }
 

@@ -75,7 +75,7 @@ impl Sink {
         let until = sink.dial_until(Instant::now() + CALL_LIMIT);
         sink.connect(until)?;
         // What a predecessor sent beyond its token nobody knows: it is sent again.
-        Ok(OpenedSink { sink: Box::new(sink), beyond: 0 })
+        Ok(OpenedSink::new(sink))
     }
 
     fn dial_until(&self, limit: Instant) -> Instant {

@@ -46,7 +46,7 @@ impl Way {
     /// As the engine is told of it.
     pub fn told(&self) -> Route {
         let addr = if self.v6 { IpAddr::from([0u16; 8]) } else { IpAddr::from([0; 4]) };
-        Route { destination: Cidr { addr, prefix: 0 }, gateway: self.gateway }
+        Route::new(Cidr { addr, prefix: 0 }, self.gateway)
     }
 }
 

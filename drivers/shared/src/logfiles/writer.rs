@@ -84,7 +84,7 @@ impl<E: Encoder> Writer<E> {
             mark,
             file,
         };
-        Ok(OpenedSink { sink: Box::new(sink), beyond })
+        Ok(OpenedSink::new(sink).beyond(beyond))
     }
 
     fn write_batch(&mut self, batch: &[LogRecord<'_>], done: &mut usize) -> Result<()> {

@@ -122,7 +122,7 @@ impl OverlayStore {
         let path = self.layers.begin(Sort::Image, id)?;
         self.dress_root(&path, parent)?;
         let whiteouts = if self.kernel.user_xattr { Whiteouts::OVERLAY_USER } else { Whiteouts::OVERLAY_TRUSTED };
-        Ok(LayerTarget { path, whiteouts })
+        Ok(LayerTarget::new(path, whiteouts))
     }
 
     fn commit(&self, id: &str) -> Result<(), Error> {

@@ -103,7 +103,7 @@ impl Walk<'_> {
     }
 
     fn add(&mut self, kind: char, path: &Path) {
-        self.found.push(Change { kind, path: path.to_owned() });
+        self.found.push(Change::new(kind, path));
     }
 
     fn failed(&self, act: &'static str, path: &Path, error: Errno) -> TreeError {

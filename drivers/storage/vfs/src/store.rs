@@ -44,7 +44,7 @@ impl Store for VfsStore {
 
     fn begin_layer(&self, id: &str, parent: Option<&str>) -> Result<LayerTarget> {
         let path = self.begin(Sort::Image, id, parent, self.layer_copy)?;
-        Ok(LayerTarget { path, whiteouts: Whiteouts::APPLY })
+        Ok(LayerTarget::new(path, Whiteouts::APPLY))
     }
 
     fn commit_layer(&self, id: &str) -> Result<()> {

@@ -28,7 +28,7 @@ impl LogDriver for Driver {
         faults.at("open")?;
         host.log(Level::INFO, &format!("opened for {}", c.name));
         host.count("opened", 1);
-        Ok(OpenedSink { sink: Box::new(Sink { faults, written: 0 }), beyond: resume.map_or(0, |token| token.0[0]) })
+        Ok(OpenedSink::new(Sink { faults, written: 0 }).beyond(resume.map_or(0, |token| token.0[0])))
     }
 
     fn open_reader(&self, c: &LogContainer, o: &Options, q: &ReadQuery, _: Host) -> Result<Box<dyn LogReader>> {

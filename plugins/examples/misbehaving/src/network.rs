@@ -23,7 +23,7 @@ fn garbage() -> Attachment {
     Attachment {
         interface: "../../etc\n\u{1b}[31m/".repeat(50),
         addresses: vec![odd(0), odd(255)],
-        routes: vec![Route { destination: odd(200), gateway: None }; 1000],
+        routes: vec![Route::new(odd(200), None); 1000],
         gateways: vec![std::net::Ipv6Addr::UNSPECIFIED.into(); 1000],
         warnings: vec!["\u{1b}]0;title\u{7}\nsecond line".repeat(100)],
         state: vec![0xff; 1 << 20],
@@ -70,7 +70,7 @@ impl NetworkDriver for Driver {
             interface: format!("eth{}", endpoint.index),
             mac: endpoint.mac,
             addresses: endpoint.addresses.clone(),
-            routes: gateways.map(|g| Route { destination: default, gateway: Some(g) }).collect(),
+            routes: gateways.map(|g| Route::new(default, Some(g))).collect(),
             state: std::fs::read_link(format!("/proc/self/fd/{}", netns.as_raw_fd()))?
                 .into_os_string()
                 .into_encoded_bytes(),

@@ -51,7 +51,7 @@ impl Store for Nothing {
 
     fn begin_layer(&self, id: &str, parent: Option<&str>) -> Result<LayerTarget> {
         self.faults.at("begin_layer")?;
-        Ok(LayerTarget { path: self.root.join(parent.unwrap_or("none")).join(id), whiteouts: Whiteouts::OVERLAY_USER })
+        Ok(LayerTarget::new(self.root.join(parent.unwrap_or("none")).join(id), Whiteouts::OVERLAY_USER))
     }
 
     fn commit_layer(&self, _: &str) -> Result<()> {
@@ -89,7 +89,7 @@ impl Store for Nothing {
         self.faults.at("changes")?;
         let odd = std::os::unix::ffi::OsStringExt::from_vec(b"/\xff".to_vec());
         let odd: std::ffi::OsString = odd;
-        Ok(vec![Change { kind: 'A', path: odd.into() }])
+        Ok(vec![Change::new('A', odd)])
     }
 
     fn usage(&self, _: &str) -> Result<Usage> {
