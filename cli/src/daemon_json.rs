@@ -96,6 +96,10 @@ impl Import {
                 }
             }
             "ip" => self.set("engine.network", "publish-addresses", &Value::Array(vec![value.clone()])),
+            "userns-remap" => {
+                let user = value.as_str().filter(|user| !user.is_empty());
+                self.set("defaults", "userns", &user.map_or(Value::from("host"), |u| format!("remap:{u}").into()));
+            }
             "insecure-registries" => self.insecure(value),
             "registry-mirrors" => self.set("registry.\"docker.io\"", "mirrors", value),
             _ => self.note(key),

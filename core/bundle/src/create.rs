@@ -121,6 +121,7 @@ fn make(
         terminal: console.is_some(),
         groups: &[],
         init: false,
+        map_owners: false,
         manner: Manner {
             no_pivot: request.no_pivot,
             no_new_keyring: request.no_new_keyring,

@@ -3,6 +3,7 @@
 use crate::fault::Problem;
 use crate::given::Given;
 use crate::{AddressPool, Config};
+use gantry_model::userns::UsernsMode;
 use std::path::PathBuf;
 
 /// A key of the engine.
@@ -78,6 +79,13 @@ pub const KEYS: &[Key] = &[
         show: |c| quoted(&c.volume_driver),
     },
     Key {
+        path: "defaults.userns",
+        help: "User namespace of a container that names none: host, auto, keep-id or remap:USER.",
+        variable: "GANTRY_USERNS",
+        set: |c, v| userns(v).map(|mode| c.userns = mode),
+        show: |c| quoted(&c.userns),
+    },
+    Key {
         path: "engine.network.address-pools",
         help: "Networks without a subnet get one of these: of `size` bits, out of `base`.",
         variable: "GANTRY_ADDRESS_POOLS",
@@ -104,6 +112,13 @@ pub const KEYS: &[Key] = &[
         variable: "GANTRY_CGROUP_MANAGER",
         set: |c, v| v.word(&["cgroupfs", "systemd"]).map(|name| c.cgroup_manager = name),
         show: |c| quoted(&c.cgroup_manager),
+    },
+    Key {
+        path: "engine.userns.range",
+        help: "START:COUNT of the ids of the host that `--userns auto` takes from; not given: those of `containers`.",
+        variable: "GANTRY_USERNS_RANGE",
+        set: |c, v| id_range(v).map(|range| c.userns_range = Some(range)),
+        show: |c| c.userns_range.map_or_else(|| "(/etc/subuid)".into(), |(s, n)| quoted(&format!("{s}:{n}"))),
     },
     Key {
         path: "engine.volume.bind-autocreate",
@@ -212,6 +227,21 @@ fn allowed(given: Given<'_>) -> Result<String, Problem> {
         name if !name.is_empty() && !name.contains('/') => Ok(name.to_owned()),
         _ => plugin_name(given),
     }
+}
+
+fn userns(given: Given<'_>) -> Result<String, Problem> {
+    let text = given.name()?;
+    match UsernsMode::parse(&text) {
+        Ok(UsernsMode::Private) | Err(_) => Err(Problem::new(format!("{text:?} is no default for user namespaces"))
+            .hint("write host, auto, auto:size=N, keep-id or remap:USER")),
+        Ok(_) => Ok(text),
+    }
+}
+
+fn id_range(given: Given<'_>) -> Result<(u32, u32), Problem> {
+    let text = given.text()?;
+    let range = gantry_model::userns::parse_range(text);
+    range.ok_or_else(|| Problem::new(format!("{text:?} is no range of ids")).hint("write START:COUNT"))
 }
 
 /// A text in TOML.

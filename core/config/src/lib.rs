@@ -11,6 +11,7 @@ mod origin;
 mod registry;
 mod show;
 mod tables;
+mod user;
 
 pub use drivers::{DriverOption, Judge};
 pub use fault::{Fault, Faults};
@@ -18,6 +19,7 @@ pub use load::LoadOptions;
 pub use origin::Origin;
 pub use registry::Registry;
 pub use show::Shown;
+pub use user::Places;
 
 use fault::Place;
 use std::collections::BTreeMap;
@@ -58,6 +60,10 @@ pub struct Config {
     pub fallback_dns: Vec<String>,
     /// `engine.cgroup-manager`: `cgroupfs`, or `systemd`, which is asked for a scope for each container.
     pub cgroup_manager: String,
+    /// `defaults.userns`: user namespace of containers that name none.
+    pub userns: String,
+    /// `engine.userns.range`: first id and count of what `auto` takes from; `None`: `/etc/subuid` says.
+    pub userns_range: Option<(u32, u32)>,
     /// `engine.volume.bind-autocreate`: `-v` makes a missing source.
     pub bind_autocreate: bool,
     /// `engine.gc.high`: percent of the store's file system above which unused images go; `None`: they never go by themselves.
@@ -116,6 +122,8 @@ impl Default for Config {
             publish_addresses: Vec::new(),
             fallback_dns: vec!["8.8.8.8".into(), "8.8.4.4".into()],
             cgroup_manager: "cgroupfs".into(),
+            userns: "host".into(),
+            userns_range: None,
             bind_autocreate: true,
             gc_high: None,
             gc_low: 70,

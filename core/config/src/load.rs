@@ -4,7 +4,7 @@ use crate::fault::{Fault, Faults};
 use crate::given::Given;
 use crate::keys::KEYS;
 use crate::tables::{Walk, named};
-use crate::{Config, Origin, files};
+use crate::{Config, Origin, Places, files};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub struct LoadOptions {
     pub dirs: Vec<PathBuf>,
     /// Environment variables; those that are not `GANTRY_*` are passed over.
     pub environment: Vec<(String, String)>,
+    /// Where an ordinary user has his things instead of the machine's places.
+    pub places: Option<Places>,
 }
 
 impl LoadOptions {
@@ -25,7 +27,10 @@ impl LoadOptions {
         let environment = gantry_variables();
         let named = || environment.iter().find(|(name, value)| name == "GANTRY_CONFIG" && !value.is_empty());
         let file = file.or_else(|| named().map(|(_, value)| value.into()));
-        LoadOptions { file, dirs: vec!["/usr/lib/gantry".into(), "/etc/gantry".into()], environment }
+        let places = Places::of_user();
+        let mut dirs = vec!["/usr/lib/gantry".into(), "/etc/gantry".into()];
+        dirs.extend(places.iter().map(|places| places.config.clone()));
+        LoadOptions { file, dirs, environment, places }
     }
 }
 
@@ -45,6 +50,9 @@ impl Config {
     pub fn read(options: &LoadOptions) -> (Config, Vec<Fault>) {
         let mut config = Config::default();
         let mut faults = Vec::new();
+        if let Some(places) = &options.places {
+            places.begin(&mut config);
+        }
         let files = match &options.file {
             Some(file) => vec![file.clone()],
             None => files::list(&options.dirs, &mut faults),
@@ -56,6 +64,9 @@ impl Config {
                 }
                 Err(fault) => faults.push(fault),
             }
+        }
+        if let Some(places) = options.places.as_ref().filter(|_| options.file.is_none()) {
+            places.keep(&mut config);
         }
         environment(&mut config, &options.environment, &mut faults);
         (config, faults)

@@ -25,6 +25,7 @@ impl Place {
             file: None,
             dirs: vec![self.dir.path().join("usr"), self.dir.path().join("etc")],
             environment: Vec::new(),
+            places: None,
         }
     }
 }

@@ -25,6 +25,7 @@ mod spec;
 mod storage;
 mod system;
 mod trash;
+mod userns;
 mod volume;
 pub mod why;
 

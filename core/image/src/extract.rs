@@ -4,18 +4,20 @@
 use std::io::Read;
 use std::path::Path;
 
-use crate::apply::{LayerTarget, Whiteouts, apply};
+use crate::apply::{LayerTarget, Whiteouts, apply_as};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::pipeline;
 use crate::tar::TarReader;
+use gantry_model::idmap::IdMaps;
 
-/// Unpacks a tar stream, plain or compressed, below a directory; answers what could not be carried over.
-pub fn extract(input: impl Read + Send, dir: &Path, limits: &Limits) -> Result<Vec<String>> {
+/// Unpacks a tar stream, plain or compressed, below a directory; answers what could not be carried over. The archive's
+/// owners are those of a container with the maps `owners`, when there are any.
+pub fn extract(input: impl Read + Send, dir: &Path, limits: &Limits, owners: Option<&IdMaps>) -> Result<Vec<String>> {
     let target = LayerTarget { path: dir.to_owned(), whiteouts: Whiteouts::Plain };
     let unpacked = pipeline::through(input, None, limits, limits.layer_bytes, |stream| {
         let mut tar = TarReader::new(stream, limits.header_bytes);
-        apply(&mut tar, &target, limits, None)
+        apply_as(&mut tar, &target, limits, None, owners)
     });
     let (applied, _) = unpacked.map_err(Error::Extract)?;
     Ok(applied.warnings)

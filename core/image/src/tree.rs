@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::tar::{Entry, Kind, TarWriter};
+use gantry_model::idmap::IdMaps;
 
 /// Attributes that belong to a file wherever it is; others are the file system's or the host's.
 const KEPT: [&[u8]; 4] = [b"user.", b"security.capability", b"system.posix_acl_access", b"system.posix_acl_default"];
@@ -21,12 +22,24 @@ const OVERLAY: &[u8] = b"user.overlay.";
 const DEPTH: usize = 400;
 
 /// How a tree is written.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct TreeOptions {
     /// Everything belongs to this user and group.
     pub owner: Option<(u32, u32)>,
+    /// Owners are written as a container with these maps sees them.
+    pub owners: Option<IdMaps>,
     /// Extended attributes are left out.
     pub plain: bool,
+}
+
+impl TreeOptions {
+    fn owner_of(&self, stat: &Stat) -> (u32, u32) {
+        match (&self.owner, &self.owners) {
+            (Some(owner), _) => *owner,
+            (None, Some(maps)) => maps.to_container(stat.st_uid, stat.st_gid),
+            (None, None) => (stat.st_uid, stat.st_gid),
+        }
+    }
 }
 
 /// What could not be written, in words; the rest was.
@@ -159,7 +172,7 @@ impl<W: Write> TreeWriter<W> {
     }
 
     fn described(&self, dir: BorrowedFd<'_>, name: &[u8], path: &[u8], stat: &Stat) -> Entry {
-        let (uid, gid) = self.options.owner.unwrap_or((stat.st_uid, stat.st_gid));
+        let (uid, gid) = self.options.owner_of(stat);
         let xattrs = if self.options.plain { Vec::new() } else { attributes(dir, name) };
         Entry {
             kind: Kind::Regular,
@@ -253,7 +266,8 @@ mod tests {
         symlink("/nowhere", root.join("a")).expect("symlink");
         let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).expect("socket");
         let parent = File::open(dir.path()).expect("open");
-        let mut writer = TreeWriter::new(Vec::new(), TreeOptions { owner: Some((7, 8)), plain: true });
+        let mut writer =
+            TreeWriter::new(Vec::new(), TreeOptions { owner: Some((7, 8)), plain: true, ..TreeOptions::default() });
         writer.tree(parent.as_fd(), b"t", b"renamed").expect("written");
         let (archive, skipped) = writer.finish().expect("ended");
         assert_eq!(skipped, ["renamed/socket: sockets cannot be in an archive"]);

@@ -140,6 +140,9 @@ pub struct HostConfig {
     /// Gantry's own: secrets given to the container.
     #[serde(rename = "GantrySecrets", skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<crate::secret::SecretUse>,
+    /// podman's key: the maps of the container's user namespace.
+    #[serde(rename = "IDMappings", skip_serializing_if = "Option::is_none")]
+    pub id_mappings: Option<crate::idmap::IdMappings>,
 }
 
 /// `LogConfig`: a driver and its options.

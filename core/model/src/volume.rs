@@ -37,6 +37,8 @@ pub struct VolumeFlags {
     pub no_copy: bool,
     /// `U`: what is mounted is given to the container's user.
     pub chown: bool,
+    /// `idmap`: owners are seen through the maps of the container.
+    pub idmap: bool,
     /// `O`: written changes are thrown away at the end.
     pub overlay: bool,
     /// `nocreate`: a missing path is an error.
@@ -172,6 +174,10 @@ fn apply_option(flags: &mut VolumeFlags, word: &str) -> Option<&'static str> {
         "O" => {
             flags.overlay = true;
             "overlay"
+        }
+        "idmap" => {
+            flags.idmap = true;
+            "idmap"
         }
         "nocreate" => {
             flags.no_create = true;

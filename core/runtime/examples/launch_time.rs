@@ -58,6 +58,7 @@ fn one(dir: &Path, round: usize) -> Result<[Duration; 6]> {
         terminal: false,
         groups: &[],
         init: false,
+        map_owners: false,
         manner: Default::default(),
     })?;
     times.push(Instant::now());

@@ -4,6 +4,7 @@
 //! are made here, on the parent's side, in the words Docker's users know.
 
 use crate::foreign;
+use crate::init::fault::MAP_OWNERS;
 use gantry_sys::Errno;
 use std::fmt;
 use std::path::PathBuf;
@@ -127,6 +128,11 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Program { fault, .. } => fault.hint(),
+            Error::Step { act: MAP_OWNERS, .. } => Some(
+                "that needs Linux 5.12 (5.19 for layers, 6.3 for tmpfs) and a file system that can do it, such as ext4, \
+                 xfs or btrfs; or leave out --userns"
+                    .into(),
+            ),
             Error::Step { errno: Errno::ENOSYS, .. } => Some("Linux 5.12 or newer is needed".into()),
             Error::Step { step: "cwd", errno: Errno::ENOENT, .. } => {
                 Some("the working directory does not exist in the container".into())

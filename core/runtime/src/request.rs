@@ -24,6 +24,9 @@ pub struct PlanRequest<'a> {
     pub groups: &'a [String],
     /// Whether the first process is a small one of ours that passes signals on and reaps orphans.
     pub init: bool,
+    /// Whether the files of the root are seen through the map of the new user namespace, instead of belonging to it
+    /// already.
+    pub map_owners: bool,
     pub manner: Manner<'a>,
 }
 

@@ -33,6 +33,19 @@ impl UserMap {
         }
     }
 
+    /// The user and the group outside that are root inside, or else whoever comes first.
+    pub(crate) fn root(&self) -> (u32, u32) {
+        let outside = |map: &str| {
+            let mut lines = map.lines().filter_map(|line| {
+                let mut words = line.split(' ').map(str::parse::<u32>);
+                Some((words.next()?.ok()?, words.next()?.ok()?))
+            });
+            let first = lines.clone().next();
+            lines.find(|(inside, _)| *inside == 0).or(first).map_or(0, |(_, outside)| outside)
+        };
+        (outside(&self.users), outside(&self.groups))
+    }
+
     /// Gives the namespace of a fresh process its maps.
     pub(crate) fn write(&self, pid: i32) -> Result<(), Error> {
         write(pid, "uid_map", &self.users)?;

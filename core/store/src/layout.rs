@@ -70,6 +70,11 @@ impl Layout {
         self.root.join("networks")
     }
 
+    /// Which ids of the host containers have for themselves: symbolic links by container.
+    pub fn user_ids(&self) -> PathBuf {
+        self.root.join("userns")
+    }
+
     /// Volumes' records.
     pub fn volumes(&self) -> PathBuf {
         self.root.join("volumes")

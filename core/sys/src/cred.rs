@@ -54,6 +54,15 @@ pub fn capset(sets: &CapSets) -> Result<()> {
     check_unit(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) })
 }
 
+/// What this thread makes belongs to a user and a group from now on; its rights over files, which go with such a change,
+/// it takes back.
+pub fn make_files_as(user: u32, group: u32) -> Result<()> {
+    nix::unistd::setfsgid(nix::unistd::Gid::from_raw(group));
+    nix::unistd::setfsuid(nix::unistd::Uid::from_raw(user));
+    let sets = capget()?;
+    capset(&CapSets { effective: sets.permitted, ..sets })
+}
+
 /// Takes `capability` out of the bounding set; `EINVAL` if the kernel does not know it.
 pub fn drop_bounding(capability: u32) -> Result<()> {
     prctl(libc::PR_CAPBSET_DROP, u64::from(capability), 0, 0).map(drop)

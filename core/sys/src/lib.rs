@@ -27,6 +27,7 @@ pub mod signal;
 pub mod start;
 pub mod tty;
 pub mod witness;
+pub mod userns;
 
 pub use nix::errno::Errno;
 

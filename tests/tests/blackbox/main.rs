@@ -55,6 +55,7 @@ mod stats;
 mod syslog;
 mod torn;
 mod transfer;
+mod userns;
 mod volumes;
 mod volumes_more;
 mod why;

@@ -16,6 +16,10 @@ pub struct SecurityArgs {
     pub ipc: Option<String>,
     pub pid: Option<String>,
     pub userns: Option<String>,
+    pub uid_maps: Vec<String>,
+    pub gid_maps: Vec<String>,
+    pub sub_uid_name: Option<String>,
+    pub sub_gid_name: Option<String>,
     pub uts: Option<String>,
     pub isolation: Option<String>,
     pub sysctls: Vec<(String, String)>,
@@ -53,7 +57,23 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
     })
     .default("map[]"),
     Flag::<ContainerArgs>::value("userns", "string", "User namespace", |a, v| put(&mut a.security.userns, v))
-        .choices(Choices::Words(&["host"])),
+        .choices(Choices::Words(&["host", "auto", "keep-id"])),
+    Flag::<ContainerArgs>::value("uidmap", "list", "Map users of the container (CONTAINER:HOST:COUNT)", |a, v| {
+        push(&mut a.security.uid_maps, v)
+    })
+    .hidden(),
+    Flag::<ContainerArgs>::value("gidmap", "list", "Map groups of the container (CONTAINER:HOST:COUNT)", |a, v| {
+        push(&mut a.security.gid_maps, v)
+    })
+    .hidden(),
+    Flag::<ContainerArgs>::value("subuidname", "string", "Map users to this user's ids in /etc/subuid", |a, v| {
+        put(&mut a.security.sub_uid_name, v)
+    })
+    .hidden(),
+    Flag::<ContainerArgs>::value("subgidname", "string", "Map groups to this name's ids in /etc/subgid", |a, v| {
+        put(&mut a.security.sub_gid_name, v)
+    })
+    .hidden(),
     Flag::<ContainerArgs>::value("uts", "string", "UTS namespace", |a, v| put(&mut a.security.uts, v))
         .choices(Choices::Words(&["host"])),
 ];

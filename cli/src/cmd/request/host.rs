@@ -5,6 +5,8 @@ use super::{Refusal, Step, refuse};
 use crate::args::container::ContainerArgs;
 use crate::args::container::security::SecurityArgs;
 use gantry_engine::model::container::HostConfig;
+use gantry_engine::model::idmap::{IdMappings, parse_all};
+use gantry_engine::model::userns::UsernsMode;
 use gantry_engine::model::{device, logopt};
 
 pub(super) fn apply(args: &ContainerArgs, host: &mut HostConfig) -> Step {
@@ -115,10 +117,7 @@ fn namespaces(args: &SecurityArgs, host: &mut HostConfig) -> Step {
     let container = |mode: &str| mode.strip_prefix("container:").is_some_and(|name| !name.is_empty());
     host.pid_mode = mode("pid", "PID", &args.pid, |m| m == "host" || container(m))?;
     host.uts_mode = mode("uts", "UTS", &args.uts, |m| m == "host")?;
-    if let Some(mode) = args.userns.as_deref().filter(|mode| is_map(mode)) {
-        return refuse(format!("--userns {mode} is not supported yet: only \"host\" is"));
-    }
-    host.userns_mode = mode("userns", "USER", &args.userns, |m| m == "host")?;
+    users(args, host)?;
     host.cgroupns_mode = mode("cgroupns", "CGROUP", &args.cgroupns, |m| matches!(m, "host" | "private"))?;
     let ipc = |m: &str| matches!(m, "host" | "none" | "private" | "shareable") || container(m);
     host.ipc_mode = mode("ipc", "IPC", &args.ipc, ipc)?;
@@ -128,10 +127,22 @@ fn namespaces(args: &SecurityArgs, host: &mut HostConfig) -> Step {
     }
 }
 
-/// podman's ways to map users.
-fn is_map(mode: &str) -> bool {
-    let name = mode.split_once(':').map_or(mode, |(name, _)| name);
-    matches!(name, "auto" | "keep-id" | "nomap" | "ns" | "container")
+/// Maps are judged by the engine, which knows the host.
+fn users(args: &SecurityArgs, host: &mut HostConfig) -> Step {
+    host.userns_mode = args.userns.clone().unwrap_or_default();
+    if !host.userns_mode.is_empty() {
+        UsernsMode::parse(&host.userns_mode).or_else(refuse)?;
+    }
+    let given = IdMappings {
+        uid_map: args.uid_maps.clone(),
+        gid_map: args.gid_maps.clone(),
+        sub_uid_name: args.sub_uid_name.clone().unwrap_or_default(),
+        sub_gid_name: args.sub_gid_name.clone().unwrap_or_default(),
+    };
+    parse_all(&given.uid_map).or_else(refuse)?;
+    parse_all(&given.gid_map).or_else(refuse)?;
+    host.id_mappings = Some(given).filter(|given| *given != IdMappings::default());
+    Ok(())
 }
 
 fn mode(flag: &str, what: &str, given: &Option<String>, valid: impl Fn(&str) -> bool) -> Step<String> {

@@ -57,8 +57,9 @@ impl Engine {
     /// Writes all files of a container, without volumes, as a tar archive.
     pub fn export(&self, reference: &str, output: impl Write + Send) -> Result<()> {
         let id = self.resolve(reference)?;
-        self.in_root(&id, View::Bare, |root| {
-            let mut tree = TreeWriter::new(io::BufWriter::with_capacity(1 << 20, output), TreeOptions::default());
+        self.in_root(&id, View::Bare, |root, owners| {
+            let options = TreeOptions { owners: owners.cloned(), ..TreeOptions::default() };
+            let mut tree = TreeWriter::new(io::BufWriter::with_capacity(1 << 20, output), options);
             let written = tree.tree(root, b".", b".").and_then(|()| tree.finish());
             let (buffer, skipped) = written.map_err(Error::io(format!("export container {id}")))?;
             skipped.iter().for_each(|what| tracing::warn!("{what}"));

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::request::CopyRequest;
 use gantry_image::tree::{TreeOptions, TreeWriter};
 use gantry_model::class::Class;
+use gantry_model::idmap::IdMaps;
 use gantry_sys::path::open_in_root;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, readlinkat};
@@ -60,7 +61,7 @@ impl Engine {
     /// What a path of a container is; a link is not followed.
     pub fn path_stat(&self, reference: &str, path: &str) -> Result<PathStat> {
         let id = self.resolve(reference)?;
-        self.in_root(&id, View::Whole, move |root| {
+        self.in_root(&id, View::Whole, move |root, _| {
             let found = source_in(root, path, false, reference)?;
             let Some(stat) = found.stat else { return Err(no_file(path, reference)) };
             let link = match is_link(&stat) {
@@ -85,11 +86,11 @@ impl Engine {
         let id = self.resolve(reference)?;
         let owner = owner(request, (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()));
         let target = local(target).map_err(Error::io(format!("look at {target}")))?;
-        self.in_root(&id, View::Whole, move |root| {
+        self.in_root(&id, View::Whole, move |root, owners| {
             let source = source_in(root, source, request.follow, reference)?;
             stream(
-                |output| write(&source, &target, owner, output),
-                |input, target| extract(input, &target.dir),
+                |output| write(&source, &target, options(owner, owners), output),
+                |input, target| extract(input, &target.dir, None),
                 &target,
             )
         })
@@ -104,10 +105,10 @@ impl Engine {
         output: impl Write + Send,
     ) -> Result<()> {
         let id = self.resolve(reference)?;
-        self.in_root(&id, View::Whole, move |root| {
+        self.in_root(&id, View::Whole, move |root, owners| {
             let located = source_in(root, source, request.follow, reference)?;
             let name = if located.source_is_content() { b".".to_vec() } else { base_name(source) };
-            let mut tree = TreeWriter::new(io::BufWriter::new(output), TreeOptions::default());
+            let mut tree = TreeWriter::new(io::BufWriter::new(output), options(None, owners));
             let written = tree.tree(located.dir.as_fd(), &located.name, &name).and_then(|()| tree.finish());
             let (mut buffer, skipped) = written.map_err(Error::io(format!("copy {source}")))?;
             skipped.iter().for_each(|what| tracing::warn!("{what}"));
@@ -134,16 +135,20 @@ impl Engine {
             return Err(Error::request(Class::NotFound, format!("lstat {source}: no such file or directory")));
         }
         let owner = owner(request, (0, 0));
-        self.in_root(&id, View::Whole, move |root| {
+        self.in_root(&id, View::Whole, move |root, owners| {
             let target = target_in(root, target, &found, reference)?;
-            stream(|output| write(&found, &target, owner, output), |input, target| extract(input, &target.dir), &target)
+            stream(
+                |output| write(&found, &target, options(owner, None), output),
+                |input, target| extract(input, &target.dir, owners),
+                &target,
+            )
         })
     }
 
     /// Unpacks a tar archive, plain or compressed, into a directory of a container.
     pub fn copy_from_stream(&self, input: impl Read + Send, reference: &str, target: &str) -> Result<()> {
         let id = self.resolve(reference)?;
-        self.in_root(&id, View::Whole, move |root| {
+        self.in_root(&id, View::Whole, move |root, owners| {
             let path = CString::new(target).map_err(|_| Error::invalid("a path with a NUL"))?;
             let dir = match open_in_root(root, &path, nix::libc::O_PATH | nix::libc::O_DIRECTORY) {
                 Ok(dir) => dir,
@@ -153,7 +158,7 @@ impl Engine {
                 }
                 Err(error) => return Err(Error::io(format!("open {target}"))(error.into())),
             };
-            extract(input, &dir)
+            extract(input, &dir, owners)
         })
     }
 }
@@ -311,9 +316,12 @@ fn target_in(root: BorrowedFd<'_>, path: &str, source: &Located, container: &str
     }
 }
 
-fn write(source: &Located, target: &dyn Place, owner: Option<(u32, u32)>, output: impl Write) -> Result<()> {
+fn options(owner: Option<(u32, u32)>, owners: Option<&IdMaps>) -> TreeOptions {
+    TreeOptions { owner, owners: owners.cloned(), ..TreeOptions::default() }
+}
+
+fn write(source: &Located, target: &dyn Place, options: TreeOptions, output: impl Write) -> Result<()> {
     let name = target.name_for(source)?;
-    let options = TreeOptions { owner, plain: false };
     let mut tree = TreeWriter::new(io::BufWriter::with_capacity(256 << 10, output), options);
     let written = tree.tree(source.dir.as_fd(), &source.name, &name).and_then(|()| tree.finish());
     let (mut buffer, skipped) =
@@ -322,11 +330,26 @@ fn write(source: &Located, target: &dyn Place, owner: Option<(u32, u32)>, output
     buffer.flush().map_err(Error::io("write the archive"))
 }
 
-fn extract(input: impl Read + Send, dir: &OwnedFd) -> Result<()> {
+fn extract(input: impl Read + Send, dir: &OwnedFd, owners: Option<&IdMaps>) -> Result<()> {
     let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()));
-    let warnings = gantry_image::extract(input, &path, &gantry_image::Limits::default())?;
+    let limits = gantry_image::Limits::default();
+    let warnings = match owners {
+        None => gantry_image::extract(input, &path, &limits, None)?,
+        Some(maps) => as_root_of(maps, || Ok(gantry_image::extract(input, &path, &limits, owners)?))?,
+    };
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok(())
+}
+
+/// A mount that maps owners takes no file of a user that it does not know: a thread makes them as the container's root.
+fn as_root_of<T: Send>(maps: &IdMaps, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let (user, group) = maps.to_host(0, 0);
+    let work = || {
+        let become_root = gantry_sys::cred::make_files_as(user.unwrap_or(0), group.unwrap_or(0));
+        become_root.map_err(|errno| Error::io("make files as the container's root")(errno.into()))?;
+        act()
+    };
+    std::thread::scope(|scope| scope.spawn(work).join().unwrap_or_else(|_| Err(Error::invalid("a thread panicked"))))
 }
 
 /// Writes on a thread of its own while this one unpacks; answers how many bytes went through.

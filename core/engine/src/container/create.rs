@@ -6,6 +6,7 @@ use super::mounts::{MountRecord, ensure_bind_source};
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::request::{CreateRequest, Created};
+use crate::userns::WantedRange;
 use crate::{names, spec};
 use gantry_image::config::ContainerConfig;
 use gantry_model::container::{Config, Empty, Healthcheck, HostConfig};
@@ -27,6 +28,8 @@ pub(crate) struct Prepared {
     pub mounts: Vec<MountRecord>,
     pub name: Option<String>,
     pub warnings: Vec<String>,
+    /// Ids that the container is to have for itself.
+    range: Option<WantedRange>,
     /// Nobody removes the image before the container that uses it is recorded.
     hold: gantry_image::Lock,
 }
@@ -62,6 +65,7 @@ impl Engine {
         check_host(&config, &host)?;
         self.check_runtime(&mut host, config.tty)?;
         self.check_cgroup_parent(&mut host)?;
+        let range = self.resolve_userns(&mut host, &config.user, &layers)?;
         self.check_secrets(&host)?;
         spec::seccomp_choice(&host)?;
         let log_asked = LogAsked::of(&host);
@@ -93,12 +97,13 @@ impl Engine {
             past_sinks: Vec::new(),
             platform: "linux".into(),
         };
-        Ok(Prepared { file, mounts, hold, name: request.name.map(|n| n.trim_start_matches('/').to_owned()), warnings })
+        let name = request.name.map(|n| n.trim_start_matches('/').to_owned());
+        Ok(Prepared { file, mounts, range, hold, name, warnings })
     }
 
     /// Makes what was found sound; answers the file and the record as written.
     pub(crate) fn make(&self, prepared: Prepared, busy: Option<Busy>) -> Result<(ContainerFile, Record)> {
-        let Prepared { file, mounts, name, hold, .. } = prepared;
+        let Prepared { mut file, mounts, range, name, hold, .. } = prepared;
         let id = file.id.clone();
         let dir = self.layout.container(&id);
         if !self.layout.creating().is_dir() {
@@ -112,7 +117,8 @@ impl Engine {
         let note = self.layout.creating().join(&id);
         std::os::unix::fs::symlink(own_note(), &note).map_err(Error::io("note the creation of a container"))?;
         fs::create_dir(&dir).map_err(Error::io(format!("create container directory {}", dir.display())))?;
-        let made = self.fill(&file, &mounts, name, busy);
+        let taken = range.map_or(Ok(()), |range| self.take_ids(&id, &mut file.host, range));
+        let made = taken.and_then(|()| self.fill(&file, &mounts, name, busy));
         drop(hold);
         if let Ok(record) = &made {
             self.tell_container(&file, &record.name, "create", &[]);
@@ -202,6 +208,7 @@ impl Engine {
             note(storage.store.remove(id).map_err(Error::from));
         }
         note(self.release_addresses(id));
+        self.release_ids(id);
         self.release_names(id);
         note(self.throw_away(&self.layout.container(id)));
         note(self.remove_anonymous_volumes(mounts));

@@ -144,7 +144,7 @@ impl Engine {
             terminal: request.tty,
             groups: host.group_add.as_deref().unwrap_or_default(),
             manner: Default::default(),
-            own_user: false,
+            own_user: crate::userns::has_own(&file.host),
             own_time: false,
         })?)
     }

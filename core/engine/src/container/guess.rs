@@ -11,7 +11,8 @@ use gantry_sys::process::namespace;
 
 impl Engine {
     pub(crate) fn guess(&self, id: &str, host: &HostConfig) -> Result<Guess> {
-        if !is_own(&host.runtime) {
+        // With maps to be written an init cannot be made in advance.
+        if !is_own(&host.runtime) || self.wants_userns(host) {
             return Ok(Guess::default());
         }
         let path = cgroup_path(host, id);

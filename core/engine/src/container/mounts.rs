@@ -99,6 +99,9 @@ impl Engine {
         let mut mounts: Vec<MountRecord> = mounts.into_values().collect();
         mounts.sort_by_key(|m| Path::new(&m.destination).components().count());
         mounts.iter().try_for_each(propagation::check)?;
+        if !self.wants_userns(host) && mounts.iter().any(|mount| mount.options.iter().any(|o| o == "idmap")) {
+            return Err(Error::invalid("idmap needs a user namespace of the container's own").with_hint("add --userns"));
+        }
         Ok(mounts)
     }
 
@@ -319,6 +322,7 @@ fn apply_mode(mount: &mut MountRecord, word: &str) -> Result<()> {
         "nocopy" if !bind => mount.no_copy = true,
         "U" => mount.chown = true,
         "O" => mount.overlay = true,
+        "idmap" => mount.options.push("idmap".into()),
         "nocreate" if bind => mount.create_source = false,
         word if bind && PROPAGATIONS.contains(&word) => word.clone_into(&mut mount.propagation),
         other => return Err(Error::invalid(format!("invalid mode: {other}"))),

@@ -4,6 +4,7 @@ use super::busy::Act;
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::request::RemoveRequest;
+use crate::userns;
 use gantry_model::class::Class;
 use gantry_model::record::Status;
 use gantry_store::containers;
@@ -93,6 +94,9 @@ impl Engine {
             note(self.with_storage(&file.storage_driver, |store| Ok(store.remove(id)?)));
         }
         note(self.release_addresses(id));
+        if file.as_ref().map_or(true, |file| userns::has_own(&file.host)) {
+            self.release_ids(id);
+        }
         if let Some(first) = failures.pop() {
             return Err(first.join(failures));
         }

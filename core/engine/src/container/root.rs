@@ -4,9 +4,11 @@
 use super::{ContainerFile, truth};
 use crate::Engine;
 use crate::error::{Error, Result};
+use crate::userns;
 use crate::volume::mounting::mount_at;
 use gantry_host::api::volume::VolumeMount;
 use gantry_model::class::Class;
+use gantry_model::idmap::IdMaps;
 use gantry_model::record::Record;
 use gantry_runtime::RootMount;
 use gantry_store::{containers, proc};
@@ -39,17 +41,18 @@ struct Attached {
 }
 
 impl Engine {
-    /// Runs `act` with the root directory of a container.
+    /// Runs `act` with the root directory of a container, and with its maps where owners are as the host has them.
     pub(crate) fn in_root<T: Send>(
         &self,
         id: &str,
         view: View,
-        act: impl FnOnce(BorrowedFd<'_>) -> Result<T> + Send,
+        act: impl FnOnce(BorrowedFd<'_>, Option<&IdMaps>) -> Result<T> + Send,
     ) -> Result<T> {
         let record = truth::corrected(containers::read(&self.layout, id)?);
         if record.state.status.is_live() {
             let root = live_root(&record, view).map_err(Error::io(format!("reach the root of container {id}")))?;
-            return act(root.as_fd());
+            let maps = userns::maps(&self.container_file(id)?.host)?;
+            return act(root.as_fd(), maps.as_ref());
         }
         let busy = self.begin(id, "look into")?;
         if truth::corrected(busy.record.clone()).state.status.is_live() {
@@ -64,7 +67,7 @@ impl Engine {
         let looked = std::thread::scope(|scope| {
             let work = || {
                 let mounted = mount_root(&plan, &attached, &scratch);
-                act(mounted.map_err(Error::io(format!("mount the root of container {id}")))?.as_fd())
+                act(mounted.map_err(Error::io(format!("mount the root of container {id}")))?.as_fd(), None)
             };
             scope
                 .spawn(work)

@@ -12,6 +12,7 @@ use crate::network::plan::NetworkPlan;
 use crate::network::ports;
 use crate::request::{AttachRequest, CreateRequest};
 use crate::spec::{self, NetworkNamespace, Parts, SeccompChoice};
+use crate::userns;
 use gantry_model::class::Class;
 use gantry_model::container::HostConfig;
 use gantry_model::record::{Record, Status};
@@ -316,7 +317,7 @@ impl Engine {
             SeccompChoice::Profile(profile) => Seccomp::Profile(profile),
         };
         let cache = self.layout.cache();
-        let owner = super::owner::stream_owner(file, &root);
+        let owner = self.owner_on_host(file, &root)?;
         let plan = gantry_runtime::plan_on(
             self.cgroups()?,
             &PlanRequest {
@@ -329,6 +330,7 @@ impl Engine {
                 terminal: file.config.tty,
                 groups: file.host.group_add.as_deref().unwrap_or_default(),
                 init: file.host.init == Some(true),
+                map_owners: userns::maps(&file.host)?.is_some_and(|maps| !maps.is_identity()),
                 manner: Default::default(),
             },
         )?;

@@ -35,6 +35,7 @@ impl Engine {
         ];
         for (name, text) in &texts {
             write_public(&dir.join(name), text)?;
+            self.give_to_root(file, &dir.join(name))?;
         }
         Ok(etc_files(&dir))
     }

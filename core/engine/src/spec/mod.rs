@@ -9,8 +9,12 @@ mod security;
 
 use crate::container::mounts::MountRecord;
 use crate::error::{Error, Result};
+use crate::userns;
 use gantry_model::container::{Config, HostConfig};
-use oci_spec::runtime::{Hooks, LinuxNamespace, LinuxNamespaceType, Process, Spec};
+use gantry_model::idmap::IdMapping;
+use oci_spec::runtime::{
+    Hooks, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceType, Process, Spec,
+};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -95,13 +99,28 @@ fn namespaces(spec: &mut Spec, parts: &Parts<'_>) -> Result<()> {
     if parts.host.cgroupns_mode != "host" {
         namespaces.push(namespace(T::Cgroup, None));
     }
+    let maps = userns::maps(parts.host)?;
+    if maps.is_some() {
+        namespaces.push(namespace(T::User, None));
+    }
     if let Some(linux) = spec.linux_mut() {
         linux.set_namespaces(Some(namespaces));
+        linux.set_uid_mappings(maps.as_ref().map(|maps| mappings(&maps.users)).transpose()?);
+        linux.set_gid_mappings(maps.as_ref().map(|maps| mappings(&maps.groups)).transpose()?);
     }
     if parts.host.uts_mode == "host" {
         spec.set_hostname(None::<String>);
     }
     Ok(())
+}
+
+fn mappings(map: &[IdMapping]) -> Result<Vec<LinuxIdMapping>> {
+    let mapping = |range: &IdMapping| {
+        let builder = LinuxIdMappingBuilder::default();
+        builder.container_id(range.inside).host_id(range.outside).size(range.count).build()
+    };
+    let all = map.iter().map(mapping).collect::<std::result::Result<_, _>>();
+    all.map_err(|error| Error::invalid(format!("invalid mappings: {error}")))
 }
 
 fn mode_namespace(

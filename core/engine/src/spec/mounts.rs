@@ -3,6 +3,7 @@
 use super::Parts;
 use crate::container::mounts::MountRecord;
 use crate::error::Result;
+use crate::userns;
 use oci_spec::runtime::{Mount, Spec};
 use std::path::Path;
 
@@ -16,11 +17,28 @@ pub(super) fn apply(spec: &mut Spec, parts: &Parts<'_>) -> Result<()> {
     for (source, target) in parts.files.iter().filter(|(_, t)| !taken(Path::new(t))) {
         mounts.push(bind(source, target, vec!["rbind".into(), "rprivate".into()]));
     }
+    let maps = userns::maps(parts.host)?.filter(|maps| !maps.is_identity());
     for record in parts.mounts {
-        mounts.push(from_record(record));
+        let mut mount = from_record(record);
+        if maps.is_some() && is_mapped(record) {
+            add_option(&mut mount, "idmap");
+        }
+        mounts.push(mount);
     }
     spec.set_mounts(Some(mounts));
     Ok(())
+}
+
+/// Volumes, and layers over something, belong to whoever the container says, as its own layers do. A bind shows the host's
+/// owners as they are, unless it asks for the same; an image is only read.
+fn is_mapped(record: &MountRecord) -> bool {
+    record.r#type == "volume" || record.overlay || record.options.iter().any(|option| option == "idmap")
+}
+
+fn add_option(mount: &mut Mount, option: &str) {
+    let mut options = mount.options().clone().unwrap_or_default();
+    options.push(option.to_owned());
+    mount.set_options(Some(options));
 }
 
 fn shm(mounts: &mut [Mount], size: i64) {

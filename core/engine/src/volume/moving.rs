@@ -29,7 +29,7 @@ impl Engine {
     /// Unpacks a tar archive, plain or compressed, into a volume; what it does not bring stays as it is.
     pub fn volume_import(&self, name: &str, input: impl Read + Send) -> Result<()> {
         self.in_volume(name, |dir| {
-            let warnings = gantry_image::extract(input, dir, &Limits::default())?;
+            let warnings = gantry_image::extract(input, dir, &Limits::default(), None)?;
             warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
             Ok(())
         })

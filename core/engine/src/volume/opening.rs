@@ -60,7 +60,7 @@ impl Engine {
     /// Everything below a path gets the container's user as its owner.
     fn give_to_user(&self, file: &ContainerFile, path: &Path) -> Result<()> {
         let plan = self.with_storage(&file.storage_driver, |store| self.root_plan(store, &file.id, &file.layers))?;
-        let (uid, gid) = crate::container::owner::stream_owner(file, &plan);
+        let (uid, gid) = self.owner_on_host(file, &plan)?;
         let act = || format!("give {} to the user {uid}:{gid}", path.display());
         super::tree::give_to(path, uid, gid).map_err(Error::io(act()))
     }

@@ -3,6 +3,7 @@
 
 use std::os::fd::OwnedFd;
 
+use gantry_model::idmap::IdMaps;
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
@@ -106,6 +107,16 @@ fn wanted_xattrs(entry: &Entry) -> impl Iterator<Item = (&[u8], &[u8])> {
     let ours = |name: &[u8]| name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
     let all = entry.xattrs.iter().map(|(name, value)| (&name[..], &value[..]));
     all.filter(move |(name, _)| !ours(name))
+}
+
+/// The entry as the host has it. A user whom the container's maps leave out owns nothing there.
+pub(super) fn map_owner(entry: &mut Entry, maps: &IdMaps) -> Result<(), ApplyError> {
+    let (uid, gid) = owner(entry, &entry.path)?;
+    let (user, group) = maps.to_host(uid.as_raw(), gid.as_raw());
+    let missing = |id: u64| ApplyError::Owner { path: lossy(&entry.path), id };
+    let (user, group) = (user.ok_or_else(|| missing(entry.uid))?, group.ok_or_else(|| missing(entry.gid))?);
+    (entry.uid, entry.gid) = (user.into(), group.into());
+    Ok(())
 }
 
 fn owner(entry: &Entry, path: &[u8]) -> Result<(Uid, Gid), ApplyError> {

@@ -27,6 +27,7 @@ use crate::tar::{Entry, Input, Kind, TarReader};
 use dirs::{Dirs, Place};
 pub use error::ApplyError;
 pub(crate) use error::lossy;
+use gantry_model::idmap::IdMaps;
 pub(crate) use lower::Lower;
 use lower::{Found, Layers};
 use whiteout::{Hider, Meaning};
@@ -77,10 +78,21 @@ pub(crate) fn apply<R: Input>(
     limits: &Limits,
     lower: Option<&dyn Lower>,
 ) -> Result<Applied, ApplyError> {
+    apply_as(tar, target, limits, lower, None)
+}
+
+/// [`apply`] for the archive of a container with the maps `owners`.
+pub(crate) fn apply_as<R: Input>(
+    tar: &mut TarReader<R>,
+    target: &LayerTarget,
+    limits: &Limits,
+    lower: Option<&dyn Lower>,
+    owners: Option<&IdMaps>,
+) -> Result<Applied, ApplyError> {
     std::thread::scope(|scope| {
         let (pen, desk) = writer::pair();
         let writing = scope.spawn(move || desk.run());
-        let applied = Applier::new(target, *limits, lower, pen).and_then(|applier| applier.all(tar));
+        let applied = Applier::new(target, *limits, lower, pen).and_then(|applier| applier.all(tar, owners));
         let written = writing.join().unwrap_or_else(|_| Err(ApplyError::Stream(io::Error::other("a thread panicked"))));
         written.and(applied)
     })
@@ -120,8 +132,11 @@ impl<'l> Applier<'l> {
         })
     }
 
-    fn all<R: Input>(mut self, tar: &mut TarReader<R>) -> Result<Applied, ApplyError> {
-        while let Some(entry) = tar.next_entry()? {
+    fn all<R: Input>(mut self, tar: &mut TarReader<R>, owners: Option<&IdMaps>) -> Result<Applied, ApplyError> {
+        while let Some(mut entry) = tar.next_entry()? {
+            if let Some(maps) = owners {
+                meta::map_owner(&mut entry, maps)?;
+            }
             self.apply(tar, &entry)?;
         }
         tar.drain()?;

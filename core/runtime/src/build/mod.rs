@@ -46,10 +46,14 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
     let user = user_map(&linux, &namespaces)?;
     let cgroup = cgroup::plan::plan(host, request.cgroup, linux.resources().as_ref())?;
     let own_network = namespaces.is_new(LinuxNamespaceType::Network);
-    let mounts = mounts::build(host, request.cgroup, spec, user.as_ref(), own_network)?;
+    let mut mounts = mounts::build(host, request.cgroup, spec, user.as_ref(), own_network)?;
     let mut steps = enter_steps(&linux, &namespaces, request)?;
     steps.extend(labels.iter().map(|label| Step::LabelDoor(LabelDoor { module: label.module })));
-    steps.extend(root::steps(request.root)?);
+    let root = root::steps(request.root)?;
+    steps.extend(match user.as_ref().filter(|_| request.map_owners) {
+        Some(map) => root::mapped(root, mounts.place_of(map.clone())),
+        None => root,
+    });
     steps.extend(process::oom_step(process).filter(|_| user.is_none()));
     steps.extend(mounts.steps);
     steps.extend(file_system_steps(request, &linux, process, &namespaces)?);

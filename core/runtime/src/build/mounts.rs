@@ -82,15 +82,20 @@ impl Built {
             return Ok(None);
         }
         let refuse = |reason: &str| Error::invalid(format!("mount on {shown}"), reason);
-        if !parsed.bind {
-            return Err(refuse("only a bind mount can map the owners of its files"));
+        if !parsed.bind && mount.typ().as_deref() != Some("overlay") {
+            return Err(refuse("only a bind mount or an overlay can map the owners of its files"));
         }
         let map = given.or_else(|| user.cloned()).ok_or_else(|| refuse("idmap needs mappings"))?;
+        Ok(Some((self.place_of(map), parsed.idmap.unwrap_or(parsed.recursive))))
+    }
+
+    /// Where a map is among those that mounts refer to.
+    pub(super) fn place_of(&mut self, map: UserMap) -> u16 {
         let place = self.idmaps.iter().position(|known| *known == map).unwrap_or_else(|| {
             self.idmaps.push(map);
             self.idmaps.len() - 1
         });
-        Ok(Some((place as u16, parsed.idmap.unwrap_or(parsed.recursive))))
+        place as u16
     }
 }
 

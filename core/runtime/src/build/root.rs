@@ -20,12 +20,24 @@ pub(crate) fn steps(mounts: &[RootMount]) -> Result<Vec<Step>, Error> {
     if !first.target.trim_matches('/').is_empty() {
         return Err(Error::invalid("root file system", "the first mount is not the root"));
     }
-    let root = Root { source: source(first)?, set: attributes(first.flags), classic: classic(first)? };
+    let root = Root { source: source(first)?, set: attributes(first.flags), classic: classic(first)?, idmap: None };
     let mut steps = vec![Step::Root(root)];
     for mount in rest {
         steps.push(Step::Mount(below(mount)?));
     }
     Ok(steps)
+}
+
+/// The same, with the owners of all files seen through a map of the plan's.
+pub(super) fn mapped(mut steps: Vec<Step>, map: u16) -> Vec<Step> {
+    for step in &mut steps {
+        match step {
+            Step::Root(root) => root.idmap = Some(map),
+            Step::Mount(mount) => mount.idmap = Some((map, false)),
+            _ => {}
+        }
+    }
+    steps
 }
 
 /// Seals the root at the very end, when every mount target in it has been made.

@@ -8,6 +8,9 @@ const HEADER: usize = 9;
 /// The longest text a message carries.
 pub(crate) const DETAIL_SIZE: usize = MESSAGE_SIZE - HEADER;
 
+/// What an error is recognised by when a file system cannot map owners.
+pub(crate) const MAP_OWNERS: &str = "map the owners of files in";
+
 /// What was being done when it failed. The order is the wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -65,10 +68,11 @@ pub(crate) enum Act {
     Terminal,
     CopyUp,
     CwdOutside,
+    MapOwners,
 }
 
 impl Act {
-    const ALL: [Act; 53] = [
+    const ALL: [Act; 54] = [
         Act::Open,
         Act::CreateDirectory,
         Act::CreateFile,
@@ -122,6 +126,7 @@ impl Act {
         Act::Terminal,
         Act::CopyUp,
         Act::CwdOutside,
+        Act::MapOwners,
     ];
 
     fn decode(byte: u8) -> Option<Act> {
@@ -171,6 +176,7 @@ impl Act {
             Act::MapUser => "wait for the user namespace's maps",
             Act::Terminal => "make the terminal",
             Act::CopyUp => "copy what lies below",
+            Act::MapOwners => MAP_OWNERS,
             Act::CwdOutside => "it lies outside of the container's root",
             _ => "start the program",
         }

@@ -4,6 +4,8 @@
 //! "ready", and waits at the gate. If the parent ends before it opens the gate, init ends too.
 
 pub(crate) mod early;
+#[allow(clippy::result_large_err, reason = "the faults of steps, as init makes them")]
+mod layers;
 pub(crate) mod report;
 pub(crate) mod start;
 #[allow(clippy::result_large_err, reason = "the faults of steps, as init makes them")]

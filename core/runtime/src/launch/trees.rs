@@ -3,19 +3,22 @@
 
 use crate::error::Error;
 use crate::init::fault::Fault;
-use crate::init::steps::Step;
 use crate::init::steps::mount::{Mount, Source};
+use crate::init::steps::root::Root;
+use crate::init::steps::{Perform, Step};
+use crate::launch::layers::{self, Owners};
 use crate::launch::report;
 use crate::plan::Plan;
-use gantry_sys::mount::{self, MOUNT_ATTR_IDMAP, MountAttr};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use crate::user_map::UserMap;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// For each step the mount made for it; empty where none is.
 pub(super) fn open(plan: &Plan) -> Result<Vec<Option<OwnedFd>>, Error> {
     if plan.user.is_none() && plan.idmaps.is_empty() {
         return Ok(Vec::new());
     }
-    let maps = plan.idmaps.iter().map(|map| map.namespace()).collect::<Result<Vec<_>, _>>()?;
+    let map = |map: &UserMap| Ok(Owners { namespace: map.namespace()?, root: map.root() });
+    let maps = plan.idmaps.iter().map(map).collect::<Result<Vec<_>, Error>>()?;
     let one = |(index, step): (usize, &Step)| {
         let made = tree(step, plan.user.is_some(), &maps);
         made.map_err(|fault| report::error(&plan.steps, &plan.program, index as u16, &fault))
@@ -23,9 +26,12 @@ pub(super) fn open(plan: &Plan) -> Result<Vec<Option<OwnedFd>>, Error> {
     plan.steps.iter().enumerate().map(one).collect()
 }
 
-fn tree(step: &Step, all: bool, maps: &[OwnedFd]) -> Result<Option<OwnedFd>, Fault> {
+fn tree(step: &Step, all: bool, maps: &[Owners]) -> Result<Option<OwnedFd>, Fault> {
     match step {
-        Step::Root(root) if all => root.detached().map(Some),
+        Step::Root(root) if all => match root.idmap.and_then(|map| maps.get(usize::from(map))) {
+            Some(owners) => mapped_root(root, owners).map(Some),
+            None => root.detached().map(Some),
+        },
         Step::Mount(mount) if mount.idmap.is_some() || all && matches!(mount.source, Source::Bind { .. }) => {
             bind(mount, maps).map(Some)
         }
@@ -33,15 +39,30 @@ fn tree(step: &Step, all: bool, maps: &[OwnedFd]) -> Result<Option<OwnedFd>, Fau
     }
 }
 
-fn bind(mount: &Mount, maps: &[OwnedFd]) -> Result<OwnedFd, Fault> {
-    use crate::init::fault::{Act, During};
-    let (tree, _) = mount.whole()?;
-    if let Some((map, recursive)) = mount.idmap
-        && let Some(namespace) = maps.get(usize::from(map))
-    {
-        let userns_fd = namespace.as_fd().as_raw_fd() as u64;
-        let attributes = MountAttr { set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() };
-        mount::set_attributes(&tree, recursive, &attributes).during(Act::SetAttributes)?;
+fn mapped_root(root: &Root, owners: &Owners) -> Result<OwnedFd, Fault> {
+    match &root.source {
+        Source::New { fstype, options } if fstype.as_c_str() == c"overlay" => {
+            layers::overlay(options, owners, || layers::made(root))
+        }
+        _ => {
+            let tree = root.detached()?;
+            layers::map(tree.as_fd(), false, owners, root.subject().as_bytes())?;
+            Ok(tree)
+        }
     }
+}
+
+fn bind(mount: &Mount, maps: &[Owners]) -> Result<OwnedFd, Fault> {
+    let Some((owners, recursive)) = mount.idmap.and_then(|(map, deep)| Some((maps.get(usize::from(map))?, deep)))
+    else {
+        return mount.whole().map(|(tree, _)| tree);
+    };
+    if let Source::New { fstype, options } = &mount.source
+        && fstype.as_c_str() == c"overlay"
+    {
+        return layers::overlay(options, owners, || mount.whole().map(|(tree, _)| tree));
+    }
+    let (tree, _) = mount.whole()?;
+    layers::map(tree.as_fd(), recursive, owners, mount.source.subject().as_bytes())?;
     Ok(tree)
 }

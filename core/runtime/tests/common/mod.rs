@@ -138,6 +138,7 @@ impl Container {
             terminal: self.terminal,
             groups: &[],
             init: false,
+            map_owners: false,
             manner: Default::default(),
         };
         let plan = plan(&request)?;

@@ -26,6 +26,8 @@ pub(crate) struct Root {
     pub set: u64,
     /// The same overlay for `mount(2)`, used where the kernel does not know `lowerdir+`.
     pub classic: Option<Classic>,
+    /// Which of the plan's identity maps the owners of its files are seen through.
+    pub idmap: Option<u16>,
 }
 
 /// The arguments of `mount(2)`.
@@ -108,7 +110,7 @@ impl Classic {
     }
 
     /// Mounts over "/" too; ".." of our root is then what lies on top of it.
-    fn mount(&self) -> Result<OwnedFd, Fault> {
+    pub(crate) fn mount(&self) -> Result<OwnedFd, Fault> {
         self.mount_at(c"/").during(Act::ClassicMount)?;
         let how = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         openat(here(), c"/..", how, Mode::empty()).during(Act::Open)

@@ -1,0 +1,50 @@
+//! Which user namespace this process is in.
+
+use nix::sys::stat::stat;
+use nix::unistd::geteuid;
+use std::sync::OnceLock;
+
+/// The inode of the first user namespace in every kernel since 3.8.
+const FIRST: u64 = 0xEFFF_FFFD;
+
+/// Whether this process is in a user namespace that is not the machine's own. Looked at once: to be asked when the process
+/// has got where it stays.
+pub fn is_inner() -> bool {
+    static INNER: OnceLock<bool> = OnceLock::new();
+    *INNER.get_or_init(|| stat("/proc/self/ns/user").is_ok_and(|found| found.st_ino != FIRST))
+}
+
+/// The user that this process acts for, when it is not root.
+pub fn ordinary_user() -> Option<u32> {
+    Some(geteuid().as_raw()).filter(|uid| *uid != 0)
+}
+
+/// Whether an id of this process's namespace means anybody, by the text of its map.
+pub fn is_mapped(map: &str, id: u32) -> bool {
+    map.lines().any(|line| {
+        let mut numbers = line.split_ascii_whitespace().map(|word| word.parse::<u32>());
+        match (numbers.next(), numbers.nth(1)) {
+            (Some(Ok(first)), Some(Ok(count))) => id >= first && id - first < count,
+            _ => false,
+        }
+    })
+}
+
+/// Whether a user namespace has only one user or one group: nothing can belong to anybody else then.
+pub fn is_alone() -> bool {
+    static ALONE: OnceLock<bool> = OnceLock::new();
+    let one = |file: &str| std::fs::read_to_string(file).is_ok_and(|map| !is_mapped(&map, 1));
+    *ALONE.get_or_init(|| is_inner() && (one("/proc/self/uid_map") || one("/proc/self/gid_map")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_are_understood() {
+        let map = "         0       1000          1\n         1     100000      65536\n";
+        assert!(is_mapped(map, 0) && is_mapped(map, 65536) && !is_mapped(map, 65537));
+        assert!(is_mapped("0 0 4294967295\n", 5) && !is_mapped("", 0) && !is_mapped("0 1000 1\n", 1));
+    }
+}
