@@ -118,7 +118,7 @@ pub const KEYS: &[Key] = &[
         help: "START:COUNT of the ids of the host that `--userns auto` takes from; not given: those of `containers`.",
         variable: "GANTRY_USERNS_RANGE",
         set: |c, v| id_range(v).map(|range| c.userns_range = Some(range)),
-        show: |c| c.userns_range.map_or_else(|| "(/etc/subuid)".into(), |(s, n)| quoted(&format!("{s}:{n}"))),
+        show: |c| c.userns_range.map_or_else(|| "(off)".into(), |(s, n)| quoted(&format!("{s}:{n}"))),
     },
     Key {
         path: "engine.volume.bind-autocreate",

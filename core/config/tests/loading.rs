@@ -122,6 +122,11 @@ fn faults_have_places_and_advice() {
             "2:10: plugins.allow: \"disk/x\" names no plugin; write KIND/NAME, such as log/json-file",
         ),
         (
+            "[defaults]\nuserns = \"private\"",
+            "2:10: defaults.userns: \"private\" is no default for user namespaces; write host, auto, auto:size=N, keep-id \
+             or remap:USER",
+        ),
+        (
             "[engine.volume]\nbind-autocreate = 1",
             "2:19: engine.volume.bind-autocreate: expected true or false, found an integer",
         ),
