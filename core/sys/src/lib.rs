@@ -26,8 +26,8 @@ pub mod seccomp;
 pub mod signal;
 pub mod start;
 pub mod tty;
-pub mod witness;
 pub mod userns;
+pub mod witness;
 
 pub use nix::errno::Errno;
 
