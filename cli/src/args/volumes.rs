@@ -10,6 +10,7 @@ use gantry_engine::model::env;
 pub struct CreateArgs {
     pub name: Option<String>,
     pub driver: Option<String>,
+    pub ignore: bool,
     pub labels: Vec<(String, String)>,
     pub options: Vec<(String, String)>,
 }
@@ -20,6 +21,9 @@ pub const CREATE_FLAGS: &[Flag<CreateArgs>] = &[
         .short('d')
         .default("\"local\"")
         .choices(Choices::Drivers("volume")),
+    Flag::<CreateArgs>::switch("ignore", "A volume of that name is good enough, whatever its options", |a, on| {
+        a.ignore = on
+    }),
     Flag::<CreateArgs>::value("label", "list", "Add a label", |a, v| add(&mut a.labels, env::parse_label(v))),
     Flag::<CreateArgs>::value("name", "string", "Name of the volume", |a, v| put(&mut a.name, v)).hidden(),
     Flag::<CreateArgs>::value("opt", "map", "Option of the driver", |a, v| add(&mut a.options, env::parse_label(v)))

@@ -42,13 +42,29 @@ fn cell(row: &gantry_engine::HistoryLine, key: &str, args: &HistoryArgs, now: u6
         "ID" => row.id.as_ref().map_or_else(|| MISSING.to_owned(), |id| shown_id(&id.to_string(), args.no_trunc)),
         "CreatedSince" if created.is_empty() => "N/A".to_owned(),
         "CreatedSince" => ago(parse_time(created), now),
-        "CreatedAt" => created.to_owned(),
+        "CreatedAt" => seconds(created),
         "CreatedBy" if args.no_trunc => row.created_by.replace('\t', " "),
         "CreatedBy" => cut(&row.created_by.replace('\t', " "), 45),
         "Size" if args.exact => row.size.to_string(),
         "Size" => human_decimal(row.size, 3),
         _ => row.comment.clone(),
     }
+}
+
+/// As Docker shows it: in the local zone, without fractions.
+fn seconds(created: &str) -> String {
+    let parsed = created.parse::<jiff::Timestamp>();
+    parsed.map_or_else(
+        |_| created.to_owned(),
+        |at| {
+            let zoned = at.to_zoned(jiff::tz::TimeZone::system());
+            if zoned.offset().is_zero() {
+                zoned.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+            } else {
+                zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+            }
+        },
+    )
 }
 
 fn shown_id(id: &str, full: bool) -> String {

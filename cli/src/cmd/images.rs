@@ -7,6 +7,7 @@ use crate::out;
 use crate::out::failure::Failure;
 use crate::out::human::{ago, local_time, now_ns, parse_time, short_id};
 use crate::out::list::{Column, Layout, Wish};
+use gantry_engine::model::class::Class;
 use gantry_engine::model::reference::Reference;
 use gantry_engine::model::size::human_decimal;
 use std::collections::BTreeMap;
@@ -163,7 +164,13 @@ fn move_layers(context: &Context, args: MoveArgs, words: Vec<String>) -> Outcome
 fn rmi(context: &Context, args: RmiArgs, names: Vec<String>) -> Outcome {
     let engine = context.engine()?;
     each(&names, |name| {
-        let lines = engine.remove_image(name, args.force).map_err(failed)?;
+        let lines = match engine.remove_image(name, args.force) {
+            Err(error) if args.force && error.class() == Class::NotFound => {
+                failed(error).report();
+                Vec::new()
+            }
+            removed => removed.map_err(failed)?,
+        };
         Ok((!lines.is_empty()).then(|| lines.join("\n")))
     })
 }

@@ -10,6 +10,7 @@ use crate::out;
 use crate::out::failure::Failure;
 use crate::out::human::{local_time, parse_time, short_id};
 use crate::out::list::{Column, Layout, Wish};
+use gantry_engine::pattern::fits;
 use gantry_engine::{NetworkRecord, NetworkRequest};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ const COLUMNS: &[Column] = &[
 fn run(context: &Context, args: ListArgs, _: Vec<String>) -> Outcome {
     let filters = filters(&args.filters)?;
     check(&filters, &["driver", "id", "label", "name", "scope", "type", "dangling"])?;
+    gantry_engine::check_types(&filters).map_err(failed)?;
     print(context.engine()?.networks().map_err(failed)?, &filters, &args)
 }
 
@@ -168,16 +170,16 @@ fn reload(context: &Context, _: NoArgs, containers: Vec<String>) -> Outcome {
 
 fn passes(row: &Value, filters: &BTreeMap<String, Vec<String>>) -> bool {
     filters.iter().all(|(key, values)| {
-        let fits = |value: &String| match key.as_str() {
+        let holds = |value: &String| match key.as_str() {
             "driver" => text(row, "Driver") == value,
-            "id" => text(row, "Id").starts_with(value.as_str()),
+            "id" => fits(text(row, "Id"), value),
             "label" => label_fits(&labels(row), value),
-            "name" => text(row, "Name").contains(value.as_str()),
+            "name" => fits(text(row, "Name"), value),
             "scope" => text(row, "Scope") == value,
             "type" => (value == "builtin") == is(row, "GantryPredefined"),
             _ => is_true(value) == is(row, "GantryDangling"),
         };
-        if key == "label" { values.iter().all(fits) } else { values.iter().any(fits) }
+        if key == "label" { values.iter().all(holds) } else { values.iter().any(holds) }
     })
 }
 

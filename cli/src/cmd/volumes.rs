@@ -9,6 +9,8 @@ use crate::args::{NO_FLAGS, NoArgs};
 use crate::out;
 use crate::out::failure::Failure;
 use crate::out::list::{Column, Layout, Wish};
+use gantry_engine::model::class::Class;
+use gantry_engine::pattern::fits;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -46,7 +48,11 @@ fn create(context: &Context, args: CreateArgs, names: Vec<String>) -> Outcome {
     };
     let options = args.options.into_iter().collect();
     let labels = args.labels.into_iter().collect();
-    let name = context.engine()?.volume_create(name, args.driver, options, labels).map_err(failed)?;
+    let made = context.engine()?.volume_create(name.clone(), args.driver, options, labels);
+    let name = match (made, name) {
+        (Err(error), Some(name)) if args.ignore && error.class() == Class::Exists => name,
+        (made, _) => made.map_err(failed)?,
+    };
     out::line(&name).map(|()| 0)
 }
 
@@ -81,13 +87,13 @@ fn used(engine: &gantry_engine::Engine) -> Result<std::collections::BTreeSet<Str
 
 fn passes(row: &Value, filters: &BTreeMap<String, Vec<String>>) -> bool {
     filters.iter().all(|(key, values)| {
-        let fits = |value: &String| match key.as_str() {
+        let holds = |value: &String| match key.as_str() {
             "driver" => text(row, "Driver") == value,
-            "name" => text(row, "Name").contains(value.as_str()),
+            "name" => fits(text(row, "Name"), value),
             "label" => label_fits(&labels(row), value),
             _ => true,
         };
-        if key == "label" { values.iter().all(fits) } else { values.iter().any(fits) }
+        if key == "label" { values.iter().all(holds) } else { values.iter().any(holds) }
     })
 }
 

@@ -52,7 +52,14 @@ fn create_volume(context: &Context, args: CreateArgs, names: Vec<String>) -> Out
         "DriverOpts": pairs(args.options),
         "Labels": pairs(args.labels),
     });
-    let made = context.client()?.call("POST", "/volumes/create", &[], Some(&body)).map_err(failed)?;
+    let client = context.client()?;
+    let name = body["Name"].as_str().filter(|name| args.ignore && !name.is_empty());
+    if let Some(name) =
+        name.filter(|name| client.call("GET", &format!("/volumes/{}", segment(name)), &[], None).is_ok())
+    {
+        return out::line(name).map(|()| 0);
+    }
+    let made = client.call("POST", "/volumes/create", &[], Some(&body)).map_err(failed)?;
     out::line(made["Name"].as_str().unwrap_or_default()).map(|()| 0)
 }
 

@@ -52,10 +52,16 @@ impl Engine {
 
     /// Images, newest first; without `all` as Docker lists them.
     pub fn list_images(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Vec<ImageSummary>> {
-        check_filters(filters, &["before", "dangling", "label", "reference", "since"])?;
+        check_filters(filters, &["before", "dangling", "label", "reference", "since", "until"])?;
+        let until = prune::limits(filters)?;
         let mut images = self.images()?.list()?;
-        images
-            .retain(|image| filters.iter().all(|(key, values)| values.iter().any(|v| self.image_fits(image, key, v))));
+        images.retain(|image| {
+            let passes = |(key, values): (&String, &Vec<String>)| {
+                let fits = |value: &String| self.image_fits(image, key, value);
+                if key == "label" { values.iter().all(fits) } else { values.iter().any(fits) }
+            };
+            filters.iter().all(passes) && until.iter().all(|limit| created_ns(image) < *limit)
+        });
         if let Some(wanted) = filters.get("reference") {
             images.iter_mut().for_each(|image| keep_names(image, wanted));
         }
@@ -64,7 +70,7 @@ impl Engine {
     }
 
     fn image_fits(&self, summary: &ImageSummary, key: &str, value: &str) -> bool {
-        let age = |i: &ImageSummary| i.created().map_or(0, jiff::Timestamp::as_second);
+        let age = created_ns;
         let other = || {
             let images = self.images().ok()?;
             images.summary(images.resolve(value).ok()?).ok()
@@ -75,6 +81,8 @@ impl Engine {
             "reference" => summary.tags.iter().any(|t| reference_fits(t, value)),
             "before" => other().is_some_and(|o| age(summary) < age(&o)),
             "since" => other().is_some_and(|o| age(summary) > age(&o)),
+            // Judged once for all.
+            "until" => true,
             _ => false,
         }
     }
@@ -319,6 +327,11 @@ fn keep_names(image: &mut ImageSummary, wanted: &[String]) {
     image.tags.retain(|tag| wanted.iter().any(|value| reference_fits(tag, value)));
     let kept: Vec<String> = image.tags.iter().map(Reference::familiar_name).collect();
     image.digests.retain(|digest| kept.contains(&digest.familiar_name()));
+}
+
+/// When it was made, nanoseconds since 1970.
+fn created_ns(image: &ImageSummary) -> i128 {
+    image.created().map_or(0, jiff::Timestamp::as_nanosecond)
 }
 
 #[cfg(test)]

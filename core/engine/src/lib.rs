@@ -17,6 +17,7 @@ mod metrics;
 mod mount_points;
 mod names;
 pub mod network;
+pub mod pattern;
 mod plugins;
 pub mod request;
 pub mod secret;
@@ -41,7 +42,7 @@ pub use gantry_model as model;
 pub use gantry_supervisor::{Action, End, Note as ExecNote, Session, SessionIo, Waiting, keys};
 /// What makes a function a program's `main`.
 pub use gantry_sys::program;
-pub use network::{NetworkRecord, NetworkRequest};
+pub use network::{NetworkRecord, NetworkRequest, check_types};
 pub use volume::VolumeRecord;
 
 use gantry_host::{Faults, Isolation, Plugins, Search};

@@ -78,6 +78,10 @@ fn named_volumes_last() {
     world.gantry(["run", "--rm", "--network", "none", "-v", "data:/d", "bb", "sh", "-c", "echo kept > /d/f"]).ok();
     assert_eq!("kept", world.line("run --rm --network none -v data:/d bb cat /d/f").ok());
     assert!(world.line("volume ls").ok().contains("local"));
+    assert_eq!("data", world.line("volume ls -q -f name=^dat.$").ok(), "an expression, as in Docker");
+    assert_eq!("", world.line("volume ls -q -f name=^ata").ok());
+    assert_eq!("data", world.line("volume create --ignore -o type=tmpfs data").ok());
+    world.line("create --volume-driver nosuch -v data:/d bb true").fails(125, "already exists with driver local");
     world.line("create --name holder -v data:/d bb true").ok();
     world.line("volume rm data").fails(1, "in use");
     world.line("rm -v holder").ok();

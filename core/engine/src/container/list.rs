@@ -76,8 +76,8 @@ impl Engine {
     fn fits(&self, summary: &ContainerSummary, key: &str, value: &str) -> bool {
         let record = &summary.record;
         match key {
-            "id" => record.id.starts_with(value),
-            "name" => record.name.contains(value.trim_start_matches('/')),
+            "id" => crate::pattern::fits(&record.id, value),
+            "name" => crate::pattern::fits_container(&record.name, value),
             "status" => record.state.status.as_str() == value,
             "exited" => record.state.status == Status::Exited && value.parse() == Ok(record.state.exit_code),
             "label" => label_fits(&summary.labels, value),

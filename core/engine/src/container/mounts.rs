@@ -187,6 +187,8 @@ impl Engine {
         let options = mount.volume_options.clone().unwrap_or_default();
         let mut record = self.volume_record(&mount.source, target, host)?;
         if !options.driver_config.name.is_empty() {
+            let recorded = self.volume_driver_of(&record.name)?;
+            agree(&record.name, recorded.as_deref(), &options.driver_config.name)?;
             record.driver = options.driver_config.name;
         }
         if !options.subpath.is_empty() && record.anonymous {
@@ -211,6 +213,7 @@ impl Engine {
         let default = &self.settings.config.volume_driver;
         let driver = if host.volume_driver.is_empty() { default.clone() } else { host.volume_driver.clone() };
         let recorded = self.volume_driver_of(&name)?;
+        agree(&name, recorded.as_deref(), &host.volume_driver)?;
         Ok(MountRecord {
             r#type: "volume".into(),
             driver: recorded.unwrap_or(driver),
@@ -355,4 +358,15 @@ pub(crate) fn ensure_bind_source(mount: &MountRecord, autocreate: bool) -> Resul
         return std::fs::create_dir_all(path).map_err(Error::io(format!("create bind source {}", path.display())));
     }
     Err(Error::request(Class::Invalid, format!("bind source path does not exist: {}", path.display())))
+}
+
+/// A volume that is there has the driver that is asked for, if one is.
+fn agree(name: &str, recorded: Option<&str>, wanted: &str) -> Result<()> {
+    match recorded.filter(|driver| !wanted.is_empty() && *driver != wanted) {
+        None => Ok(()),
+        Some(driver) => {
+            let message = format!("volume {name} already exists with driver {driver}, not {wanted}");
+            Err(Error::request(Class::Exists, message).with_hint("choose another name, or leave the driver away"))
+        }
+    }
 }

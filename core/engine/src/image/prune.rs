@@ -250,8 +250,13 @@ pub(crate) fn check_filters(filters: &BTreeMap<String, Vec<String>>, known: &[&s
 }
 
 fn fits(filters: &BTreeMap<String, Vec<String>>, created_ns: i128, labels: &BTreeMap<String, String>) -> Result<bool> {
-    let limits = filters.get("until").into_iter().flatten().map(|value| until(value)).collect::<Result<Vec<_>>>()?;
+    let limits = limits(filters)?;
     Ok(labels_fit(filters, labels) && limits.iter().all(|limit| created_ns < *limit))
+}
+
+/// The points in time before which something must have been made.
+pub(super) fn limits(filters: &BTreeMap<String, Vec<String>>) -> Result<Vec<i128>> {
+    filters.get("until").into_iter().flatten().map(|value| until(value)).collect()
 }
 
 /// The filters by labels alone.

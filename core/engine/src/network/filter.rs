@@ -16,6 +16,7 @@ impl Engine {
     /// The networks that fit.
     pub fn networks_that(&self, filters: &Filters) -> Result<Vec<Value>> {
         check_filters(filters, &KNOWN)?;
+        check_types(filters)?;
         let mut networks = self.networks()?;
         networks.retain(|network| fits(network, filters));
         Ok(networks)
@@ -36,15 +37,27 @@ impl Engine {
     }
 }
 
+/// There are two types.
+pub fn check_types(filters: &Filters) -> Result<()> {
+    let types = filters.get("type").into_iter().flatten();
+    match types.into_iter().find(|kind| !matches!(kind.as_str(), "builtin" | "custom")) {
+        None => Ok(()),
+        Some(bad) => {
+            let error = crate::Error::invalid(format!("invalid filter 'type={bad}'"));
+            Err(error.with_hint("choose builtin or custom"))
+        }
+    }
+}
+
 fn fits(network: &Value, filters: &Filters) -> bool {
     let text = |key: &str| network[key].as_str().unwrap_or_default();
     let is = |key: &str| network[key].as_bool().unwrap_or(false);
     filters.iter().all(|(key, values)| {
         let fits = |value: &String| match key.as_str() {
             "driver" => text("Driver") == value,
-            "id" => text("Id").starts_with(value.as_str()),
+            "id" => crate::pattern::fits(text("Id"), value),
             "label" => label_fits(&network["Labels"], value),
-            "name" => text("Name").contains(value.as_str()),
+            "name" => crate::pattern::fits(text("Name"), value),
             "scope" => text("Scope") == value,
             "type" => (value == "builtin") == is("GantryPredefined"),
             _ => matches!(value.as_str(), "1" | "true") == is("GantryDangling"),

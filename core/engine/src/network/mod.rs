@@ -25,5 +25,6 @@ pub mod record;
 mod reload;
 mod show;
 
+pub use filter::check_types;
 pub use manage::NetworkRequest;
 pub use record::NetworkRecord;

@@ -210,7 +210,7 @@ impl Engine {
             filters.iter().all(|(key, values)| {
                 let fits = |value: &String| match key.as_str() {
                     "driver" => text("Driver") == value,
-                    "name" => text("Name").contains(value.as_str()),
+                    "name" => crate::pattern::fits(text("Name"), value),
                     "label" => crate::network::filter::label_fits(&volume["Labels"], value),
                     _ => matches!(value.as_str(), "1" | "true") != used.contains(text("Name")),
                 };

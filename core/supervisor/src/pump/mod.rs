@@ -220,7 +220,8 @@ impl Pump {
         let faults: Vec<_> = self.sinks.iter().filter(|sink| sink.health() != Health::Open).collect();
         let strict = faults.iter().find(|sink| sink.spec.strict);
         let refusal = strict.map(|sink| wire::Refusal::new(gantry_model::class::Class::Driver, complaint(sink)));
-        let warnings = faults.iter().map(|sink| complaint(sink)).chain(self.resolver_fault()).collect();
+        let told = faults.iter().filter(|sink| !gantry_model::logopt::keeps_nothing(&sink.spec.driver));
+        let warnings = told.map(|sink| complaint(sink)).chain(self.resolver_fault()).collect();
         self.tell_keeper(&Link::Ready { warnings, refusal });
         gantry_sys::memory::trim();
         Ok(())
