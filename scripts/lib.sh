@@ -93,6 +93,7 @@ busybox_tar() {
     dir=$(mktemp -d)
     program=$(command -v busybox)
     mkdir -p "$dir"/{bin,etc,home,proc,root,sys,dev,tmp,www}
+    chmod 755 "$dir"
     chmod 1777 "$dir/tmp"
     cp "$program" "$dir/bin/busybox"
     busybox --list | grep -v '^busybox$' | while read -r applet; do ln -s busybox "$dir/bin/$applet"; done
