@@ -7,13 +7,15 @@ use crate::execs::Execs;
 use crate::fault::Fault;
 use crate::reply::{Outcome, with};
 use gantry_engine::Engine;
+use gantry_engine::container::Listing;
 use gantry_engine::events::act_for;
 use gantry_engine::model::event::Doer;
 use gantry_engine::request::Settings;
 use gantry_engine::settings::Given;
 use hyper::StatusCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Short calls at the same time; more of them wait.
 const QUICK: usize = 32;
@@ -21,6 +23,8 @@ const QUICK: usize = 32;
 const SLOW: usize = 400;
 /// Threads for all of them.
 pub const THREADS: usize = QUICK + SLOW + 16;
+/// A pause that counts as rest: longer than threads without work live.
+const REST: Duration = Duration::from_secs(4);
 /// Open engines that are kept for the next call.
 const SPARE: usize = 4;
 
@@ -31,10 +35,14 @@ pub struct App {
     spare: Mutex<Vec<(Arc<Settings>, Engine)>>,
     quick: Arc<Semaphore>,
     slow: Arc<Semaphore>,
+    /// Told after each request.
+    pub worked: Notify,
     /// Only what changes nothing is answered.
     pub read_only: bool,
     /// Who waits for containers to start.
     pub expected: Expected,
+    /// What the last lists of containers showed.
+    pub listing: Mutex<Listing>,
     /// Processes executed in containers through us.
     pub execs: Execs,
 }
@@ -48,8 +56,10 @@ impl App {
             spare: Mutex::default(),
             quick: Arc::new(Semaphore::new(QUICK)),
             slow: Arc::new(Semaphore::new(SLOW)),
+            worked: Notify::new(),
             read_only,
             expected: Expected::default(),
+            listing: Mutex::default(),
             execs,
         }
     }
@@ -59,7 +69,22 @@ impl App {
         let settings = Settings::gather(&self.given).map_err(|faults| faults.to_string())?;
         *locked(&self.settings) = Arc::new(settings);
         locked(&self.spare).clear();
+        *locked(&self.listing) = Listing::default();
         Ok(())
+    }
+
+    /// Gives back what is free whenever nobody has asked for a while. A server that nobody asks is not woken.
+    pub async fn rest(self: Arc<App>) {
+        loop {
+            self.worked.notified().await;
+            while tokio::time::timeout(REST, self.worked.notified()).await.is_ok() {}
+            let spare = std::mem::take(&mut *locked(&self.spare));
+            let give_back = move || {
+                drop(spare);
+                gantry_sys::memory::trim();
+            };
+            let _ = tokio::task::spawn_blocking(give_back).await;
+        }
     }
 
     /// A short call of the engine.

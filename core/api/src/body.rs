@@ -98,9 +98,16 @@ impl Out {
         self.flush()
     }
 
+    /// Adds to the piece in one go.
+    pub fn append(&mut self, add: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        add(&mut self.buffer);
+        if self.buffer.len() >= PIECE { self.send() } else { Ok(()) }
+    }
+
     fn send(&mut self) -> io::Result<()> {
         self.begin();
-        let room = Vec::with_capacity(self.buffer.len().min(PIECE));
+        // A full piece was a little more than one: the next has room for that, and is not moved while it is filled.
+        let room = Vec::with_capacity(if self.buffer.len() < PIECE { 0 } else { PIECE + PIECE / 4 });
         let piece = std::mem::replace(&mut self.buffer, room);
         self.pieces.blocking_send(piece.into()).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
@@ -108,10 +115,7 @@ impl Out {
 
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= PIECE {
-            self.send()?;
-        }
+        self.append(|buffer| buffer.extend_from_slice(bytes))?;
         Ok(bytes.len())
     }
 

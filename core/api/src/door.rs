@@ -20,13 +20,14 @@ const SERVER: &str = concat!("Gantry/", env!("CARGO_PKG_VERSION"), " (linux)");
 
 /// Answers a request, whatever it is.
 pub async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let mut response = dispatch(app, request).await.unwrap_or_else(|fault| reply::refusal(&fault));
+    let mut response = dispatch(Arc::clone(&app), request).await.unwrap_or_else(|fault| reply::refusal(&fault));
     let headers = response.headers_mut();
     let mut put = |name, value| headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     put("api-version", "1.48");
     put("docker-experimental", "false");
     put("ostype", "linux");
     put("server", SERVER);
+    app.worked.notify_one();
     Ok(response)
 }
 
@@ -51,18 +52,18 @@ async fn dispatch(app: Arc<App>, mut request: Request<Incoming>) -> Result<Respo
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let call = Call { version, names, query, headers: parts.headers, body: Bytes::new() };
     let ask = Ask { call, body, upgrade };
-    let reply = match route.handler {
+    let gives = &route.doc.gives;
+    match route.handler {
         Handler::Quick(act) => {
             let call = ask.whole().await?;
-            app.quick(move |engine| act(engine, &call)).await
+            app.quick(move |engine| act(engine, &call)?.into_response(gives, version)).await
         }
         Handler::Slow(act) => {
             let call = ask.whole().await?;
-            app.slow(move |engine| act(engine, &call)).await
+            app.slow(move |engine| act(engine, &call)?.into_response(gives, version)).await
         }
-        Handler::Own(act) => act(app, ask).await,
-    };
-    reply?.into_response(&route.doc.gives, version)
+        Handler::Own(act) => act(app, ask).await?.into_response(gives, version),
+    }
 }
 
 /// Takes `v1.X` from the front of a path; without it, the newest is meant.

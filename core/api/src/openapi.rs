@@ -53,7 +53,8 @@ fn place(pattern: &str) -> &'static str {
 }
 
 fn path(pattern: &str) -> String {
-    pattern.replace("{}", &format!("{{{}}}", place(pattern))).replace("{*}", "{name}")
+    let place = format!("{{{}}}", place(pattern));
+    pattern.replace("{}", &place).replace("{*}", &place)
 }
 
 /// The types that were met on the way.

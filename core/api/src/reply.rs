@@ -4,7 +4,7 @@ use crate::body::Body;
 use crate::fault::Fault;
 use crate::route::Gives;
 use crate::schema::trim::trim;
-use crate::version::Version;
+use crate::version::{NEWEST, Version};
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -14,6 +14,8 @@ use serde_json::Value;
 pub enum Reply {
     /// A document, still to be brought into the shape of the client's version.
     Document(StatusCode, Value),
+    /// The text of a document for the newest version.
+    Text(Vec<u8>),
     Ready(Response<Body>),
 }
 
@@ -26,6 +28,11 @@ impl Reply {
         let (status, mut value) = match self {
             Reply::Ready(response) => return Ok(response),
             Reply::Document(status, value) => (status, value),
+            Reply::Text(text) if version == NEWEST => return Ok(document(StatusCode::OK, text)),
+            Reply::Text(text) => {
+                let value = serde_json::from_slice(&text).map_err(|error| Fault::internal(error.to_string()))?;
+                (StatusCode::OK, value)
+            }
         };
         match gives {
             Gives::Document(kind) => trim(&mut value, kind, version),
@@ -34,8 +41,12 @@ impl Reply {
         }
         let mut bytes = serde_json::to_vec(&value).map_err(|error| Fault::internal(error.to_string()))?;
         bytes.push(b'\n');
-        Ok(response(status, Body::Whole(Some(bytes.into())), &[("content-type", "application/json")]))
+        Ok(document(status, bytes))
     }
+}
+
+fn document(status: StatusCode, bytes: Vec<u8>) -> Response<Body> {
+    response(status, Body::Whole(Some(bytes.into())), &[("content-type", "application/json")])
 }
 
 /// Nothing but a status.

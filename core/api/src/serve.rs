@@ -81,6 +81,7 @@ async fn run(app: Arc<App>, listeners: Vec<Listener>) -> Result<(), String> {
     let mut ends = [signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::interrupt()).map_err(failed)?];
     let mut reload = signal(SignalKind::hangup()).map_err(failed)?;
     let clients = Arc::new(Semaphore::new(CLIENTS));
+    tokio::spawn(Arc::clone(&app).rest());
     let doors: Vec<_> = listeners
         .into_iter()
         .map(|listener| tokio::spawn(accept(Arc::clone(&app), listener, Arc::clone(&clients))))

@@ -56,7 +56,8 @@ impl ImageStore {
         let manifest = self.content().stage(&manifest_of(&bytes, &stack.layers))?;
         let digest = manifest.digest;
         let layers = stack.commit(self, vec![self.content().stage(&bytes)?, manifest])?;
-        let image = Image::new(sha256(&bytes), digest, &config, layers);
+        let mut image = Image::new(sha256(&bytes), digest, &config, layers);
+        image.parent = request.base;
         self.record(&image, request.reference.as_slice())?;
         Ok(Committed { id: image.id, warnings })
     }

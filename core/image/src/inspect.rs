@@ -123,7 +123,7 @@ impl ImageStore {
             id: image.id,
             repo_tags: familiar(&summary.tags),
             repo_digests: familiar(&summary.digests),
-            parent: String::new(),
+            parent: image.parent.map(|parent| parent.to_string()).unwrap_or_default(),
             comment: comment(&config),
             created: config.created,
             docker_version: config.docker_version,

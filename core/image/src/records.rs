@@ -60,6 +60,9 @@ pub struct Image {
     pub labels: BTreeMap<String, String>,
     /// Bottom first.
     pub layers: Vec<Layer>,
+    /// The image of the container that it was committed from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Digest>,
 }
 
 /// One layer of an image.
@@ -113,6 +116,7 @@ impl Image {
             os: config.os.clone(),
             labels: config.config.labels.clone(),
             layers,
+            parent: None,
         }
     }
 

@@ -250,6 +250,10 @@ fn wrong_requests() {
         ("POST", "/containers/nosuch/wait?condition=frob", "", 400, "invalid condition"),
         ("GET", "/exec/nosuch/json", "", 404, "No such exec instance: nosuch"),
         ("POST", "/build", "", 501, "cannot build"),
+        ("POST", "/services/create", "{}", 503, "does not support Swarm"),
+        ("GET", "/secrets/x", "", 503, "does not support Swarm"),
+        ("POST", "/plugins/pull?remote=x", "[]", 501, "managed plugins"),
+        ("GET", "/containers/x/attach/ws", "", 501, "websocket"),
     ] {
         let reply = server.request(method, path, body);
         assert!(reply.starts_with(&format!("HTTP/1.1 {status} ")) && reply.contains(words), "{method} {path}: {reply}");

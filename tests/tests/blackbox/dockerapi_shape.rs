@@ -318,3 +318,77 @@ fn slow_and_huge_bodies() {
     drop((slow, stream));
     assert!(server.request("GET", "/_ping", "").contains("200 OK"));
 }
+
+/// What a server remembers of containers between lists is never old, however soon it is asked after a change.
+#[test]
+fn lists_are_fresh() {
+    need!();
+    let world = World::new();
+    let server = Server::start(&world, "api.sock", &[]);
+    // With sizes nothing is remembered.
+    let whole = || {
+        let mut list = document(&server.request("GET", "/containers/json?all=1&size=1", ""));
+        for container in list.as_array_mut().expect("a list") {
+            let container = container.as_object_mut().expect("an object");
+            container.retain(|key, _| !matches!(key.as_str(), "SizeRw" | "SizeRootFs" | "Status"));
+        }
+        list
+    };
+    let remembered = |version: &str| {
+        let mut list = document(&server.request("GET", &format!("{version}/containers/json?all=1"), ""));
+        let each = list.as_array_mut().expect("a list").iter_mut();
+        each.for_each(|container| drop(container.as_object_mut().expect("an object").remove("Status")));
+        list
+    };
+    let same = |step: &str| {
+        for _ in 0..2 {
+            assert_eq!(remembered(""), whole(), "{step}");
+        }
+    };
+    same("nothing");
+    world.line("create --name one --network none bb sleep 1000").ok();
+    world.line("run -d --name two -p 127.0.0.1::80 bb sleep 1000").ok();
+    same("made");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    same("settled");
+    for step in [
+        "start one",
+        "rename one other",
+        "pause two",
+        "unpause two",
+        "update --publish-add 127.0.0.1::81 two",
+        "kill two",
+        "start two",
+        "stop -t 0 other",
+        "rm other",
+        "rm -f two",
+    ] {
+        world.line(step).ok();
+        same(step);
+    }
+    world.line("create --name three --network none --annotation a=b bb true").ok();
+    let status = |query: &str| document(&server.request("GET", &format!("/containers/json?{query}"), ""));
+    assert_eq!(status("all=1")[0]["Status"], "Created");
+    assert_eq!(status("")[0], Value::Null);
+    assert_eq!(status("limit=1")[0]["Names"][0], "/three");
+    assert_eq!(remembered("/v1.41")[0]["Names"][0], "/three");
+}
+
+/// Options of the log that were asked for, and those in force; the image that a container was committed from.
+#[test]
+fn what_was_asked_for() {
+    need!();
+    let world = World::new();
+    let server = Server::start(&world, "api.sock", &[]);
+    world.line("run --name cc --network none --log-driver json-file --log-opt max-file=3 bb true").ok();
+    let host = document(&server.request("GET", "/containers/cc/json", ""))["HostConfig"].clone();
+    assert_eq!(host["LogConfig"], serde_json::json!({ "Type": "json-file", "Config": { "max-file": "3" } }));
+    assert_eq!(
+        (&host["GantryLogOptions"]["max-file"], host["GantryLogOptions"]["max-size"].is_string()),
+        (&"3".into(), true)
+    );
+    world.line("commit cc made:1").ok();
+    let image = |name: &str| document(&server.request("GET", &format!("/images/{name}/json"), ""));
+    assert_eq!(image("made:1")["Parent"], image("bb")["Id"]);
+    world.line("rmi made:1").code(0);
+}

@@ -85,12 +85,16 @@ fn write_logs(
             return Ok(());
         }
         text.clear();
-        compose(&mut text, &mut stamp, &line, shown);
-        let mut out = out.borrow_mut();
-        if !shown.tty {
-            out.write_all(&frames::header(if line.stderr { STDERR } else { STDOUT }, text.len()))?;
-        }
-        out.write_all(&text)
+        prefix(&mut text, &mut stamp, &line, shown);
+        let length = text.len() + line.bytes.len() + usize::from(line.ends_line);
+        out.borrow_mut().append(|piece| {
+            if !shown.tty {
+                piece.extend_from_slice(&frames::header(if line.stderr { STDERR } else { STDOUT }, length));
+            }
+            piece.extend_from_slice(&text);
+            piece.extend_from_slice(line.bytes);
+            piece.extend_from_slice(if line.ends_line { b"\n" } else { b"" });
+        })
     };
     // Idle: what there is goes out, and the client is looked for.
     let idle = || {
@@ -103,7 +107,8 @@ fn write_logs(
     }
 }
 
-fn compose(text: &mut Vec<u8>, stamp: &mut Stamp, line: &LogLine<'_>, shown: Shown) {
+/// What stands before a line.
+fn prefix(text: &mut Vec<u8>, stamp: &mut Stamp, line: &LogLine<'_>, shown: Shown) {
     if shown.timestamps && !line.continues {
         stamp.write(line.timestamp_ns, text);
         text.push(b' ');
@@ -112,10 +117,6 @@ fn compose(text: &mut Vec<u8>, stamp: &mut Stamp, line: &LogLine<'_>, shown: Sho
         let pairs: Vec<String> = line.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
         text.extend_from_slice(pairs.join(",").as_bytes());
         text.push(b' ');
-    }
-    text.extend_from_slice(line.bytes);
-    if line.ends_line {
-        text.push(b'\n');
     }
 }
 
@@ -342,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_composed() {
+    fn lines_have_times_and_attributes() {
         let attributes = [("a".to_owned(), "b".to_owned())];
         let line = LogLine {
             timestamp_ns: 1_700_000_000_000_000_005,
@@ -354,8 +355,8 @@ mod tests {
         };
         let shown = Shown { stdout: true, stderr: true, timestamps: true, details: true, tty: true };
         let (mut text, mut stamp) = (Vec::new(), Stamp::default());
-        compose(&mut text, &mut stamp, &line, shown);
-        compose(&mut text, &mut stamp, &LogLine { continues: true, ..line }, shown);
-        assert_eq!(text, b"2023-11-14T22:13:20.000000005Z a=b hi\nhi\n");
+        prefix(&mut text, &mut stamp, &line, shown);
+        prefix(&mut text, &mut stamp, &LogLine { continues: true, ..line }, shown);
+        assert_eq!(text, b"2023-11-14T22:13:20.000000005Z a=b ");
     }
 }

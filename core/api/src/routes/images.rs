@@ -40,7 +40,7 @@ pub fn listed(engine: &Engine, filters: &Filters, counted: bool) -> Result<Vec<V
         let containers = users.get(&id).map_or(if counted { 0 } else { -1 }, |count| *count as i64);
         json!({
             "Id": id,
-            "ParentId": "",
+            "ParentId": image.parent.map(|parent| parent.to_string()).unwrap_or_default(),
             "RepoTags": names(&summary.tags),
             "RepoDigests": names(&summary.digests),
             "Created": summary.created().map_or(0, |time| time.as_second()),

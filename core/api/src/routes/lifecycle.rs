@@ -82,7 +82,7 @@ pub fn kill(engine: &Engine, call: &Call) -> Outcome {
     engine.kill(call.name(), signal).map_err(|error| {
         let fault = Fault::from(error);
         match fault.status {
-            StatusCode::CONFLICT => {
+            StatusCode::CONFLICT | StatusCode::NOT_FOUND => {
                 Fault::new(fault.status, format!("Cannot kill container: {}: {}", call.name(), fault.message))
             }
             _ => fault,

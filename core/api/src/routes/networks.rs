@@ -16,8 +16,11 @@ pub fn list(engine: &Engine, call: &Call) -> Outcome {
     json(networks)
 }
 
-/// Keys of our own are for our own command.
+/// Keys of our own are for our own command; the driver of `none` has another name in Docker.
 fn hide(network: &mut Value) {
+    if network["Driver"] == "none" {
+        network["Driver"] = "null".into();
+    }
     if let Some(object) = network.as_object_mut() {
         object.retain(|key, _| !key.starts_with("Gantry"));
     }

@@ -171,6 +171,18 @@ pub fn no_buildkit(_: Arc<App>, _: Ask) -> Answer {
     refuse(Fault::unsupported("Gantry has no BuildKit; set DOCKER_BUILDKIT=0"))
 }
 
+/// `/plugins/…`: Docker's managed plugins.
+pub fn no_plugins(_: Arc<App>, _: Ask) -> Answer {
+    refuse(Fault::unsupported(
+        "Docker's managed plugins are not supported; Gantry's drivers are files in its plugin directories",
+    ))
+}
+
+/// `GET /containers/{}/attach/ws`.
+pub fn no_websockets(_: Arc<App>, _: Ask) -> Answer {
+    refuse(Fault::unsupported("attaching by websocket is not supported; use POST /containers/{id}/attach"))
+}
+
 /// Everything of Swarm.
 pub fn no_swarm(_: Arc<App>, _: Ask) -> Answer {
     refuse(Fault::new(

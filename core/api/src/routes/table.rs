@@ -39,6 +39,9 @@ const fn done(summary: &'static str) -> Doc {
 }
 
 const NO_SWARM: Doc = Doc::new("Swarm, which Gantry does not have").gives(Gives::Refusal).status(503);
+const NO_PLUGINS: Doc =
+    Doc::new("Docker's managed plugins, which Gantry does not have").gives(Gives::Refusal).status(501);
+const NO_WEBSOCKETS: Doc = Doc::new("Its streams by websocket; not supported").gives(Gives::Refusal).status(501);
 const NO_BUILDKIT: Doc = Doc::new("BuildKit, which Gantry does not have").gives(Gives::Refusal).status(501);
 
 /// Every route; the first that fits is taken.
@@ -61,7 +64,7 @@ pub static ROUTES: &[Route] = &[
         doc("Docker's managed plugins: none").since(25).gives(Gives::Document(Kind::List(&Kind::Any))),
     ),
     get("/plugins/{*}/json", Quick(system::plugin), doc("One of them").since(25).gives(Gives::Refusal).status(404)),
-    get("/containers/json", Quick(containers::list), doc("List containers").asks(q::CONTAINERS).lists(&c::SUMMARY)),
+    get("/containers/json", Own(containers::list), doc("List containers").asks(q::CONTAINERS).lists(&c::SUMMARY)),
     post(
         "/containers/create",
         Slow(create::create),
@@ -105,7 +108,7 @@ pub static ROUTES: &[Route] = &[
         Own(exec::create),
         doc("Prepare a process in it").takes(&c::EXEC_CREATE).shows(&i::MADE).status(201),
     ),
-    delete("/containers/{}", Slow(lifecycle::remove), done("Remove it").asks(q::REMOVE)),
+    delete("/containers/{*}", Slow(lifecycle::remove), done("Remove it").asks(q::REMOVE)),
     post(
         "/exec/{}/start",
         Own(exec::start),
@@ -185,7 +188,23 @@ pub static ROUTES: &[Route] = &[
     get("/tasks", Own(system::no_swarm), NO_SWARM),
     get("/secrets", Own(system::no_swarm), NO_SWARM),
     get("/configs", Own(system::no_swarm), NO_SWARM),
-    post("/swarm/init", Own(system::no_swarm), NO_SWARM),
-    post("/swarm/join", Own(system::no_swarm), NO_SWARM),
-    post("/swarm/leave", Own(system::no_swarm), NO_SWARM),
+    get("/swarm/{*}", Own(system::no_swarm), NO_SWARM),
+    post("/swarm/{*}", Own(system::no_swarm), NO_SWARM),
+    get("/nodes/{*}", Own(system::no_swarm), NO_SWARM),
+    post("/nodes/{*}", Own(system::no_swarm), NO_SWARM),
+    delete("/nodes/{*}", Own(system::no_swarm), NO_SWARM),
+    get("/services/{*}", Own(system::no_swarm), NO_SWARM),
+    post("/services/{*}", Own(system::no_swarm), NO_SWARM),
+    delete("/services/{*}", Own(system::no_swarm), NO_SWARM),
+    get("/tasks/{*}", Own(system::no_swarm), NO_SWARM),
+    get("/secrets/{*}", Own(system::no_swarm), NO_SWARM),
+    post("/secrets/{*}", Own(system::no_swarm), NO_SWARM),
+    delete("/secrets/{*}", Own(system::no_swarm), NO_SWARM),
+    get("/configs/{*}", Own(system::no_swarm), NO_SWARM),
+    post("/configs/{*}", Own(system::no_swarm), NO_SWARM),
+    delete("/configs/{*}", Own(system::no_swarm), NO_SWARM),
+    get("/plugins/privileges", Own(system::no_plugins), NO_PLUGINS),
+    post("/plugins/{*}", Own(system::no_plugins), NO_PLUGINS),
+    delete("/plugins/{*}", Own(system::no_plugins), NO_PLUGINS),
+    get("/containers/{}/attach/ws", Own(system::no_websockets), NO_WEBSOCKETS),
 ];

@@ -50,7 +50,7 @@ const NAMESPACES: &[Field] = &[
     switch("ReadonlyRootfs", "its root file system is read-only"),
     texts("SecurityOpt", "seccomp=…, no-new-privileges, …"),
     text("UTSMode", "host or empty"),
-    text("UsernsMode", "host or empty"),
+    text("UsernsMode", "its user namespace: host, auto, keep-id … as --userns takes it"),
     integer("ShmSize", "bytes of /dev/shm"),
     pairs("Sysctls", "kernel parameters of its namespaces"),
     text("Runtime", "which runtime makes it"),
@@ -94,8 +94,10 @@ const RESOURCES: &[Field] = &[
 ];
 
 const OWN: &[Field] = &[
+    pairs("GantryLogOptions", "told, not taken: options of the first log driver that are in force").own(),
     field("GantryLogSinks", Kind::Objects(&LOG_CONFIG), "further log drivers beside the first").own(),
     text("GantryHealthOnFailure", "none, kill, restart or stop when it becomes unhealthy").own(),
+    field("IDMappings", Kind::Object(&ID_MAPPINGS), "maps of its user namespace").own(),
     field("GantrySecrets", Kind::Objects(&SECRET), "secrets it is given").own(),
 ];
 
@@ -203,6 +205,17 @@ static ULIMIT: Type = Type {
     name: "Ulimit",
     about: "A limit of processes.",
     fields: &[&[text("Name", "nofile, nproc …"), integer("Soft", "soft limit"), integer("Hard", "hard limit")]],
+};
+
+static ID_MAPPINGS: Type = Type {
+    name: "IDMappings",
+    about: "Maps of a user namespace.",
+    fields: &[&[
+        texts("UidMap", "CONTAINER:HOST:COUNT"),
+        texts("GidMap", "CONTAINER:HOST:COUNT"),
+        text("GantrySubUidName", "whose ranges of /etc/subuid").own(),
+        text("GantrySubGidName", "whose ranges of /etc/subgid").own(),
+    ]],
 };
 
 static SECRET: Type = Type {

@@ -14,7 +14,7 @@ pub static SUMMARY: Type = Type {
     about: "An image in a list.",
     fields: &[&[
         text("Id", "its id"),
-        text("ParentId", "empty"),
+        text("ParentId", "the image it was made of by a commit"),
         texts("RepoTags", "its names"),
         texts("RepoDigests", "its names by digest"),
         integer("Created", "seconds since 1970"),

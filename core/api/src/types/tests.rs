@@ -109,6 +109,7 @@ fn the_table_is_complete() {
     check::<LogConfig>(create, "HostConfig.LogConfig");
     check::<PortBinding>(create, "HostConfig.PortBindings");
     check::<RestartPolicy>(create, "HostConfig.RestartPolicy");
+    check::<gantry_model::idmap::IdMappings>(create, "HostConfig.IDMappings");
     check::<Ulimit>(create, "HostConfig.Ulimits");
     check::<Mount>(create, "HostConfig.Mounts");
     check::<BindOptions>(create, "HostConfig.Mounts.BindOptions");

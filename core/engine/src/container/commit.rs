@@ -57,6 +57,7 @@ impl Engine {
     /// Writes all files of a container, without volumes, as a tar archive.
     pub fn export(&self, reference: &str, output: impl Write + Send) -> Result<()> {
         let id = self.resolve(reference)?;
+        self.tell_of(&id, "export", &[]);
         self.in_root(&id, View::Bare, |root, owners| {
             let options = TreeOptions { owners: owners.cloned(), ..TreeOptions::default() };
             let mut tree = TreeWriter::new(io::BufWriter::with_capacity(1 << 20, output), options);

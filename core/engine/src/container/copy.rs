@@ -105,6 +105,7 @@ impl Engine {
         output: impl Write + Send,
     ) -> Result<()> {
         let id = self.resolve(reference)?;
+        self.tell_of(&id, "archive-path", &[]);
         self.in_root(&id, View::Whole, move |root, owners| {
             let located = source_in(root, source, request.follow, reference)?;
             let name = if located.source_is_content() { b".".to_vec() } else { base_name(source) };
@@ -148,6 +149,7 @@ impl Engine {
     /// Unpacks a tar archive, plain or compressed, into a directory of a container.
     pub fn copy_from_stream(&self, input: impl Read + Send, reference: &str, target: &str) -> Result<()> {
         let id = self.resolve(reference)?;
+        self.tell_of(&id, "extract-to-dir", &[]);
         self.in_root(&id, View::Whole, move |root, owners| {
             let path = CString::new(target).map_err(|_| Error::invalid("a path with a NUL"))?;
             let dir = match open_in_root(root, &path, nix::libc::O_PATH | nix::libc::O_DIRECTORY) {

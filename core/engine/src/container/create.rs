@@ -353,7 +353,8 @@ fn record(file: &ContainerFile, name: String) -> Record {
 }
 
 fn shown_command(arguments: &[String]) -> String {
-    let joined = arguments.join(" ");
+    let quoted = |word: &String| if word.contains(' ') { format!("'{word}'") } else { word.clone() };
+    let joined = arguments.iter().map(quoted).collect::<Vec<_>>().join(" ");
     joined.chars().take(200).collect()
 }
 

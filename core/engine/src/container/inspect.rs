@@ -116,6 +116,12 @@ fn shown_host(file: &ContainerFile) -> Value {
         "IOMaximumIOps": 0,
         "IOMaximumBandwidth": 0,
     });
+    // What LogConfig says was asked for or configured; this is in force.
+    let first = file.sinks.iter().find(|sink| sink.driver == file.host.log_config.r#type);
+    if let Some(sink) = first {
+        let all: std::collections::BTreeMap<_, _> = sink.options.iter().chain(&sink.engine).collect();
+        value["GantryLogOptions"] = json!(all);
+    }
     if let (Some(host), Value::Object(without)) = (value.as_object_mut(), without) {
         for (key, value) in without {
             host.entry(key).or_insert(value);

@@ -44,7 +44,7 @@ impl Engine {
         Ok(kept)
     }
 
-    fn summary(&self, record: Record, details: bool, now: u64) -> ContainerSummary {
+    pub(super) fn summary(&self, record: Record, details: bool, now: u64) -> ContainerSummary {
         let status_text = status_text(&record, now);
         let mut summary =
             ContainerSummary { record, status_text, labels: BTreeMap::new(), mounts: Vec::new(), size: None };

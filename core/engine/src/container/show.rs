@@ -18,7 +18,7 @@ impl Engine {
         Ok(summaries.into_iter().filter_map(|summary| self.list_value(summary).ok()).collect())
     }
 
-    fn list_value(&self, summary: ContainerSummary) -> Result<Value> {
+    pub(super) fn list_value(&self, summary: ContainerSummary) -> Result<Value> {
         let record = &summary.record;
         let file = self.container_file(&record.id)?;
         let endpoints = self.endpoints(&record.id)?;

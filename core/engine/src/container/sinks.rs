@@ -32,7 +32,9 @@ impl Engine {
         let mut sinks = wanted.iter().map(|w| self.resolve_sink(w)).collect::<Result<Vec<_>>>()?;
         sink_options::line_limit(&sinks)?;
         sink_join::of_sinks(&sinks)?;
-        host.log_config.config = merged(&sinks[0], &host.log_config.config);
+        // Shown is what somebody wrote; what is in force is the sink's.
+        let configured = self.settings.config.driver_options("log", &host.log_config.r#type).iter().cloned();
+        host.log_config.config = configured.chain(std::mem::take(&mut host.log_config.config)).collect();
         if self.needs_cache(&sinks)? {
             sinks.push(self.cache_sink(&sinks)?);
         }
@@ -146,8 +148,4 @@ impl Engine {
         let engine = sink.engine.into_iter().filter(|(key, _)| !key.starts_with("cache-")).chain(engine).collect();
         Ok(SinkFile { dir: CACHE_DIR.to_owned(), cache: true, engine, ..sink })
     }
-}
-
-fn merged(sink: &SinkFile, given: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    sink.engine.clone().into_iter().chain(sink.options.clone()).chain(given.clone()).collect()
 }

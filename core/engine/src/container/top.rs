@@ -41,6 +41,7 @@ impl Engine {
             return Err(super::kill::not_running(reference, &id));
         }
         let file: ContainerFile = self.container_file(&id)?;
+        self.tell_container(&file, &record.name, "top", &[]);
         let manager = self.cgroup(&super::start::cgroup_path(&file.host, &id))?;
         let pids = manager.procs()?;
         let args: Vec<&str> =

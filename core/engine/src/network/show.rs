@@ -57,7 +57,7 @@ impl Engine {
 
 fn summary(network: &NetworkRecord) -> Value {
     let ipam: Vec<Value> = network.pools.iter().map(pool).collect();
-    let options = if network.ipam_options.is_empty() { json!({}) } else { json!(network.ipam_options) };
+    let options = if network.ipam_options.is_empty() { Value::Null } else { json!(network.ipam_options) };
     json!({
         "Name": network.name,
         "Id": network.id,
