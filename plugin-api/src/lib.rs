@@ -11,7 +11,7 @@
 //! crate-type = ["cdylib"]
 //!
 //! [dependencies]
-//! gantry-plugin-api = "0.1"
+//! gantry-plugin-api = "1"
 //! ```
 //!
 //! A complete log driver:
@@ -77,8 +77,21 @@
 //! * Calls may come from any thread. Shared objects (`Send + Sync`) may be called by several at once.
 //! * The file and its directory must belong to root (or the running user) and be writable by nobody else.
 //!
-//! Versions: while the API is 0.x, a plugin is built for exactly the engine's minor version; from 1.0 on any 1.x plugin
-//! works in any 1.x engine. [`manifest`] describes what can be read from a plugin file without running it.
+//! # Versions
+//!
+//! Any 1.x plugin works in any 1.x engine, whichever of the two is older, and whichever compiler built it. What a plugin
+//! does not know is answered by a default; what an engine does not know it leaves aside. Source that builds with 1.0 builds
+//! with every 1.x, as long as it keeps to this:
+//!
+//! * Traits get more methods, each with a default.
+//! * Structs that implement `Default` get more fields: write `..Default::default()` when you make one. Those without are
+//!   made by a function (`new`), or never change, which their documentation says.
+//! * Numbers in a wrapper ([`Class`], [`options::OptionKind`], [`storage::Whiteouts`] …) get more values: what you do not
+//!   know is not an error. Enums that are `non_exhaustive` get more variants.
+//! * [`log::LogRecord`] and [`log::ResumeToken`] cross as they are, and never change.
+//!
+//! The module `abi` is the engine's; nothing of it is promised to anybody else. [`manifest`] describes what can be read from a
+//! plugin file without running it.
 
 #[cfg(panic = "abort")]
 compile_error!(

@@ -71,8 +71,7 @@ impl FromStr for Kind {
     }
 }
 
-/// A version of the plugin API: two of the same major number understand each other from 1.0 on; before that only equal
-/// ones do.
+/// A version of the plugin API: two of the same major number understand each other; before 1.0 only equal ones did.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ApiVersion {
     /// Incompatible changes.

@@ -72,6 +72,7 @@ impl Order {
             Event::Passed => tell(socket, "passed", name, ""),
             Event::Skipped(reason) => tell(socket, "skipped", name, reason),
             Event::Failed(reason) => tell(socket, "failed", name, reason),
+            _ => {}
         })
     }
 

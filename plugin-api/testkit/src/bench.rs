@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 /// One entry point.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub struct Measure {
     /// The call, and with what.
     pub call: String,

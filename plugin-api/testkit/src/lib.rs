@@ -12,7 +12,8 @@
 //!
 //! Each suite is a list of named checks against the rules in the trait's documentation. All of them run, each with a
 //! directory of its own; at the end the suite panics with the names of those that failed and why. Checks that need root
-//! or something a driver does not claim in its capabilities are skipped and say so on stderr.
+//! or something a driver does not claim in its capabilities are skipped and say so on stderr. A later minor version may
+//! check more of what the traits promise.
 
 pub mod bench;
 pub mod log;

@@ -12,6 +12,7 @@ pub type Outcome = Result<(), Box<dyn Error>>;
 
 /// What a suite did.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Report {
     /// Names of the checks that passed.
     pub passed: Vec<String>,
@@ -23,6 +24,7 @@ pub struct Report {
 
 /// What happens to a check, for whoever watches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Event<'a> {
     /// It begins.
     Begins,

@@ -208,6 +208,30 @@ fn new_crates_build_pass_and_run() {
     world.gantry(["--plugin-dir", &dir, "volume", "rm", "made"]).ok();
 }
 
+/// Nothing of the engine's source is needed but `plugin-api`.
+#[test]
+fn the_examples_are_built_from_the_plugin_api_alone() {
+    need!();
+    let world = World::empty();
+    let api = plugin_api_alone(&world);
+    let hello = world.path("hello");
+    let copied = Command::new("cp").arg("-R").arg(source().join("plugins/examples/hello-log")).arg(&hello).output();
+    succeeded(copied.expect("there is cp"));
+    let manifest = fs::read_to_string(hello.join("Cargo.toml")).expect("readable");
+    let manifest = manifest.replace("../../../plugin-api", &api.display().to_string());
+    fs::write(hello.join("Cargo.toml"), manifest).expect("written");
+    build(&world, "hello");
+    tested(&world, &[&examples().join("debug/libgantry_log_hello.so").to_string_lossy()]).ok();
+    for name in ["lines", "folders"] {
+        let (code, library) =
+            (source().join(format!("plugins/examples/c/{name}.c")), world.text(&format!("{name}.so")));
+        let mut compile = Command::new("cc");
+        compile.args(["-shared", "-fPIC", "-O2", "-o", &library, "-I"]).arg(api.join("include")).arg(code);
+        succeeded(compile.output().expect("there is a C compiler"));
+        tested(&world, &["--quick", &library]).ok();
+    }
+}
+
 #[test]
 fn the_doctor_says_what_is_wrong_and_where() {
     need!();

@@ -56,6 +56,7 @@ mod syslog;
 mod torn;
 mod transfer;
 mod userns;
+mod versions;
 mod volumes;
 mod volumes_more;
 mod why;

@@ -65,33 +65,6 @@ fn files_that_are_no_plugins_are_told_apart_in_one_line() {
     }
 }
 
-/// Real builds against another plugin API: an old plugin in a new engine, and the reverse.
-#[test]
-fn plugins_of_other_versions_are_refused_in_one_line() {
-    need!();
-    let Some(built) =
-        std::env::var_os("GANTRY_OTHER_VERSIONS").map(std::path::PathBuf::from).filter(|dir| dir.is_dir())
-    else {
-        return eprintln!("skipped: GANTRY_OTHER_VERSIONS names no directory");
-    };
-    let world = World::new();
-    fs::create_dir_all(world.path("plugins/log")).expect("made");
-    let dir = world.text("plugins");
-    for (name, version) in [("older", "0.0"), ("newer", "0.999")] {
-        fs::copy(built.join(format!("{name}.so")), world.path(&format!("plugins/log/{name}.so"))).expect("built");
-        let run = world.gantry(["--plugin-dir", &dir, "run", "--rm", "--log-driver", name, "bb", "true"]);
-        run.fails(125, &format!("log driver \"{name}\": built for plugin API {version}, this engine supports 0.1"));
-        let said: Vec<_> = run.stderr.lines().take_while(|line| !line.is_empty()).collect();
-        assert!(said.len() == 2 && said[1].starts_with("Hint: install a build of the plugin for 0.1"), "{run:#?}");
-    }
-    let list = world.gantry(["--plugin-dir", &dir, "plugin", "ls", "--format", "{{.Name}} {{.Status}}"]).ok();
-    assert!(list.contains("older refused") && list.contains("newer refused"), "{list}");
-    assert_eq!(
-        "fine",
-        world.gantry(["--plugin-dir", &dir, "run", "--rm", "--network", "none", "bb", "echo", "fine"]).ok()
-    );
-}
-
 /// The note is there, what it promises is not.
 #[test]
 fn a_missing_symbol_is_told_in_one_line() {

@@ -108,7 +108,7 @@ fn files(template: &Template, name: &str, api: Option<&Path>) -> [(&'static str,
             format!("{{ path = {:?} }}", api.display().to_string()),
             format!("{{ path = \"{}/testkit\" }}", api.display()),
         ),
-        None => ("\"0.1\"".to_owned(), "\"0.1\"".to_owned()),
+        None => ("\"1\"".to_owned(), "\"1\"".to_owned()),
     };
     let library = format!("gantry_{}_{}", template.kind, name.replace('-', "_"));
     let fill = |text: &str| {

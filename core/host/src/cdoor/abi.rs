@@ -13,7 +13,10 @@ pub unsafe trait Sized0: Copy {}
 pub struct Layout {
     pub name: &'static str,
     pub size: usize,
-    pub fields: Vec<(&'static str, usize)>,
+    /// It begins with its size and may grow.
+    pub grows: bool,
+    /// Name, offset, type.
+    pub fields: Vec<(&'static str, usize, &'static str)>,
 }
 
 macro_rules! c_structs {
@@ -33,7 +36,8 @@ macro_rules! c_structs {
             vec![$(Layout {
                 name: stringify!($c),
                 size: size_of::<$name>(),
-                fields: vec![$((stringify!($field), std::mem::offset_of!($name, $field))),+],
+                grows: [$(stringify!($sized))?].contains(&"Sized0"),
+                fields: vec![$((stringify!($field), std::mem::offset_of!($name, $field), stringify!($ty))),+],
             }),+]
         }
     };
@@ -245,7 +249,7 @@ mod tests {
         for layout in layouts() {
             let name = layout.name;
             holds(format!("sizeof({name}) == {}", layout.size));
-            for (field, at) in layout.fields {
+            for (field, at, _) in layout.fields {
                 holds(format!("offsetof({name}, {field}) == {at}"));
             }
         }
@@ -265,6 +269,86 @@ mod tests {
             let done = Command::new("cc").args(words).arg(&file).output().expect("there is a C compiler");
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         }
+    }
+
+    const HEADER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugin-api/include/gantry_plugin.h");
+    const FROZEN: &str = include_str!("../../../../plugin-api/abi/1.0-c.txt");
+
+    /// The structs and numbers of the C door, as lines: a struct that may grow says so, and only its fields are told.
+    fn written_down() -> Vec<String> {
+        let mut lines = vec![];
+        for layout in layouts() {
+            let (name, size) = (layout.name, layout.size);
+            lines.push(if layout.grows { format!("{name} grows") } else { format!("{name} of {size}") });
+            let count = layout.fields.len();
+            lines.extend(layout.fields.iter().enumerate().map(|(n, (field, at, ty))| {
+                let last = if n + 1 == count && !layout.grows { ", the last" } else { "" };
+                let ty = ty.split_whitespace().collect::<Vec<_>>().join(" ");
+                format!("{name}.{field} at {at}: {ty}{last}")
+            }));
+        }
+        lines.extend(numbers(&std::fs::read_to_string(HEADER).expect("there is a header")));
+        lines.extend(aliases(include_str!("abi.rs")));
+        lines.push(format!("symbol {}", String::from_utf8_lossy(SYMBOL).trim_end_matches('\0')));
+        lines
+    }
+
+    /// What the types of several calls stand for.
+    fn aliases(source: &str) -> Vec<String> {
+        let source = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let statements = source.split(';').map(|text| one_line(text.rsplit("\n\n").next().unwrap_or(text)));
+        let named = statements.map(|text| text.trim_start_matches("pub ").to_owned());
+        named.filter(|text| text.starts_with("type ") && text.contains('=')).collect()
+    }
+
+    /// `GANTRY_NAME = number` of the header's enums.
+    fn numbers(header: &str) -> Vec<String> {
+        let words: Vec<&str> = header.split([' ', ',', '\n']).filter(|word| !word.is_empty()).collect();
+        let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+        let named = words.windows(3).filter(|w| w[0].starts_with("GANTRY_") && w[1] == "=" && is_number(w[2]));
+        named.map(|w| format!("{} = {}", w[0], w[2])).collect()
+    }
+
+    /// Lines of version 1.0 that are not so any more. New lines are what later versions add.
+    fn broken(today: &[String]) -> Vec<&'static str> {
+        FROZEN.lines().filter(|line| !today.iter().any(|now| now == line)).collect()
+    }
+
+    #[test]
+    fn what_was_frozen_is_as_it_was() {
+        let today = written_down();
+        assert!(broken(&today).is_empty(), "{:#?}\nof today's\n{}", broken(&today), today.join("\n"));
+        assert!(FROZEN.lines().count() > 250);
+    }
+
+    #[test]
+    fn every_rule_is_held() {
+        let with = |from: &str, to: &str| {
+            let today = written_down();
+            assert!(today.iter().any(|line| line.contains(from)), "{from}");
+            let today: Vec<String> = today.iter().map(|line| line.replacen(from, to, 1)).collect();
+            !broken(&today).is_empty()
+        };
+        for (what, from, to) in [
+            ("a field at another place", "gantry_dirs.state at 16", "gantry_dirs.state at 24"),
+            ("a field of another type", "gantry_dirs.state at 16: Text", "gantry_dirs.state at 16: u64"),
+            ("a field more in a struct that never changes", "gantry_pair of 16", "gantry_pair of 24"),
+            ("a struct that grows no more", "gantry_mount grows", "gantry_mount of 56"),
+            ("a call with other arguments", "AskVolume", "OnVolume"),
+            (
+                "a call of several with other arguments",
+                "type OnVolume = Option<unsafe extern \"C\" fn(It, Text,",
+                "type OnVolume = Option<unsafe extern \"C\" fn(It, u64,",
+            ),
+            ("another number", "GANTRY_EXISTS = 2", "GANTRY_EXISTS = 3"),
+            ("another symbol", "symbol gantry_plugin_v1", "symbol gantry_plugin"),
+        ] {
+            assert!(with(from, to), "{what} was not noticed");
+        }
+        let mut grown = written_down();
+        grown.push("gantry_dirs.more at 24: Text".to_owned());
+        assert!(broken(&grown).is_empty(), "a field at the end of what grows is allowed");
     }
 
     /// Records cross without being copied.

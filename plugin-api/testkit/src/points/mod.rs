@@ -56,6 +56,7 @@ type Act<'a> = Box<dyn Fn(&mut Armed<'_>) -> Answer + 'a>;
 type After<'a> = Box<dyn Fn(Came) -> Outcome + 'a>;
 
 /// One fault point. `act` and `after` run in two processes, one after the other, in the same directory.
+#[non_exhaustive]
 pub struct Point<'a> {
     /// The call.
     pub name: &'static str,
