@@ -1,7 +1,7 @@
 #!/bin/bash
 # logs: a container writes lines as fast as it can through the log driver (json-file; k8s-file for podman, which has no
 # other file). Written: from the start of `run -d` to the return of `wait`, the container's start included. Read: `logs`
-# of the complete log to /dev/null.
+# of the complete log to /dev/null. For scale, the floor: a C program at the end of a pipe, without any container.
 . "$BENCH_HOME/lib.sh"
 engine_commands
 runs=${BENCH_LOG_RUNS:-$((BENCH_ROUNDS < 3 ? BENCH_ROUNDS : 3))}
@@ -42,6 +42,19 @@ one_case() {
   row "$e" "$lines" "$length" "$limit" "$(printf '%s\n' "${written[@]}" | median)" "$kept" "${read_back[0]}"
 }
 
+# COUNT LENGTH: the same lines through a program that does nothing but write them as a log has them
+floor_case() {
+  local lines=$1 length=$2 run begin written=()
+  for ((run = 0; run < runs; run++)); do
+    begin=$(clock)
+    "$BENCH_DIR/rootfs/bin/lines" "$lines" "$length" | "$BENCH_DIR/bin/pump" "$BENCH_DIR/floor.log"
+    written+=("$(seconds "$begin" "$(clock)")")
+    rm "$BENCH_DIR/floor.log"
+    sync -f "$BENCH_DIR"
+  done
+  row "a C program" "$lines" "$length" - "$(printf '%s\n' "${written[@]}" | median)" "$lines" ""
+}
+
 # COUNT SECONDS UNIT
 per_second() { awk -v n="$1" -v s="$2" -v u="$3" 'BEGIN { if (s > 0) printf "%.0f", n / s / u }'; }
 
@@ -56,6 +69,8 @@ printf '### Logs\n\n'
 echo "| written | max-size | engine | s (median of $runs) | k lines/s | MB/s | read back, k lines/s | kept, % |"
 echo "|---|---|---|--:|--:|--:|--:|--:|"
 for e in $(engines); do one_case "$e" 2000000 100 2g; done
+floor_case 2000000 100
 if wanted gantry; then one_case gantry 2000000 100 default; fi
 for e in $(engines); do one_case "$e" 25000 16384 2g; done
+floor_case 25000 16384
 printf '\nBy default docker and podman keep everything; Gantry bounds a log, so it alone has a line of its own for that.\n'

@@ -3,6 +3,7 @@
 
 use crate::Engine;
 use crate::error::{Error, Result};
+use gantry_sys::sched::{self, SchedulerAttributes};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,7 @@ impl Engine {
     /// find what is thrown away meanwhile.
     pub fn internal_collect(&self) -> Result<()> {
         let Some(turn) = gantry_store::lock::try_exclusive(&self.turn_lock())? else { return Ok(()) };
+        step_back();
         let sweep = self.sweep_lock();
         let _sweeping = gantry_store::lock::exclusive(&sweep)?;
         drop(turn);
@@ -106,6 +108,15 @@ impl Engine {
         Ok(())
     }
 }
+
+/// Whoever works meanwhile comes first: a pull often follows the removal of what it replaces.
+fn step_back() {
+    let later = SchedulerAttributes { nice: 10, ..SchedulerAttributes::default() };
+    let _ = sched::set_scheduler(&later).and_then(|()| sched::set_io_priority(IDLE, 0));
+}
+
+/// The class of disk accesses that wait for all others.
+const IDLE: u32 = 3;
 
 fn remove(dir: &Path) -> Result<()> {
     match fs::remove_dir_all(dir) {

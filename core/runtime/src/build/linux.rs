@@ -167,7 +167,8 @@ pub(super) fn time_step(linux: &Linux, namespaces: &Namespaces) -> Result<Option
     }
 }
 
-/// The propagation of the container's own root, once everything in it is made; that of a private one needs no word.
+/// The propagation of the container's own root, once everything in it is made; that of a private one needs no word. A
+/// shared one cannot be pivoted to (pivot_root(2), EINVAL), so this comes after that.
 pub(super) fn root_propagation_step(linux: &Linux) -> Option<Step> {
     let (propagation, _) = options::propagation(linux.rootfs_propagation().as_deref()?)?;
     let wanted = propagation == MsFlags::MS_SHARED.bits() || propagation == MsFlags::MS_UNBINDABLE.bits();

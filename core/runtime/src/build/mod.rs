@@ -58,6 +58,7 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
     steps.extend(mounts.steps);
     steps.extend(file_system_steps(request, &linux, process, &namespaces)?);
     steps.push(Step::Pivot(Pivot { chroot: request.manner.no_pivot }));
+    steps.extend(linux::root_propagation_step(&linux));
     steps.extend(linux::name_steps(spec, &namespaces)?);
     steps.extend(process::personality_step(&linux)?);
     steps.extend(labels.into_iter().map(Step::Label));
@@ -206,7 +207,6 @@ fn file_system_steps(
     steps.push(Step::MakeCwd(MakeCwd { path: c_string("cwd", cwd)? }));
     steps.extend(linux::hidden_path_steps(linux)?);
     steps.extend(root::read_only_step(request.spec));
-    steps.extend(linux::root_propagation_step(linux));
     Ok(steps)
 }
 

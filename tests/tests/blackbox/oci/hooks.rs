@@ -75,7 +75,7 @@ fn one_that_fails_ends_the_container() {
     each(|mut bundle| {
         let name = bundle.judge.name;
         for stage in ["prestart", "createRuntime", "createContainer"] {
-            bundle.set("/hooks", json!({ stage: hook("exit 3") }));
+            bundle.set("/hooks", json!({ stage: hook("cat >/dev/null; exit 3") }));
             bundle.write();
             assert_ne!(bundle.try_create().code, 0, "{name} {stage}");
             assert_ne!(bundle.call(&["state", &bundle.id]).code, 0, "{name} {stage}");
@@ -83,7 +83,7 @@ fn one_that_fails_ends_the_container() {
         bundle.set("/hooks", json!({ "prestart": [{ "path": "/bin/sleep", "args": ["sleep", "60"], "timeout": 1 }] }));
         bundle.write();
         assert_ne!(bundle.try_create().code, 0, "{name} waits for ever");
-        bundle.set("/hooks", json!({ "poststop": hook("exit 3") }));
+        bundle.set("/hooks", json!({ "poststop": hook("cat >/dev/null; exit 3") }));
         bundle.script("true");
         bundle.write();
         bundle.create().start().until("stopped");

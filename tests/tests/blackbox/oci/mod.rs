@@ -125,6 +125,17 @@ fn propagation_is_as_configured() {
 }
 
 #[test]
+fn the_root_itself_may_be_shared() {
+    each(|mut bundle| {
+        bundle.config["linux"]["rootfsPropagation"] = json!("shared");
+        bundle
+            .script("while read -r _ _ _ _ at rest; do [ \"$at\" = / ] && echo \"$rest\"; done </proc/self/mountinfo; true");
+        let run = bundle.run();
+        assert!(run.code == 0 && run.stdout.contains(" shared:"), "{}: {run:#?}", bundle.judge.name);
+    });
+}
+
+#[test]
 fn namespaces_are_new_shared_or_joined() {
     each(|mut bundle| {
         let links = "for n in net ipc uts pid mnt; do readlink /proc/self/ns/$n; done";

@@ -85,7 +85,12 @@ fn what_it_cannot_do_it_says() {
     bundle.write();
     let (dir, log) = (bundle.text(""), bundle.text("log"));
     let words = ["--systemd-cgroup", "--log", &log, "--log-format", "json", "create", "--bundle", &dir, &bundle.id];
-    bundle.call(&words).fails(1, "systemd cgroup manager is not supported");
+    if !std::path::Path::new("/run/systemd/system").exists() {
+        bundle.call(&words).fails(1, "cgroupfs needs neither");
+    }
+    bundle.set("/linux/cgroupsPath", json!("/no/scope"));
+    bundle.write();
+    bundle.call(&words).fails(1, "slice:prefix:name");
     let told: Value = serde_json::from_str(fs::read_to_string(&log).unwrap().trim()).unwrap();
     assert_eq!(told["level"], "error");
     let features: Value = serde_json::from_str(&bundle.call(&["features"]).ok()).unwrap();
