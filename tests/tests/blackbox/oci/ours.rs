@@ -83,15 +83,16 @@ fn what_it_cannot_do_it_says() {
     bundle.config = good;
     bundle.set("/linux/cgroupsPath", json!("system.slice:docker:abc"));
     bundle.write();
-    let (dir, log) = (bundle.text(""), bundle.text("log"));
-    let words = ["--systemd-cgroup", "--log", &log, "--log-format", "json", "create", "--bundle", &dir, &bundle.id];
+    let (dir, log, id) = (bundle.text(""), bundle.text("log"), bundle.id.clone());
+    let words = ["--systemd-cgroup", "--log", &log, "--log-format", "json", "create", "--bundle", &dir, &id];
     if !std::path::Path::new("/run/systemd/system").exists() {
         bundle.call(&words).fails(1, "cgroupfs needs neither");
     }
     bundle.set("/linux/cgroupsPath", json!("/no/scope"));
     bundle.write();
     bundle.call(&words).fails(1, "slice:prefix:name");
-    let told: Value = serde_json::from_str(fs::read_to_string(&log).unwrap().trim()).unwrap();
+    let told = fs::read_to_string(&log).unwrap();
+    let told: Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
     assert_eq!(told["level"], "error");
     let features: Value = serde_json::from_str(&bundle.call(&["features"]).ok()).unwrap();
     assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
