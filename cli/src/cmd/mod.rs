@@ -82,7 +82,9 @@ impl Context {
 
     /// The same for those whose stderr nobody should see, such as the completion of a shell.
     pub fn quiet_engine(&self) -> Result<ManuallyDrop<Engine>, Failure> {
-        let engine = Engine::open(settings::gather(&self.globals)?);
+        let settings = settings::gather(&self.globals)?;
+        gantry_engine::rootless::enter(&settings).map_err(failed)?;
+        let engine = Engine::open(settings);
         engine.map(ManuallyDrop::new).map_err(|error| Failure::usage(&error))
     }
 }

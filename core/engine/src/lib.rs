@@ -20,6 +20,7 @@ pub mod network;
 pub mod pattern;
 mod plugins;
 pub mod request;
+pub mod rootless;
 pub mod secret;
 pub mod settings;
 mod spec;

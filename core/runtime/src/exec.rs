@@ -5,9 +5,7 @@ use crate::error::{Error, Warning};
 use crate::init::fault::Message;
 use crate::init::{self, Doors, Entered, Prepared};
 use crate::launch::report::{self, Report};
-use crate::launch::{
-    Standard, Stdio, argv, clone, envp, failed, in_pid_namespace, kill_and_reap, own_pid_namespace, pipe,
-};
+use crate::launch::{Standard, Stdio, argv, clone_in, envp, failed, kill_and_reap, own_pid_namespace, pipe};
 use crate::plan::ExecPlan;
 use gantry_sys::pidfd::{pidfd_open, pidfd_send_signal};
 use nix::fcntl::{OFlag, open};
@@ -122,8 +120,7 @@ fn begin_in(plan: &ExecPlan, at: &Target, stdio: Stdio, console: Option<Borrowed
         title: None,
     };
     let envp = envp(&plan.program);
-    let (pid, pidfd) =
-        in_pid_namespace(target.pidfd, at.own_pids.as_fd(), || clone(0, made, || init::run(&prepared, envp)))?;
+    let (pid, pidfd) = clone_in(target.pidfd, at.own_pids.as_fd(), made, || init::run(&prepared, envp))?;
     Ok(Begun { pidfd, pid, report })
 }
 

@@ -49,11 +49,20 @@ pub enum Forked {
 /// other threads it must use nothing but system calls and memory prepared before (their locks,
 /// the allocator's among them, may be held for ever).
 pub fn clone3(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked> {
+    clone_with(namespaces, libc::SIGCHLD, cgroup)
+}
+
+/// [`clone3`] of a child of this process's parent, which hears of its end as of ours.
+pub fn clone_sibling(cgroup: Option<BorrowedFd<'_>>) -> Result<Forked> {
+    clone_with(libc::CLONE_PARENT as u64, 0, cgroup)
+}
+
+fn clone_with(flags: u64, exit_signal: i32, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked> {
     let mut pidfd: RawFd = -1;
     let mut args = CloneArgs {
-        flags: namespaces | libc::CLONE_PIDFD as u64,
+        flags: flags | libc::CLONE_PIDFD as u64,
         pidfd: &raw mut pidfd as u64,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal: exit_signal as u64,
         ..CloneArgs::default()
     };
     if let Some(cgroup) = cgroup {

@@ -2,6 +2,7 @@
 
 use nix::sys::stat::stat;
 use nix::unistd::geteuid;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 
 /// The inode of the first user namespace in every kernel since 3.8.
@@ -17,6 +18,20 @@ pub fn is_inner() -> bool {
 /// The user that this process acts for, when it is not root.
 pub fn ordinary_user() -> Option<u32> {
     Some(geteuid().as_raw()).filter(|uid| *uid != 0)
+}
+
+/// Whether the network namespace of this process is the machine's, or at least not one that its user namespace has rights
+/// over: nothing can be changed in it.
+pub fn network_is_foreign() -> bool {
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    if !is_inner() {
+        return false;
+    }
+    let Ok(network) = std::fs::File::open("/proc/self/ns/net") else { return true };
+    // SAFETY: the request takes no argument; the descriptor is open.
+    let owner = unsafe { libc::ioctl(network.as_raw_fd(), NS_GET_USERNS as _) };
+    // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
+    crate::check(owner.into()).map(|fd| drop(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })).is_err()
 }
 
 /// Whether an id of this process's namespace means anybody, by the text of its map.

@@ -46,6 +46,7 @@ mod ports;
 mod registry;
 mod remote;
 mod resume;
+mod rootless;
 mod run;
 mod runtimes;
 mod secrets;

@@ -131,7 +131,8 @@ impl Engine {
     /// Stops the container's processes until what is returned is dropped.
     fn frozen(&self, id: &str, wanted: bool) -> Result<Option<Frozen<'_>>> {
         let status = truth::corrected(containers::read(&self.layout, id)?).state.status;
-        if !wanted || status != Status::Running {
+        // Where no cgroup was delegated to an ordinary user nothing can be frozen.
+        if !wanted || status != Status::Running || self.cgroups()?.hierarchies.is_empty() {
             return Ok(None);
         }
         self.pause(id)?;

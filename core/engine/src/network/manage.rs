@@ -50,6 +50,7 @@ impl Engine {
         check_name(&request.name)?;
         take_family_options(&mut request)?;
         let (name, driver) = self.driver_of_new(request.driver.as_deref())?;
+        super::record::check_rights(&request.name, &driver)?;
         if !driver.capabilities().create {
             let message = format!("only one instance of \"{name}\" network is allowed");
             return Err(Error::request(Class::NotPermitted, message));

@@ -135,6 +135,16 @@ impl NetworkRecord {
     }
 }
 
+/// An ordinary user may not change the machine's network; not every driver needs to.
+pub(super) fn check_rights(network: &str, driver: &NetworkDriver) -> Result<()> {
+    let capabilities = driver.capabilities();
+    if capabilities.rootless || !capabilities.addresses || !gantry_sys::userns::network_is_foreign() {
+        return Ok(());
+    }
+    let message = format!("the network {network} needs root: an ordinary user may not change the machine's network");
+    Err(Error::request(Class::NotPermitted, message).with_hint("add --network none or --network host"))
+}
+
 impl Engine {
     pub(crate) fn network_dir(&self, name: &str) -> PathBuf {
         self.layout.networks().join(name)
@@ -165,6 +175,7 @@ impl Engine {
             return Err(self.no_such_network(name));
         }
         let driver = self.plugins.network(name)?;
+        check_rights(name, &driver)?;
         Ok((self.make_predefined(name, &driver)?, driver))
     }
 

@@ -356,7 +356,7 @@ impl<'l> Applier<'l> {
         match self.node(entry, place, kind) {
             Err(ApplyError::Io { source, .. })
                 if source.raw_os_error() == Some(Errno::PERM.raw_os_error())
-                    && self.whiteouts == Whiteouts::OverlayUser =>
+                    && (self.whiteouts == Whiteouts::OverlayUser || gantry_sys::userns::is_inner()) =>
             {
                 self.warn(format!("{}: devices cannot be made without privileges", lossy(&place.path)));
                 Ok(())

@@ -195,7 +195,7 @@ fn file_system_steps(
     process: &Process,
     namespaces: &Namespaces,
 ) -> Result<Vec<Step>, Error> {
-    let user = namespaces.is_new(LinuxNamespaceType::User);
+    let user = namespaces.is_new(LinuxNamespaceType::User) || gantry_sys::userns::is_inner();
     let mut steps = linux::device_steps(linux, request.spec, user)?;
     if request.terminal && !request.manner.console_socket {
         steps.push(Step::Console(Console));

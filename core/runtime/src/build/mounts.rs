@@ -31,7 +31,7 @@ pub(super) fn build(
     user: Option<&UserMap>,
     own_network: bool,
 ) -> Result<Built, Error> {
-    let bind_sys = user.is_some() && !own_network;
+    let bind_sys = (user.is_some() || gantry_sys::userns::is_inner()) && !own_network;
     let mut built = Built { steps: Vec::new(), idmaps: Vec::new(), bind_sys };
     for mount in spec.mounts().iter().flatten() {
         if matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2")) {
@@ -61,6 +61,10 @@ impl Built {
             let attributes = Attributes { propagation: parsed.own.propagation, ..parsed.own };
             self.steps.push(Step::Seal(Seal { path: target(mount.destination())?, attributes }));
             return Ok(());
+        }
+        if fstype == "devpts" && gantry_sys::userns::is_alone() {
+            // There is no group "tty".
+            parsed.data.retain(|(key, _)| key.as_c_str() != c"gid");
         }
         let mut step = plain(mount, &shown, fstype, parsed.clone())?;
         step.idmap = self.idmap(mount, &shown, &parsed, user)?;

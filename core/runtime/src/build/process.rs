@@ -81,6 +81,7 @@ fn identity(request: &ExecRequest<'_>, bounding: u64, effective: u64) -> Identit
         lookup: user.username().as_deref().map(lookup),
         fill_home: needs_home(process),
         bounding,
+        alone: gantry_sys::userns::is_alone(),
         effective,
     }
 }

@@ -52,7 +52,43 @@ pub fn detect() -> Result<Host, Error> {
         let offered = fs::read_to_string(hierarchy.mount.join("cgroup.controllers"));
         hierarchy.controllers = offered.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     }
+    if gantry_sys::userns::is_inner() {
+        keep_delegated(&mut host, &fs::read_to_string("/proc/self/cgroup").unwrap_or_default());
+    }
     Ok(host)
+}
+
+/// In a user namespace only what was delegated can be used: of each hierarchy the highest group above this process that
+/// it may write to.
+fn keep_delegated(host: &mut Host, own: &str) {
+    let may_write = |path: &Path| {
+        let allowed = |path: &Path| nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok();
+        allowed(path) && allowed(&path.join("cgroup.procs"))
+    };
+    host.hierarchies.retain_mut(|hierarchy| {
+        let Some(group) = group_of(own, hierarchy) else { return false };
+        let whole = hierarchy.mount.join(group.trim_start_matches('/'));
+        let above = whole.ancestors().take_while(|path| path.starts_with(&hierarchy.mount));
+        let Some(highest) = above.take_while(|path| may_write(path)).last() else { return false };
+        if hierarchy.unified {
+            let offered = fs::read_to_string(highest.join("cgroup.controllers")).unwrap_or_default();
+            hierarchy.controllers = offered.split_whitespace().map(str::to_owned).collect();
+        }
+        hierarchy.mount = highest.to_owned();
+        true
+    });
+}
+
+/// This process's group in a hierarchy, by the lines `number:controllers:group`.
+fn group_of<'a>(own: &'a str, hierarchy: &Hierarchy) -> Option<&'a str> {
+    own.lines().find_map(|line| {
+        let (controllers, group) = line.split_once(':')?.1.split_once(':')?;
+        let theirs = match hierarchy.unified {
+            true => controllers.is_empty(),
+            false => controllers.split(',').any(|name| hierarchy.has(name)),
+        };
+        theirs.then_some(group)
+    })
 }
 
 fn parse(mountinfo: &str) -> Option<Host> {
@@ -130,6 +166,17 @@ mod tests {
         let both = format!("{LEGACY}{}", line.replace("cgroup rw", "cgroup/unified rw"));
         assert_eq!(parse(&both).unwrap().layout, Layout::Hybrid);
         assert!(parse("30 24 0:26 / / rw - ext4 /dev/x rw\n").is_none());
+    }
+
+    #[test]
+    fn a_process_finds_its_groups() {
+        let own = "5:cpu,cpuacct:/a\n1:name=systemd:/b/c\n0::/user.slice\n";
+        let host = parse(&format!("{LEGACY}34 24 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n")).unwrap();
+        let found: Vec<_> = host.hierarchies.iter().map(|hierarchy| group_of(own, hierarchy)).collect();
+        assert_eq!(found, [Some("/a"), Some("/b/c"), Some("/user.slice")]);
+        let mut host = host;
+        keep_delegated(&mut host, "");
+        assert!(host.hierarchies.is_empty());
     }
 
     #[test]

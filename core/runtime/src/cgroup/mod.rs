@@ -4,6 +4,7 @@
 //! What a start needs is planned as plain writes (`plan`) and carried out with system calls
 //! (`make`); what a running container needs is behind [`Manager`].
 
+mod absent;
 pub(crate) mod bpf;
 pub(crate) mod files;
 mod layout;
@@ -78,6 +79,7 @@ pub fn manager(path: &str) -> Result<Box<dyn Manager>, Error> {
 /// [`manager`], when the layout is known already.
 pub fn manager_on(host: &Host, path: &str) -> Box<dyn Manager> {
     match host.layout {
+        _ if host.hierarchies.is_empty() => Box::new(absent::Absent),
         Layout::V2 => Box::new(v2::Unified::new(host, path)),
         Layout::V1 | Layout::Hybrid => Box::new(v1::Legacy::new(host, path)),
     }

@@ -50,7 +50,9 @@ pub(crate) fn plan(host: &Host, path: &str, resources: Option<&LinuxResources>) 
         if hierarchy.has("devices") {
             writes.extend(device_writes(&rules)?);
         }
-        let filter = hierarchy.unified && host.with("devices").is_none() && !rules.is_empty();
+        // Who may not make device nodes needs no filter, and may not load one.
+        let filter =
+            !gantry_sys::userns::is_inner() && hierarchy.unified && host.with("devices").is_none() && !rules.is_empty();
         hierarchies.push(HierarchyPlan {
             unified: hierarchy.unified,
             cpuset: !hierarchy.unified && hierarchy.has("cpuset"),
@@ -82,6 +84,9 @@ fn require_controllers(host: &Host, limits: &Limits) -> Result<(), Error> {
     }
     match settings.iter().find(|s| s.required && host.with(&s.controller).is_none()) {
         None => Ok(()),
+        Some(setting) if gantry_sys::userns::is_inner() => {
+            Err(Error::invalid(setting.file.as_str(), super::absent::NOT_DELEGATED))
+        }
         Some(setting) => {
             Err(Error::invalid(setting.file.as_str(), format!("this machine has no {} controller", setting.controller)))
         }

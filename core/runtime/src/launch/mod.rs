@@ -128,7 +128,13 @@ pub fn launch_with<'a>(plan: &'a Plan, stdio: Stdio, offered: Offered<'_>) -> Re
 fn born_in<T>(namespaces: &[(u64, CString)], make: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let mut back = Vec::new();
     let joined = namespaces.iter().try_for_each(|(kind, path)| {
-        back.push((*kind, open_namespace(own_namespace(*kind)).map_err(failed("open our namespace"))?));
+        let own = open_namespace(own_namespace(*kind)).map_err(failed("open our namespace"))?;
+        if gantry_sys::userns::is_inner() {
+            // Who could not come back must not go.
+            setns(own.as_fd(), *kind as i32)
+                .map_err(failed("join another container's namespace as an ordinary user"))?;
+        }
+        back.push((*kind, own));
         let theirs = open_namespace(path).map_err(failed("open the namespace"))?;
         setns(theirs.as_fd(), *kind as i32).map_err(failed("join the namespace"))
     });
@@ -160,7 +166,7 @@ pub(crate) fn own_pid_namespace() -> Result<OwnedFd, Error> {
 }
 
 /// Children that `make` clones are born in the namespace; ours, `own`, stays what it was.
-pub(crate) fn in_pid_namespace<T>(
+fn in_pid_namespace<T>(
     namespace_fd: BorrowedFd<'_>,
     own: BorrowedFd<'_>,
     make: impl FnOnce() -> Result<T, Error>,
@@ -169,6 +175,49 @@ pub(crate) fn in_pid_namespace<T>(
     let made = make();
     setns(own, namespace::PID as i32).map_err(failed("leave the pid namespace"))?;
     made
+}
+
+/// [`clone`] of a child that is born in a pid namespace; ours, `own`, stays what it was.
+pub(crate) fn clone_in(
+    namespace_fd: BorrowedFd<'_>,
+    own: BorrowedFd<'_>,
+    made: &Made,
+    child: impl FnOnce(),
+) -> Result<(i32, OwnedFd), Error> {
+    if gantry_sys::userns::is_inner() && setns(own, namespace::PID as i32).is_err() {
+        return clone_by_another(namespace_fd, made, child);
+    }
+    in_pid_namespace(namespace_fd, own, || clone(0, made, child))
+}
+
+/// An ordinary user's process could not come back to a pid namespace of the machine's: a child goes there in its place, and
+/// makes the process as a child of ours.
+fn clone_by_another(namespace_fd: BorrowedFd<'_>, made: &Made, child: impl FnOnce()) -> Result<(i32, OwnedFd), Error> {
+    cred::set_dumpable(false).map_err(failed("hide our memory"))?;
+    let (told, tell) = pipe("make a pipe")?;
+    let Forked::Parent { pidfd, .. } = process::clone3(0, None).map_err(failed("clone"))? else {
+        let joined = setns(namespace_fd, namespace::PID as i32);
+        let answer = match joined.and_then(|()| process::clone_sibling(made.unified.as_ref().map(AsFd::as_fd))) {
+            Ok(Forked::Child) => {
+                child();
+                process::exit(127)
+            }
+            Ok(Forked::Parent { pid, .. }) => pid,
+            Err(errno) => -(errno as i32),
+        };
+        let _ = nix::unistd::write(&tell, &answer.to_ne_bytes());
+        process::exit(0)
+    };
+    drop(tell);
+    let mut answer = [0; 4];
+    let length = nix::unistd::read(&told, &mut answer).map_err(failed("hear of the clone"));
+    let _ = pidfd::wait(pidfd.as_fd(), 0);
+    match i32::from_ne_bytes(answer) {
+        pid if length? == 4 && pid > 0 => {
+            Ok((pid, pidfd::pidfd_open(pid).map_err(failed("find the container's process"))?))
+        }
+        errno => Err(failed("join the pid namespace")(Errno::from_raw(-errno))),
+    }
 }
 
 pub(crate) fn clone(namespaces: u64, made: &Made, child: impl FnOnce()) -> Result<(i32, OwnedFd), Error> {

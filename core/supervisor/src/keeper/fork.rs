@@ -25,6 +25,11 @@ const PUMP_ENVIRONMENT: [&str; 4] = ["GANTRY_PLUGIN_PATH", "PATH", "HOME", "TZ"]
 pub fn main(arguments: impl Iterator<Item = OsString>, launcher: &dyn Launcher) -> io::Result<()> {
     gantry_sys::memory::stay_small();
     let arguments: Vec<_> = arguments.skip(1).collect();
+    if let [word, state] = arguments.as_slice()
+        && word == "pause"
+    {
+        return super::pause::run(Path::new(state));
+    }
     let socket = passing::inherited(CONTROL)?;
     match arguments.as_slice() {
         [word, keeper, pump, guess, cgroups @ ..] if word == "start" => {

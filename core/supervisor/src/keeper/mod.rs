@@ -7,6 +7,7 @@ mod health;
 mod lease;
 mod make;
 mod oom;
+mod pause;
 mod pump;
 mod record;
 mod runtime;
@@ -78,6 +79,8 @@ struct Keeper {
     pump_ready: Option<(Vec<String>, Option<Refusal>)>,
     drained: bool,
     caller_finished: bool,
+    /// The lock that keeps an ordinary user's namespaces.
+    _namespaces: Option<std::fs::File>,
 }
 
 struct PumpProcess {

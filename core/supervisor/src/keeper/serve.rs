@@ -31,6 +31,7 @@ pub(super) enum Cause {
 impl Keeper {
     pub(super) fn new(estate: Estate, link: OwnedFd, pump: PumpProcess) -> Keeper {
         Keeper {
+            _namespaces: super::pause::hold(&estate.launch.state_dir),
             life: estate.state.life(),
             estate,
             link,

@@ -28,6 +28,8 @@ pub(crate) struct Identity {
     pub fill_home: bool,
     /// The capabilities that stay in the bounding set.
     pub bounding: u64,
+    /// The namespace has one group, and nobody may set others.
+    pub alone: bool,
     /// In force from here on, so that what follows is judged by the user's own rights.
     pub effective: u64,
 }
@@ -46,7 +48,9 @@ impl Perform for Identity {
         own_standard_streams(ids.uid)?;
         drop_bounding_except(self.bounding)?;
         cred::set_keep_caps(true).during(Act::SetUid)?;
-        cred::set_groups(ids.groups()).during(Act::SetGroups)?;
+        if !self.alone {
+            cred::set_groups(ids.groups()).during(Act::SetGroups)?;
+        }
         cred::set_gids(ids.gid).during(Act::SetGid)?;
         cred::set_uids(ids.uid).during(Act::SetUid)?;
         let held = cred::capget().during(Act::SetCapabilities)?;

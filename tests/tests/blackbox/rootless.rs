@@ -1,0 +1,200 @@
+//! The engine of an ordinary user: one namespace for all commands, networks none and host, and nothing left behind.
+
+use crate::need;
+use gantry_tests::{Run, Running, binary, eventually, image, process};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// An ordinary user with a home of his own.
+struct User {
+    id: u32,
+    home: tempfile::TempDir,
+}
+
+/// Numbers that no account of the machine's has.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+impl User {
+    /// `None`: he could not execute what was built, or make a user namespace.
+    fn new(subordinate: bool) -> Option<User> {
+        let id = 61_000 + (std::process::id() % 200) * 10 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let home = tempfile::Builder::new().prefix("gr").tempdir_in("/tmp").expect("a directory");
+        chown(home.path(), Some(id), Some(id)).expect("our own directory");
+        account(&["groupadd", "-g", &id.to_string(), &format!("gr{id}")]);
+        let (number, home_text) = (id.to_string(), home.path().display().to_string());
+        account(&["useradd", "-M", "-r", "-d", &home_text, "-u", &number, "-g", &number, &format!("gr{id}")]);
+        if subordinate {
+            for file in ["/etc/subuid", "/etc/subgid"] {
+                edit(file, |lines| lines.push(format!("{id}:{}:65536", 0x6000_0000 + id * 0x1_0000 % 0x1000_0000)));
+            }
+        }
+        let user = User { id, home };
+        let able = user.command(&["version"], &[]).output().is_ok_and(|done| done.status.success());
+        if !able {
+            eprintln!("skipped: an ordinary user cannot execute {}", binary("gantry").display());
+        }
+        able.then_some(user)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn command(&self, words: &[&str], path: &[(&str, &str)]) -> Command {
+        let mut command = Command::new("setpriv");
+        let id = self.id.to_string();
+        command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--"]).arg(binary("gantry")).args(words);
+        command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("HOME", self.home.path());
+        command.env("XDG_RUNTIME_DIR", self.path("run")).envs(path.iter().copied()).current_dir(self.home.path());
+        command
+    }
+
+    fn gantry(&self, words: &[&str]) -> Run {
+        Running::start(self.command(words, &[]), &[]).end()
+    }
+
+    fn shell(&self, options: &[&str], script: &str) -> Run {
+        let words = [&["run", "--rm", "--network", "none"], options, &["bb", "sh", "-c", script]].concat();
+        self.gantry(&words)
+    }
+
+    /// His processes, but for commands of this test.
+    fn processes(&self) -> Vec<String> {
+        let theirs = |pid: &i32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+            let uid = uid.split_whitespace().next().and_then(|uid| uid.parse::<u32>().ok());
+            uid == Some(self.id) && process::alive(*pid)
+        };
+        process::all().into_iter().filter(theirs).map(process::command_line).collect()
+    }
+
+    fn pause(&self) -> Option<i32> {
+        fs::read_to_string(self.path("run/gantry/pause")).ok()?.split(' ').next()?.parse().ok()
+    }
+
+    fn end(self) {
+        eventually("all processes of the user ended", || self.processes().is_empty());
+        assert!(!self.path("run/gantry/pause").exists());
+        let left = fs::read_dir(self.path("run/gantry/containers")).into_iter().flatten().count();
+        assert_eq!(left, 0);
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+        assert!(!mounts.contains(&self.home.path().display().to_string()));
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        account(&["userdel", &format!("gr{}", self.id)]);
+        let own = format!("{}:", self.id);
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            edit(file, |lines| lines.retain(|line| !line.starts_with(&own)));
+        }
+    }
+}
+
+/// Changes the machine's accounts; one test at a time.
+fn account(words: &[&str]) {
+    let lock = fs::File::create("/tmp/gantry-test-accounts.lock").expect("a lock");
+    lock.lock().expect("locked");
+    let done = Command::new(words[0]).args(&words[1..]).output().unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    if !done.status.success() {
+        eprintln!("{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
+/// Changes a file of the machine's that other tests may change at the same time.
+fn edit(file: &str, change: impl FnOnce(&mut Vec<String>)) {
+    let lock = fs::File::create("/tmp/gantry-test-subids.lock").expect("a lock");
+    lock.lock().expect("locked");
+    let mut lines: Vec<String> = fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect();
+    change(&mut lines);
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(file, text).expect("written");
+}
+
+fn have_helpers() -> bool {
+    let there = Path::new("/usr/bin/newuidmap").exists();
+    if !there {
+        eprintln!("skipped: newuidmap is missing (package uidmap)");
+    }
+    there
+}
+
+#[test]
+fn an_ordinary_user_runs_containers() {
+    need!();
+    if !have_helpers() {
+        return;
+    }
+    let Some(user) = User::new(true) else { return };
+    let tar = user.path("bb.tar");
+    fs::copy(image::busybox_tar(), &tar).expect("copied");
+    fs::set_permissions(&tar, fs::Permissions::from_mode(0o644)).expect("our own");
+    user.gantry(&["import", &tar.to_string_lossy(), "bb"]).ok();
+    assert!(user.gantry(&["images"]).ok().contains("bb"));
+
+    // Root inside, himself outside; other users are his subordinate ids.
+    let out =
+        user.shell(&[], "id -u; touch /f; chown 7:8 /f; stat -c %u:%g /f; stat -c %u /bin/busybox; ls /sys/class/net");
+    assert_eq!(out.ok(), "0\n7:8\n0\nlo");
+    user.shell(&[], "exit 7").code(7);
+    user.gantry(&["run", "--rm", "--network", "none", "bb", "/nosuch"]).code(127);
+    let host = user.gantry(&["run", "--rm", "--network", "host", "bb", "ls", "/sys/class/net"]).ok();
+    assert_eq!(host.lines().count(), fs::read_dir("/sys/class/net").expect("there").count());
+    assert_eq!(user.shell(&["--user", "1000"], "id -u; echo x >/dev/stderr").ok(), "1000");
+
+    // A container that lives on, found by all later commands.
+    let script = "trap 'exit 5' TERM; echo began; while :; do sleep 0.1; done";
+    let words = ["run", "-d", "--name", "web", "--network", "none", "-v", "data:/d", "bb", "sh", "-c", script];
+    let id = user.gantry(&words).ok();
+    assert!(user.gantry(&["ps"]).ok().contains("web"));
+    eventually("its first line", || user.gantry(&["logs", "web"]).ok() == "began");
+    assert_eq!(user.gantry(&["exec", "web", "sh", "-c", "touch /d/x; id -u"]).ok(), "0");
+    assert!(user.gantry(&["exec", "-t", "web", "tty"]).ok().contains("pts"));
+    fs::write(user.path("f"), "text").expect("our own");
+    user.gantry(&["cp", "f", "web:/f"]).ok();
+    assert_eq!(user.gantry(&["exec", "web", "cat", "/f"]).ok(), "text");
+    assert!(user.gantry(&["diff", "web"]).ok().contains("A /f"));
+    let pid = user.gantry(&["inspect", "--format", "{{.State.Pid}}", "web"]).ok();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    assert!(status.contains(&format!("Uid:\t{0}\t{0}", user.id)), "{status}");
+    user.gantry(&["pause", "web"]).fails(1, "no cgroup is delegated to this user");
+
+    // The process that holds the namespaces may be killed: the next command finds them by the container's keeper.
+    let pause = user.pause().expect("it is there while a container runs");
+    process::murder(pause);
+    assert_eq!(user.gantry(&["exec", "web", "cat", "/d/x", "/f"]).ok(), "text");
+    user.gantry(&["stop", "web"]).ok();
+    assert_eq!(user.gantry(&["inspect", "--format", "{{.State.ExitCode}}", "web"]).ok(), "5");
+    user.gantry(&["start", "web"]).ok();
+    user.gantry(&["commit", "web", "made"]).ok();
+    assert_eq!(user.gantry(&["run", "--rm", "--network", "none", "made", "cat", "/f"]).ok(), "text");
+    user.gantry(&["rm", "-f", &id]).ok();
+    assert_eq!(user.shell(&["-v", "data:/d"], "ls /d").ok(), "x");
+
+    // What an ordinary user cannot have is refused by its name.
+    user.gantry(&["run", "--rm", "--network", "bridge", "bb", "true"]).fails(125, "the network bridge needs root");
+    user.shell(&["-m", "64m"], "true").fails(125, "no cgroup is delegated to this user");
+    user.shell(&["--userns", "auto"], "true").fails(125, "cannot map the owners of layers here");
+    user.end();
+}
+
+#[test]
+fn a_user_without_subordinate_ids() {
+    need!();
+    let Some(user) = User::new(false) else { return };
+    let tar = user.path("bb.tar");
+    fs::copy(image::busybox_tar(), &tar).expect("copied");
+    fs::set_permissions(&tar, fs::Permissions::from_mode(0o644)).expect("our own");
+    user.gantry(&["import", &tar.to_string_lossy(), "bb"]).ok();
+    assert_eq!(
+        user.shell(&[], "id -u; tr -s ' ' </proc/self/uid_map; touch /f && cat /f").ok(),
+        format!("0\n 0 {} 1", user.id)
+    );
+    assert_eq!(user.shell(&["-t"], "tty").ok().trim(), "/dev/pts/0");
+    user.end();
+}
