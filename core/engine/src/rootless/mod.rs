@@ -34,6 +34,11 @@ pub fn enter(settings: &Settings) -> Result<()> {
     enter::enter(&layout)
 }
 
+/// Whether this process is an ordinary user's and outside of his namespaces.
+pub fn is_needed() -> bool {
+    gantry_sys::userns::ordinary_user().is_some()
+}
+
 /// A directory of the user's own.
 fn prepare(dir: &Path) -> Result<()> {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
