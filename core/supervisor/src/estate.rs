@@ -74,6 +74,8 @@ pub enum Link {
     LogsGrew {},
     /// The pump has stored all there was.
     Drained {},
+    /// The pump has nothing left to do and goes.
+    Over {},
     /// The end is recorded.
     Exited(Exit),
     /// Let go of what was held for the container.

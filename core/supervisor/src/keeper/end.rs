@@ -27,6 +27,9 @@ const PAUSES: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25)];
 /// How long a caller that has cleaned up is waited for, in milliseconds.
 const PARTING_LIMIT: u16 = 1000;
+/// How long a pump that goes on after the end is looked after, and how many successors it may have.
+const PUMP_LIMIT: Duration = Duration::from_secs(70);
+const MOST_SUCCESSORS: usize = 8;
 const STATUS_LOST: &str = "exit status lost";
 
 impl Keeper {
@@ -132,8 +135,45 @@ impl Keeper {
         if !self.caller_cleans_up()? && !self.finisher_cleans_up() {
             self.finish();
         }
+        self.see_pump_off()
+    }
+
+    /// A pump may have lines to store when everybody has been told of the end. Killed now, it has a successor as before.
+    fn see_pump_off(&mut self) -> io::Result<()> {
         let _ = wire::send(self.link.as_fd(), &Link::Bye {}, &[]);
+        if self.life.phase != Phase::Ended || self.estate.launch.ephemeral {
+            return Ok(());
+        }
+        let until = Instant::now() + PUMP_LIMIT;
+        for _ in 0..MOST_SUCCESSORS {
+            self.listen_to_pump(until, |keeper| keeper.pump_over);
+            if self.pump_over || Instant::now() >= until {
+                return Ok(());
+            }
+            self.drained = false;
+            self.start_pump()?;
+            // Told to go before it has seen that there was an end, it would.
+            self.listen_to_pump(until, |keeper| keeper.drained);
+            let _ = wire::send(self.link.as_fd(), &Link::Bye {}, &[]);
+        }
         Ok(())
+    }
+
+    /// Listens to the pump until it has said something, or ends.
+    fn listen_to_pump(&mut self, until: Instant, said: impl Fn(&Keeper) -> bool) {
+        while !said(self) && Instant::now() < until {
+            let Some(pump) = &self.pump.pidfd else { return };
+            let left = until.saturating_duration_since(Instant::now()).as_millis() as i32;
+            let mut fds = [self.link.as_fd(), pump.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+            let waited = poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO));
+            let ended = waited.is_ok() && fds[1].revents().is_some_and(|events| !events.is_empty());
+            let _ = self.take_link_messages();
+            if ended {
+                // A pump that left something of ours unread reset the connection, once; what it had said is still there.
+                let _ = self.take_link_messages();
+                self.pump.pidfd = None;
+            }
+        }
     }
 
     fn answer_late_clients(&mut self) {

@@ -78,6 +78,8 @@ struct Keeper {
     leases: lease::Leases,
     pump_ready: Option<(Vec<String>, Option<Refusal>)>,
     drained: bool,
+    /// The pump said that it has nothing left to do.
+    pump_over: bool,
     caller_finished: bool,
     /// The lock that keeps an ordinary user's namespaces.
     _namespaces: Option<std::fs::File>,

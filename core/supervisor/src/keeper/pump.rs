@@ -138,6 +138,7 @@ impl Keeper {
                 Link::StdinClosed {} => self.estate.stdin = None,
                 Link::LogsGrew {} => self.execute_internal(&["logs"]),
                 Link::Drained {} => self.drained = true,
+                Link::Over {} => self.pump_over = true,
                 _ => {}
             }
         }

@@ -46,6 +46,7 @@ impl Keeper {
             leases: Leases::default(),
             pump_ready: None,
             drained: false,
+            pump_over: false,
             caller_finished: false,
         }
     }

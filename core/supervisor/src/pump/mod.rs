@@ -180,6 +180,7 @@ impl Pump {
             self.advance_end()?;
             // Looked at right before sleeping: what we did to a sink ourselves wakes nobody.
             if self.is_over() {
+                self.tell_keeper(&Link::Over {});
                 return Ok(());
             }
             let ready = self.wait()?;

@@ -20,6 +20,10 @@ impl Drivers for Strange {
                 let opened = open_file(launch, spec.slot, resume)?;
                 Ok(Opened { sink: Box::new(Flaky { file: opened.sink, down: launch.log.dir.join("down") }), ..opened })
             }
+            "late" => {
+                let opened = open_file(launch, spec.slot, resume)?;
+                Ok(Opened { sink: Box::new(Late { file: opened.sink, down: launch.log.dir.join("down") }), ..opened })
+            }
             "absent" => Err("it is absent".into()),
             "hang-open" => loop {
                 std::thread::sleep(Duration::from_secs(1000));
@@ -88,6 +92,29 @@ impl LogSink for Flaky {
             true => Err(Fault { text: "the line is dead".into(), again: true, slow: false }),
             false => self.file.write(batch),
         }
+    }
+
+    fn reopen(&mut self) -> Result<(), String> {
+        self.file.reopen()
+    }
+
+    fn close(&mut self) -> Result<(), String> {
+        self.file.close()
+    }
+}
+
+/// Waits as long as a file `down` is there.
+struct Late {
+    file: Box<dyn LogSink>,
+    down: PathBuf,
+}
+
+impl LogSink for Late {
+    fn write(&mut self, batch: &[LogRecord<'_>]) -> Result<ResumeToken, Fault> {
+        while !batch.is_empty() && self.down.exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.file.write(batch)
     }
 
     fn reopen(&mut self) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! What sinks with policies promise: every record is stored, waits, or is counted as lost.
 
-use crate::scene::{Scene, eventually, order, sink, start_order};
+use crate::scene::{Scene, eventually, kill, order, sink, start_order};
 use crate::tests::{Test, harass};
 use gantry_supervisor::{Allowance, Policy, Rate, SinkCounters, SinkSpec, change_sinks, last_counters};
 use std::path::Path;
@@ -18,6 +18,7 @@ pub const ALL: &[Test] = &[
     ("the_sink_that_crashed_is_named", the_sink_that_crashed_is_named),
     ("three_bad_sinks_leave_the_file_complete", three_bad_sinks_leave_the_file_complete),
     ("an_unreachable_sink_holds_up_neither_start_nor_end", an_unreachable_sink_holds_up_neither_start_nor_end),
+    ("what_still_stores_after_the_end_may_be_killed", what_still_stores_after_the_end_may_be_killed),
     ("a_refused_rotation_is_told", a_refused_rotation_is_told),
     ("what_is_too_much_is_dropped_and_counted_apart", what_is_too_much_is_dropped_and_counted_apart),
     (
@@ -131,6 +132,19 @@ fn spill_survives_killed_pumps() {
     let left = scene.path("container/spool/flaky").exists();
     assert!(left || once.len() == 100_000, "{} of {}", once.len(), numbers.len());
     assert!(once == (1..=once.len() as u64).collect::<Vec<_>>(), "out of order or lost");
+}
+
+fn what_still_stores_after_the_end_may_be_killed() {
+    let mut scene = with(SinkSpec { readable: true, ..sink("late") }, "sleep 0.3; seq 1 3000");
+    is_down(&scene, true);
+    let pump = scene.client().status().expect("a status").pump;
+    scene.exit();
+    assert_eq!(scene.numbers_in(1).len(), 0);
+    kill(pump);
+    is_down(&scene, false);
+    eventually("all is stored", || scene.numbers_in(1).len() == 3000);
+    assert!(scene.numbers_in(1) == (1..=3000).collect::<Vec<_>>());
+    assert_eq!(scene.stored().len(), 3000);
 }
 
 fn spill_goes_on_in_the_next_run() {
