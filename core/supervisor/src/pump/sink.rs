@@ -18,6 +18,7 @@ use crate::state::{Commit, Reason, StateFile};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+pub use tally::Rotation;
 
 /// Records of one call into a driver: enough to make it cheap, little enough to stay in the cache.
 pub const BATCH: usize = 1024;
@@ -72,14 +73,6 @@ struct Inner {
     reached_ns: u64,
     last_error: String,
     rotation: Rotation,
-}
-
-/// What became of the last order to begin anew.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rotation {
-    Done,
-    Pending,
-    Refused(String),
 }
 
 impl Inner {

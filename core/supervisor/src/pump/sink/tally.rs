@@ -6,6 +6,14 @@ use crate::pump::spool::Spool;
 use crate::wire::SinkCounters;
 use std::collections::BTreeMap;
 
+/// What became of the last order to begin anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    Done,
+    Pending,
+    Refused(String),
+}
+
 impl Sink {
     /// What it has done so far.
     pub fn counters(&self) -> SinkCounters {
