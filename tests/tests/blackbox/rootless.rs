@@ -180,6 +180,7 @@ fn an_ordinary_user_runs_containers() {
     user.gantry(&["run", "--rm", "--network", "bridge", "bb", "true"]).fails(125, "the network bridge needs root");
     user.shell(&["-m", "64m"], "true").fails(125, "no cgroup is delegated to this user");
     user.shell(&["--userns", "auto"], "true").fails(125, "cannot map the owners of layers here");
+    user.shell(&["--userns", "keep-id"], "true").fails(125, "not supported for an ordinary user");
     user.end();
 }
 

@@ -90,6 +90,11 @@ impl Engine {
             }
             UsernsMode::Private => Some(given_maps(host.id_mappings.clone().unwrap_or_default())?),
             UsernsMode::Remap { user, group } => Some(subordinate_maps(user, group)?.shown()),
+            UsernsMode::KeepId { .. } if gantry_sys::userns::is_inner() => {
+                let message = "--userns keep-id is not supported for an ordinary user yet";
+                let cause = "the kernel lets only root show layers with other owners";
+                return Err(Error::request(Class::Unsupported, format!("{message}: {cause}")));
+            }
             UsernsMode::KeepId { uid: None, gid: None } => Some(IdMaps::identity().shown()),
             UsernsMode::KeepId { .. } => return Err(for_users_only(&text, "root keeps all ids")),
             UsernsMode::NoMap => return Err(for_users_only(&text, "root has no id to leave out")),
