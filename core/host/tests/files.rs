@@ -77,12 +77,12 @@ fn another_version_of_the_api() {
     let shelf = Shelf::new();
     let mut bytes = fs::read(hello()).unwrap();
     let note = bytes.windows(7).position(|w| w == b"Gantry\0").unwrap() + 8;
-    bytes[note + 6] = 99;
+    bytes[note + 4] = 99;
     let path = shelf.put_bytes(Kind::Log, "foo", &bytes);
     let ours = gantry_host::api::abi::API_VERSION;
     let want = format!(
-        "log driver \"foo\": built for plugin API {}.99, this engine supports {ours} ({})",
-        ours.major,
+        "log driver \"foo\": built for plugin API 99.{}, this engine supports {ours} ({})",
+        ours.minor,
         path.display()
     );
     assert_eq!(refused(&shelf, "foo").to_string(), want);
