@@ -20,8 +20,9 @@ use std::time::{Duration, Instant};
 const MOST: usize = 2048;
 /// Those that ended are remembered for so long at least.
 const MEMORY: Duration = Duration::from_secs(300);
-/// A helper that saw the end writes it down within this time.
-const WRITING: Duration = Duration::from_millis(20);
+/// A helper that saw the end writes it down within this time, on a busy machine, too; and how often that is looked at.
+const WRITING: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(10);
 /// The code of an end that nobody saw.
 const UNSEEN: i32 = 255;
 
@@ -120,8 +121,14 @@ fn end_of(path: &Path) -> Option<i32> {
     if note.code.is_some() || note.is_alive() {
         return note.code;
     }
-    std::thread::sleep(WRITING);
-    Some(ExecNote::read(path).unwrap_or_default().code.unwrap_or(UNSEEN))
+    let until = Instant::now() + WRITING;
+    loop {
+        std::thread::sleep(LOOK);
+        let code = ExecNote::read(path).unwrap_or_default().code;
+        if code.is_some() || Instant::now() >= until {
+            return Some(code.unwrap_or(UNSEEN));
+        }
+    }
 }
 
 /// All processes by id.
