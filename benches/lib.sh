@@ -6,7 +6,7 @@ shopt -s extglob
 BENCH_NAME=gantry-bench          # cgroups of the containers
 ALL_ENGINES="gantry docker podman"
 ALL_RUNTIMES="crun runc"
-ALL_FIGURES="start exec fleet ps logs sinks image net api"
+ALL_FIGURES="start exec lifecycle fleet ps df logs sinks image net api"
 ALL_PARTS="attaching many_ports at_once names throughput"
 
 # ---- Who takes part -------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ pub struct ServeArgs {
     pub mode: Option<String>,
     pub read_only: bool,
     pub insecure: bool,
+    pub tls: bool,
     pub tls_verify: bool,
     pub tls_ca: Option<String>,
     pub tls_cert: Option<String>,
@@ -31,6 +32,9 @@ pub const SERVE_FLAGS: &[Flag<ServeArgs>] = &[
         put(&mut a.mode, v)
     }),
     Flag::<ServeArgs>::switch("read-only", "Answer only what changes nothing", |a, on| a.read_only = on),
+    Flag::<ServeArgs>::switch("tls", "Speak TLS (with --insecure-tcp also to clients without certificate)", |a, on| {
+        a.tls = on
+    }),
     Flag::<ServeArgs>::value("tlscacert", "string", "Authority of clients' certificates", |a, v| put(&mut a.tls_ca, v))
         .choices(Choices::Files),
     Flag::<ServeArgs>::value("tlscert", "string", "Certificate to show", |a, v| put(&mut a.tls_cert, v))

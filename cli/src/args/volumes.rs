@@ -111,3 +111,26 @@ pub const CLONE: Info = Info::new(&["volume clone"], "VOLUME NEW_VOLUME", "Copy 
 pub const RENAME: Info = Info::new(&["volume rename"], "VOLUME NEW_NAME", "Rename a volume that no container uses")
     .arguments(2, 2)
     .choices(Choices::Volumes);
+
+/// `volume snapshot`; see the table.
+#[derive(Debug, Default)]
+pub struct SnapshotArgs {
+    pub no_pause: bool,
+}
+
+/// The flags of `volume snapshot`.
+pub const SNAPSHOT_FLAGS: &[Flag<SnapshotArgs>] =
+    &[Flag::<SnapshotArgs>::switch("pause", "Freeze the containers that use the volume meanwhile", |a, on| {
+        a.no_pause = !on
+    })
+    .short('p')
+    .default("true")];
+
+/// `gantry volume snapshot`.
+pub const SNAPSHOT: Info = Info::new(
+    &["volume snapshot"],
+    "[OPTIONS] VOLUME [SNAPSHOT]",
+    "Keep a volume's present state as a volume that is only read",
+)
+.arguments(1, 2)
+.choices(Choices::Volumes);

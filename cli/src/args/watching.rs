@@ -1,4 +1,4 @@
-//! `why`, `metrics`, `system start-all`.
+//! `why`, `metrics`, `system start-all`, `system stop-all`.
 
 use super::values::put;
 use super::{Choices, Flag, Info};
@@ -51,4 +51,11 @@ pub const START_ALL: Info = Info::new(
     &["system start-all"],
     "",
     "Start the containers whose restart policies want them to run, as after a boot",
+);
+
+/// `gantry system stop-all`.
+pub const STOP_ALL: Info = Info::new(
+    &["system stop-all"],
+    "[OPTIONS]",
+    "Stop all containers, as before a shutdown ('system start-all' brings those with a policy back)",
 );

@@ -12,9 +12,6 @@ pub static COMMAND: Command<ImportArgs> = Command { info: IMPORT, flags: &[IMPOR
 
 fn run(context: &Context, args: ImportArgs, arguments: Vec<String>) -> Outcome {
     let source = arguments[0].as_str();
-    if source.starts_with("http://") || source.starts_with("https://") {
-        return Err(Failure::error("import from a URL is not supported yet"));
-    }
     let request = ImportRequest {
         reference: arguments.get(1).cloned(),
         changes: args.changes,
@@ -24,6 +21,7 @@ fn run(context: &Context, args: ImportArgs, arguments: Vec<String>) -> Outcome {
     let engine = context.engine()?;
     let id = match source {
         "-" => engine.import(io::stdin(), "-", request),
+        url if url.starts_with("http://") || url.starts_with("https://") => engine.import_from(url, request),
         path => {
             let file = File::open(path).map_err(|error| Failure::error(format!("cannot open {path}: {error}")))?;
             engine.import(file, path, request)

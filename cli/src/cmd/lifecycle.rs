@@ -1,10 +1,10 @@
 //! `stop`, `restart`, `kill`, `rm`, `pause`, `unpause`, `wait`, `rename`: one act for each name.
 
-use super::{Command, Context, Outcome, each, failed};
+use super::{Command, Context, Outcome, each, each_at_once, failed};
 use crate::args::lifecycle::{self as args, KillArgs, RmArgs, StopArgs};
 use crate::args::{NO_FLAGS, NoArgs};
-use crate::out::failure::Failure;
 use gantry_engine::request::{RemoveRequest, StopRequest};
+use gantry_engine::{Engine, Error};
 use std::time::Duration;
 
 pub static STOP: Command<StopArgs> = Command { info: args::STOP, flags: &[args::STOP_FLAGS], run: stop };
@@ -16,10 +16,14 @@ pub static UNPAUSE: Command<NoArgs> = Command { info: args::UNPAUSE, flags: &[NO
 pub static WAIT: Command<NoArgs> = Command { info: args::WAIT, flags: &[NO_FLAGS], run: wait };
 pub static RENAME: Command<NoArgs> = Command { info: args::RENAME, flags: &[NO_FLAGS], run: rename };
 
+/// So many at the same time of what is mostly waiting, and of what keeps a processor busy.
+const WAITING: usize = 50;
+const BUSY: usize = 4;
+
 fn stop(context: &Context, args: StopArgs, names: Vec<String>) -> Outcome {
     let engine = context.engine()?;
     let request = stop_request(args);
-    each(&names, |name| engine.stop(name, &request).map(|()| Some(name.to_owned())).map_err(failed))
+    each_at_once(&engine, &names, WAITING, |engine, name| engine.stop(name, &request))
 }
 
 fn restart(context: &Context, args: StopArgs, names: Vec<String>) -> Outcome {
@@ -29,7 +33,7 @@ fn restart(context: &Context, args: StopArgs, names: Vec<String>) -> Outcome {
 }
 
 /// A negative time is no limit.
-fn stop_request(args: StopArgs) -> StopRequest {
+pub fn stop_request(args: StopArgs) -> StopRequest {
     let timeout = args.timeout.map(|seconds| u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs));
     StopRequest { signal: args.signal, timeout }
 }
@@ -37,28 +41,28 @@ fn stop_request(args: StopArgs) -> StopRequest {
 fn kill(context: &Context, args: KillArgs, names: Vec<String>) -> Outcome {
     let engine = context.engine()?;
     let signal = args.signal.unwrap_or_else(|| "KILL".to_owned());
-    each(&names, |name| engine.kill(name, &signal).map(|()| Some(name.to_owned())).map_err(failed))
+    each_at_once(&engine, &names, BUSY, |engine, name| engine.kill(name, &signal))
 }
 
 fn rm(context: &Context, args: RmArgs, names: Vec<String>) -> Outcome {
     let engine = context.engine()?;
     let request = RemoveRequest { force: args.force, volumes: args.volumes, missing_ok: args.force };
-    each(&names, |name| {
+    each_at_once(&engine, &names, BUSY, |engine, name| {
         if name.trim_matches('/').is_empty() {
-            return Err(Failure::error("container name cannot be empty"));
+            return Err(Error::invalid("container name cannot be empty"));
         }
-        engine.remove(name, request).map(|()| Some(name.to_owned())).map_err(failed)
+        engine.remove(name, request)
     })
 }
 
 fn pause(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {
     let engine = context.engine()?;
-    each(&names, |name| engine.pause(name).map(|()| Some(name.to_owned())).map_err(failed))
+    each_at_once(&engine, &names, BUSY, Engine::pause)
 }
 
 fn unpause(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {
     let engine = context.engine()?;
-    each(&names, |name| engine.unpause(name).map(|()| Some(name.to_owned())).map_err(failed))
+    each_at_once(&engine, &names, BUSY, Engine::unpause)
 }
 
 fn wait(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {

@@ -165,6 +165,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &why::COMMAND,
     &metrics::COMMAND,
     &start_all::COMMAND,
+    &start_all::STOP,
     &events::COMMAND,
     &ps::COMMAND,
     &logs::COMMAND,
@@ -235,6 +236,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &volumes::IMPORT,
     &volumes::CLONE,
     &volumes::RENAME,
+    &volumes::SNAPSHOT,
     &plugins::COMMAND,
     &plugins::author::NEW,
     &plugins::author::TEST,
@@ -281,9 +283,24 @@ pub fn find(path: &str) -> Option<&'static dyn Runnable> {
 
 /// Does the same for each name: what works is printed, what fails is said, and the rest goes on.
 pub fn each(names: &[String], mut act: impl FnMut(&str) -> Result<Option<String>, Failure>) -> Outcome {
+    tell_each(names.iter().map(|name| act(name)))
+}
+
+/// [`each`], several at the same time, as Docker does what may take long.
+pub fn each_at_once(
+    engine: &Engine,
+    names: &[String],
+    most: usize,
+    act: impl Fn(&Engine, &str) -> gantry_engine::Result<()> + Sync,
+) -> Outcome {
+    let answers = engine.at_once(names, most, |engine, name| act(engine, name)).map_err(failed)?;
+    tell_each(names.iter().zip(answers).map(|(name, answer)| answer.map(|()| Some(name.clone())).map_err(failed)))
+}
+
+fn tell_each(answers: impl Iterator<Item = Result<Option<String>, Failure>>) -> Outcome {
     let mut code = 0;
-    for name in names {
-        match act(name) {
+    for answer in answers {
+        match answer {
             Ok(Some(text)) => out::line(&text)?,
             Ok(None) => {}
             Err(failure @ Failure::Said(_)) => return Err(failure),

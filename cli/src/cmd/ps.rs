@@ -137,6 +137,7 @@ mod tests {
             status_text: "Up 3 minutes".into(),
             labels: BTreeMap::from([("a".into(), "b".into())]),
             mounts: vec!["vol".into(), "/host".into()],
+            places: Vec::new(),
             size: Some((1000, 5_000_000)),
         };
         for (key, want) in [

@@ -115,7 +115,7 @@ impl Fetcher {
 }
 
 fn lacks_image(error: &Error) -> bool {
-    matches!(error, Error::Image(gantry_engine::image::StoreError::NoSuchImage(_)))
+    matches!(error, Error::Image(error) if error.lacks_image())
 }
 
 fn search(context: &Context, args: SearchArgs, terms: Vec<String>) -> Outcome {

@@ -56,7 +56,12 @@ fn words(context: &Context, args: &ServeArgs) -> Vec<String> {
     add("tlscacert", &args.tls_ca);
     add("tlscert", &args.tls_cert);
     add("tlskey", &args.tls_key);
-    let switches = [("read-only", args.read_only), ("insecure-tcp", args.insecure), ("tlsverify", args.tls_verify)];
+    let switches = [
+        ("read-only", args.read_only),
+        ("insecure-tcp", args.insecure),
+        ("tls", args.tls),
+        ("tlsverify", args.tls_verify),
+    ];
     words.extend(switches.iter().filter(|(_, on)| *on).map(|(name, _)| format!("--{name}")));
     words
 }

@@ -7,7 +7,7 @@ use crate::out::failure::Failure;
 use crate::out::human::short_id;
 use crate::out::list::{Column, Layout, Wish};
 use crate::out::live::Screen;
-use gantry_engine::container::stats::{Sample, StatsRequest, Watch};
+use gantry_engine::container::stats::{Sample, StatsRequest, Wanted, Watch};
 use gantry_engine::model::class::Class;
 use gantry_engine::model::size::{human_binary, human_decimal};
 use serde_json::{Map, Value};
@@ -46,10 +46,12 @@ fn run(context: &Context, args: StatsArgs, names: Vec<String>) -> Outcome {
     let format = args.format.as_deref().unwrap_or("table");
     // Each pump is asked for its counters only when they are shown.
     let logs = format == "json" || ["Log", "json .}", "json . "].iter().any(|word| format.contains(word));
-    let mut request = StatsRequest { names, all: args.all, logs: false };
+    // Of the first of two looks only the processor time is of use.
+    let wanted = if args.no_stream { Wanted::Time } else { Wanted::Shown };
+    let mut request = StatsRequest { names, all: args.all, logs: false, wanted };
     let mut watch = engine.watch_stats();
     let mut before = watch.look(&request).map_err(failed)?;
-    request.logs = logs;
+    (request.logs, request.wanted) = (logs, Wanted::Shown);
     if args.no_stream {
         thread::sleep(if before.is_empty() { Duration::ZERO } else { GLANCE });
         let rows = round(&mut watch, &mut request, &mut before)?;

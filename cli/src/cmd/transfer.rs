@@ -74,6 +74,7 @@ fn commit(context: &Context, args: CommitArgs, names: Vec<String>) -> Outcome {
         reference: names.get(1).cloned(),
         author: args.author.unwrap_or_default(),
         message: args.message.unwrap_or_default(),
+        config: None,
         changes: args.changes,
         pause: !args.no_pause,
     };

@@ -4,7 +4,7 @@ use super::networks::{check, joined, label_fits, labels, text};
 use super::{Command, Context, Outcome, each, failed, filters};
 use crate::args::networks::ListArgs;
 use crate::args::prune::PruneArgs;
-use crate::args::volumes::{self as args, CreateArgs, ExportArgs, RmArgs};
+use crate::args::volumes::{self as args, CreateArgs, ExportArgs, RmArgs, SnapshotArgs};
 use crate::args::{NO_FLAGS, NoArgs};
 use crate::out;
 use crate::out::failure::Failure;
@@ -22,6 +22,8 @@ pub static PRUNE: Command<PruneArgs> = Command { info: args::PRUNE, flags: &[arg
 pub static EXPORT: Command<ExportArgs> = Command { info: args::EXPORT, flags: &[args::EXPORT_FLAGS], run: export };
 pub static IMPORT: Command<NoArgs> = Command { info: args::IMPORT, flags: &[NO_FLAGS], run: import };
 pub static CLONE: Command<NoArgs> = Command { info: args::CLONE, flags: &[NO_FLAGS], run: clone };
+pub static SNAPSHOT: Command<SnapshotArgs> =
+    Command { info: args::SNAPSHOT, flags: &[args::SNAPSHOT_FLAGS], run: snapshot };
 pub static RENAME: Command<NoArgs> = Command { info: args::RENAME, flags: &[NO_FLAGS], run: rename };
 
 const COLUMNS: &[Column] = &[
@@ -145,6 +147,11 @@ fn import(context: &Context, _: NoArgs, words: Vec<String>) -> Outcome {
 fn clone(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {
     context.engine()?.volume_clone(&names[0], &names[1]).map_err(failed)?;
     out::line(&names[1]).map(|()| 0)
+}
+
+fn snapshot(context: &Context, args: SnapshotArgs, names: Vec<String>) -> Outcome {
+    let name = names.get(1).map(String::as_str);
+    out::line(&context.engine()?.volume_snapshot(&names[0], name, !args.no_pause).map_err(failed)?).map(|()| 0)
 }
 
 fn rename(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {

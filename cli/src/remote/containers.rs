@@ -71,6 +71,7 @@ fn summary(row: &Value) -> ContainerSummary {
         status_text: text(&row["Status"]),
         labels: crate::cmd::networks::labels(row),
         mounts: mounts.filter_map(mount).collect(),
+        places: Vec::new(),
         size,
     }
 }

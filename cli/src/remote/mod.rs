@@ -74,7 +74,7 @@ static COMMANDS: &[&dyn Runnable] = &[
 
 /// Commands that concern this machine or this user, wherever the engine is.
 fn is_of_here(name: &str) -> bool {
-    const NAMES: [&str; 8] = [
+    const NAMES: [&str; 9] = [
         "serve",
         "completion",
         "__complete",
@@ -82,6 +82,7 @@ fn is_of_here(name: &str) -> bool {
         "logout",
         "manifest inspect",
         "system start-all",
+        "system stop-all",
         "system dial-stdio",
     ];
     const GROUPS: [&str; 3] = ["internal ", "config ", "context "];

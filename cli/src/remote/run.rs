@@ -86,9 +86,16 @@ fn made(
     if policy == PullPolicy::Always {
         pull()?;
     }
+    let replaced = request.replace.then(|| request.name.clone()).flatten();
     let (query, body) = document(request);
     let create = || client.call("POST", "/containers/create", &query, Some(&body));
     let created = match create() {
+        Err(error) if replaced.is_some() && error.status() == Some(409) => {
+            let path = format!("/containers/{}", segment(replaced.as_deref().unwrap_or_default()));
+            let _ = client.call("POST", &format!("{path}/stop"), &[], None);
+            client.call("DELETE", &path, &[on("force", true)], None).map_err(|e| refused(command, e.sentence()))?;
+            create()
+        }
         Err(error) if policy == PullPolicy::Missing && lacks_image(&error) => {
             let name = Reference::parse(&image).map_or_else(|_| image.clone(), |image| image.familiar());
             out::note(&format!("Unable to find image '{name}' locally"));

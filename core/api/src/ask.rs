@@ -47,6 +47,12 @@ impl Ask {
         call.body = body::read(body, body::MOST_JSON).await?;
         Ok((call, upgrade))
     }
+
+    /// The fault, when what is left of the body has been read.
+    pub async fn refused<T>(self, fault: Fault) -> Result<T, Fault> {
+        body::drain(self.body).await;
+        Err(fault)
+    }
 }
 
 impl Call {
@@ -55,14 +61,29 @@ impl Call {
         self.names.first().map_or("", String::as_str)
     }
 
+    /// True when there is no body, or nothing in it.
+    pub fn is_bare(&self) -> bool {
+        matches!(self.body.trim_ascii(), b"" | b"null")
+    }
+
+    /// The body, which must be said to be JSON: pages of other sites cannot say that without being asked for it.
+    pub fn document(&self) -> Result<&Bytes, Fault> {
+        let kind = self.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let word = kind.split(';').next().unwrap_or_default().trim();
+        match self.body.is_empty() || word.eq_ignore_ascii_case("application/json") {
+            true => Ok(&self.body),
+            false => Err(Fault::bad(format!("Content-Type specified ({kind}) must be 'application/json'"))),
+        }
+    }
+
     /// The body as a type.
     pub fn json<T: Sent>(&self) -> Result<T, Fault> {
-        crate::types::parse(&self.body)
+        crate::types::parse(self.document()?)
     }
 
     /// The same, where no body at all is fine.
     pub fn json_or_default<T: Sent + Default>(&self) -> Result<T, Fault> {
-        if self.body.iter().all(u8::is_ascii_whitespace) { Ok(T::default()) } else { self.json() }
+        if self.is_bare() { Ok(T::default()) } else { self.json() }
     }
 
     /// The credentials of `X-Registry-Auth`.

@@ -94,14 +94,16 @@ async fn all_gone(ends: &mut [oneshot::Sender<i32>]) {
 #[derive(Clone, Debug, Default)]
 pub struct Serving {
     pub stdin: bool,
-    pub tty: bool,
+    /// Output goes as it is, without a header before each piece.
+    pub raw: bool,
+    /// None: none are looked for.
     pub detach_keys: Vec<u8>,
 }
 
 /// Serves a client until the container ends or the client has gone. Blocks.
 pub fn serve(session: &mut Session, socket: OwnedFd, serving: &Serving) -> io::Result<End> {
     let mut output = File::from(socket.try_clone()?);
-    let mut emit = |stderr: bool, bytes: &[u8]| match serving.tty {
+    let mut emit = |stderr: bool, bytes: &[u8]| match serving.raw {
         true => output.write_all(bytes),
         false => write_frame(&mut output, if stderr { STDERR } else { STDOUT }, bytes),
     };

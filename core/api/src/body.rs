@@ -14,6 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// The most of a JSON document that is read.
 pub const MOST_JSON: usize = 4 << 20;
+/// The most of an unwanted body that is read, and for how long.
+const MOST_UNWANTED: usize = 64 << 10;
+const UNWANTED: Duration = Duration::from_secs(1);
 /// Pieces of a stream that wait for a slow client.
 const WAITING: usize = 4;
 /// A piece of a stream.
@@ -140,6 +143,20 @@ pub async fn read(mut body: Incoming, most: usize) -> Result<Bytes, Fault> {
         whole.extend_from_slice(&piece);
     }
     Ok(whole.into())
+}
+
+/// Reads a body that nobody wants, as far as it is small: a client that still sends would not see the answer.
+pub async fn drain(mut body: Incoming) {
+    let mut left = MOST_UNWANTED;
+    let read = async {
+        while let Ok(Some(piece)) = next(&mut body).await {
+            left = match left.checked_sub(piece.len()) {
+                Some(left) => left,
+                None => return,
+            };
+        }
+    };
+    let _ = tokio::time::timeout(UNWANTED, read).await;
 }
 
 async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Fault> {

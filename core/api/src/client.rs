@@ -1,10 +1,13 @@
 //! Who asks: events and `why` name the client of a request, not the server that did what it was asked for.
 
+use crate::certificate;
 use crate::stream::Stream;
 use gantry_engine::events;
 use gantry_engine::model::event::Doer;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 tokio::task_local! {
     static CLIENT: Arc<Client>;
@@ -18,8 +21,13 @@ pub struct Client {
 }
 
 enum Peer {
-    Process { pid: i32, uid: u32 },
+    Process {
+        pid: i32,
+        uid: u32,
+    },
     Address(SocketAddr),
+    /// The name in its certificate.
+    Named(String, SocketAddr),
     Unknown,
 }
 
@@ -31,7 +39,7 @@ impl Client {
                 .peer_cred()
                 .map_or(Peer::Unknown, |peer| Peer::Process { pid: peer.pid().unwrap_or(0), uid: peer.uid() }),
             Stream::Tcp(tcp) => tcp.peer_addr().map_or(Peer::Unknown, Peer::Address),
-            Stream::Tls(tls) => tls.get_ref().0.peer_addr().map_or(Peer::Unknown, Peer::Address),
+            Stream::Tls(tls) => by_certificate(tls),
         };
         Client { peer, doer: OnceLock::new() }
     }
@@ -41,10 +49,18 @@ impl Client {
         let find = || match self.peer {
             Peer::Process { pid, uid } => events::client(pid, uid),
             Peer::Address(address) => named(format!("a client at {address}")),
+            Peer::Named(ref name, address) => named(format!("client {name} at {address}")),
             Peer::Unknown => named("a client".to_owned()),
         };
         self.doer.get_or_init(find).clone()
     }
+}
+
+fn by_certificate(tls: &TlsStream<TcpStream>) -> Peer {
+    let (tcp, session) = tls.get_ref();
+    let Ok(address) = tcp.peer_addr() else { return Peer::Unknown };
+    let shown = session.peer_certificates().and_then(|chain| chain.first());
+    shown.and_then(|der| certificate::name(der)).map_or(Peer::Address(address), |name| Peer::Named(name, address))
 }
 
 /// Serves a connection on its client's behalf.

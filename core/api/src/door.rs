@@ -2,11 +2,11 @@
 
 use crate::app::App;
 use crate::ask::{Ask, Call};
-use crate::body::Body;
+use crate::body::{self, Body};
 use crate::fault::Fault;
 use crate::query::Query;
 use crate::reply;
-use crate::route::{self, Found, Handler};
+use crate::route::{self, Found, Handler, Route};
 use crate::routes::ROUTES;
 use crate::version::{NEWEST, OLDEST, Version};
 use bytes::Bytes;
@@ -36,16 +36,13 @@ async fn dispatch(app: Arc<App>, mut request: Request<Incoming>) -> Result<Respo
     let mut segments: Vec<&str> = path.split('/').skip(1).collect();
     let version = take_version(&mut segments)?;
     let method = request.method().clone();
-    let (route, names) = match route::find(ROUTES, &method, &segments) {
-        Found::Route(route, names) => (route, names),
-        Found::Method => {
-            return Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed for {path}")));
+    let (route, names) = match wanted(&app, &method, &path, &segments) {
+        Ok(found) => found,
+        Err(fault) => {
+            body::drain(request.into_body()).await;
+            return Err(fault);
         }
-        Found::Nothing => return Err(Fault::missing("page not found")),
     };
-    if app.read_only && !matches!(method, Method::GET | Method::HEAD) {
-        return Err(Fault::new(StatusCode::FORBIDDEN, "this socket is for reading only"));
-    }
     let wants_upgrade = request.headers().contains_key("upgrade");
     let upgrade = wants_upgrade.then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
@@ -63,6 +60,16 @@ async fn dispatch(app: Arc<App>, mut request: Request<Incoming>) -> Result<Respo
             app.slow(move |engine| act(engine, &call)?.into_response(gives, version)).await
         }
         Handler::Own(act) => act(app, ask).await?.into_response(gives, version),
+    }
+}
+
+/// The route, and what stands in its places.
+fn wanted(app: &App, method: &Method, path: &str, segments: &[&str]) -> Result<(&'static Route, Vec<String>), Fault> {
+    match route::find(ROUTES, method, segments) {
+        Found::Route(..) if app.read_only && !matches!(*method, Method::GET | Method::HEAD) => Err(Fault::read_only()),
+        Found::Route(route, names) => Ok((route, names)),
+        Found::Method => Err(Fault::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed for {path}"))),
+        Found::Nothing => Err(Fault::missing("page not found")),
     }
 }
 

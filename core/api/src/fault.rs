@@ -1,7 +1,6 @@
 //! A refusal: a status and a sentence, sent as `{"message": …}`.
 
 use gantry_engine::Error;
-use gantry_engine::image::StoreError;
 use gantry_model::class::Class;
 use hyper::StatusCode;
 
@@ -33,6 +32,11 @@ impl Fault {
         Fault::new(StatusCode::NOT_IMPLEMENTED, message)
     }
 
+    /// The socket is for looking only.
+    pub fn read_only() -> Fault {
+        Fault::new(StatusCode::FORBIDDEN, "this socket is for reading only")
+    }
+
     /// Something of ours failed.
     pub fn internal(message: impl Into<String>) -> Fault {
         Fault::new(StatusCode::INTERNAL_SERVER_ERROR, message)
@@ -40,7 +44,7 @@ impl Fault {
 
     /// An error of a request that names things: 404 would send clients to fetch the image, so it is kept for images.
     pub fn of_request(error: Error) -> Fault {
-        let image = matches!(&error, Error::Image(StoreError::NoSuchImage(_)));
+        let image = matches!(&error, Error::Image(error) if error.lacks_image());
         let mut fault = Fault::from(error);
         if fault.status == StatusCode::NOT_FOUND && !image {
             fault.status = StatusCode::BAD_REQUEST;

@@ -10,6 +10,7 @@ mod app;
 mod ask;
 mod attach;
 mod body;
+mod certificate;
 mod client;
 mod door;
 mod execs;
@@ -30,6 +31,7 @@ mod stream;
 mod tls;
 mod types;
 mod version;
+mod websocket;
 
 pub use serve::main;
 pub use version::{NEWEST, OLDEST};

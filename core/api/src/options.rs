@@ -20,8 +20,11 @@ pub struct Options {
     pub group: Option<String>,
     pub mode: Option<u32>,
     pub read_only: bool,
-    /// TCP without TLS is meant.
+    /// TCP without TLS, or without clients' certificates, is meant.
     pub insecure: bool,
+    /// TLS was asked for, with clients' certificates or without.
+    pub tls: bool,
+    pub tls_verify: bool,
     pub tls_ca: Option<PathBuf>,
     pub tls_cert: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
@@ -48,8 +51,8 @@ fn switch(options: &mut Options, name: &str) -> bool {
     match name {
         "--read-only" => options.read_only = true,
         "--insecure-tcp" => options.insecure = true,
-        // A certificate authority is always asked for and always checked.
-        "--tlsverify" => {}
+        "--tls" => options.tls = true,
+        "--tlsverify" => options.tls_verify = true,
         _ => return false,
     }
     true

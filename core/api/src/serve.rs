@@ -6,6 +6,7 @@ use crate::door;
 use crate::listen::{self, Listener};
 use crate::options;
 use crate::stream::Stream;
+use crate::tls;
 use gantry_engine::request::Settings;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,8 +22,6 @@ const CLIENTS: usize = 1024;
 /// Header of a request, in bytes and in time.
 const MOST_HEADER: usize = 64 << 10;
 const HEADER_TIME: Duration = Duration::from_secs(30);
-/// A connection may wait so long for its next request.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Threads with nothing to do go after this time.
 const IDLE: Duration = Duration::from_secs(2);
 
@@ -125,9 +124,9 @@ async fn accept(app: Arc<App>, listener: Listener, clients: Arc<Semaphore>) {
 
 async fn client(app: Arc<App>, stream: Stream, tls: Option<TlsAcceptor>) {
     let stream = match (stream, tls) {
-        (Stream::Tcp(tcp), Some(tls)) => match tokio::time::timeout(HANDSHAKE, tls.accept(tcp)).await {
-            Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
-            _ => return,
+        (Stream::Tcp(tcp), Some(acceptor)) => match tls::greet(&acceptor, tcp).await {
+            Some(stream) => Stream::Tls(Box::new(stream)),
+            None => return,
         },
         (stream, _) => stream,
     };

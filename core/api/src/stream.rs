@@ -89,7 +89,8 @@ pub fn let_head_be_read(socket: &OwnedFd) {
     }
 }
 
-fn blocking(stream: UnixStream) -> io::Result<OwnedFd> {
+/// A socket that blocks, for a thread of its own.
+pub fn blocking(stream: UnixStream) -> io::Result<OwnedFd> {
     let stream = stream.into_std()?;
     stream.set_nonblocking(false)?;
     Ok(stream.into())

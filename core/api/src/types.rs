@@ -39,6 +39,8 @@ pub struct Create {
     pub networking_config: NetworkingConfig,
     /// Until 1.44, where it moved to the endpoint.
     pub mac_address: String,
+    /// In the wrong place, as docker-py's `create_container` sends it.
+    pub runtime: String,
 }
 
 /// Endpoints by network; several since 1.44.

@@ -1,12 +1,15 @@
 //! Loading: files from the least to the most important, then the environment. Flags are the caller's.
 
-use crate::fault::{Fault, Faults};
+use crate::fault::{Fault, Faults, Problem};
 use crate::given::Given;
 use crate::keys::KEYS;
 use crate::tables::{Walk, named};
 use crate::{Config, Origin, Places, files};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// The network of a container that names none, for who cannot make a bridge.
+const UNPRIVILEGED_NETWORK: &str = "user";
 
 /// What to load.
 #[derive(Clone, Debug)]
@@ -19,6 +22,8 @@ pub struct LoadOptions {
     pub environment: Vec<(String, String)>,
     /// Where an ordinary user has his things instead of the machine's places.
     pub places: Option<Places>,
+    /// The machine's network is not this process's to change.
+    pub foreign_network: bool,
 }
 
 impl LoadOptions {
@@ -30,7 +35,9 @@ impl LoadOptions {
         let places = Places::of_user();
         let mut dirs = vec!["/usr/lib/gantry".into(), "/etc/gantry".into()];
         dirs.extend(places.iter().map(|places| places.config.clone()));
-        LoadOptions { file, dirs, environment, places }
+        // What his keepers execute is root in a namespace of his: it must know the same network.
+        let foreign_network = places.is_some() || gantry_sys::userns::network_is_foreign();
+        LoadOptions { file, dirs, environment, places, foreign_network }
     }
 }
 
@@ -53,6 +60,9 @@ impl Config {
         if let Some(places) = &options.places {
             places.begin(&mut config);
         }
+        if options.foreign_network {
+            config.network = UNPRIVILEGED_NETWORK.to_owned();
+        }
         let files = match &options.file {
             Some(file) => vec![file.clone()],
             None => files::list(&options.dirs, &mut faults),
@@ -69,8 +79,17 @@ impl Config {
             places.keep(&mut config);
         }
         environment(&mut config, &options.environment, &mut faults);
+        faults.extend(watermarks(&config));
         (config, faults)
     }
+}
+
+/// A low watermark that is not given follows the high one; one that is given must lie below.
+fn watermarks(config: &Config) -> Option<Fault> {
+    let high = config.gc_high.filter(|high| config.gc_low > *high)?;
+    let (source, span) = config.places.get("engine.gc.low")?;
+    let text = format!("engine.gc.low: {}% is more than engine.gc.high, {high}%", config.gc_low);
+    Some(Fault::at(source, span.clone(), Problem::new(text)))
 }
 
 fn environment(config: &mut Config, variables: &[(String, String)], faults: &mut Vec<Fault>) {

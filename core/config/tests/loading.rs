@@ -26,6 +26,7 @@ impl Place {
             dirs: vec![self.dir.path().join("usr"), self.dir.path().join("etc")],
             environment: Vec::new(),
             places: None,
+            foreign_network: false,
         }
     }
 }
@@ -335,8 +336,14 @@ fn watermarks() {
     let config = load("[engine.gc]\nhigh = \"85%\"\nlow = 60\nkeep = \"1h\"\n").expect("sound");
     assert_eq!((Some(85), 60, Duration::from_secs(3600)), (config.gc_high, config.gc_low, config.gc_keep));
     assert_eq!(None, load("").expect("sound").gc_high, "off unless asked for");
-    for (text, wrong) in [("high = 0", "from 1% to 100%"), ("low = \"much\"", "percentage"), ("high = true", "such as")]
-    {
+    assert_eq!(Some(60), load("[engine.gc]\nhigh = 60\n").expect("the low one follows").gc_high);
+    let wrongs = [
+        ("high = 0", "from 1% to 100%"),
+        ("low = \"much\"", "percentage"),
+        ("high = true", "such as"),
+        ("high = 60\nlow = 61", "3:7: engine.gc.low: 61% is more than engine.gc.high, 60%"),
+    ];
+    for (text, wrong) in wrongs {
         let told = told(&format!("[engine.gc]\n{text}\n"));
         assert!(told.iter().any(|line| line.contains(wrong)), "{told:?}");
     }

@@ -6,6 +6,7 @@ mod prune;
 mod pull;
 mod push;
 mod registry;
+mod sizes;
 
 pub use df::{ContainerSpace, Details, DriverSpace, ImageSpace, VolumeSpace};
 pub use gantry_image::Error as StoreError;
@@ -54,6 +55,8 @@ impl Engine {
     pub fn list_images(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Vec<ImageSummary>> {
         check_filters(filters, &["before", "dangling", "label", "reference", "since", "until"])?;
         let until = prune::limits(filters)?;
+        let mut others = ["before", "since"].into_iter().filter_map(|key| filters.get(key)).flatten();
+        others.try_for_each(|name| self.images()?.resolve(name).map(drop).map_err(Error::from))?;
         let mut images = self.images()?.list()?;
         images.retain(|image| {
             let passes = |(key, values): (&String, &Vec<String>)| {
@@ -255,6 +258,12 @@ impl Engine {
         Ok(id)
     }
 
+    /// The same of an archive that is downloaded.
+    pub fn import_from(&self, url: &str, request: ImportRequest) -> Result<String> {
+        let input = self.registries().download(url).map_err(|error| not_downloaded(url, error))?;
+        self.import(input, url, request)
+    }
+
     /// Copies what the image has at a volume's place into the volume, when that is empty.
     pub(crate) fn copy_up(&self, file: &crate::container::ContainerFile, mounts: &[MountRecord]) -> Result<()> {
         let wanted = mounts.iter().filter(|m| m.r#type == "volume" && !m.no_copy && m.subpath.is_empty());
@@ -263,6 +272,20 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Whoever serves an archive need not be a registry.
+fn not_downloaded(url: &str, error: gantry_registry::Error) -> Error {
+    use gantry_registry::Error as E;
+    let class = registry_class(&error);
+    let reason = match error {
+        E::Connect { source, .. } | E::Trust { source, .. } | E::Lost { source, .. } => source.to_string(),
+        E::Refused { status, .. } => format!("the server answers with status {status}"),
+        E::NotFound { .. } => "the server does not have it".to_owned(),
+        E::Address { .. } => "this is no address of a server".to_owned(),
+        other => other.to_string(),
+    };
+    Error::request(class, format!("cannot download {url}: {reason}"))
 }
 
 fn told(loaded: &gantry_image::Loaded) -> String {

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod apparmor;
+mod at_once;
 mod boot;
 mod cgroups;
 pub mod check;
@@ -31,7 +32,7 @@ mod userns;
 mod volume;
 pub mod why;
 
-pub use boot::StartedAll;
+pub use boot::DoneToAll;
 pub use config_diff::Difference;
 pub use error::{Error, Result, sentence};
 /// The OCI command line on plain bundles, beside the engine and without its state.

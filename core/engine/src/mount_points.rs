@@ -37,8 +37,11 @@ impl Engine {
         }
         let mut with_points = vec![points];
         with_points.extend_from_slice(layers);
-        let plan = plain(&with_points)?;
-        if shows_through(&plan) { Ok(plan) } else { plain(layers) }
+        match plain(&with_points) {
+            Ok(plan) if shows_through(&plan) => Ok(plan),
+            // An image may have as many layers as can be stacked, which leaves no room for ours.
+            _ => plain(layers),
+        }
     }
 }
 

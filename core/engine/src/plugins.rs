@@ -19,6 +19,7 @@ impl Engine {
         let all: Vec<Driver> =
             listed.iter().filter(|p| fits(p)).map(|p| (p.kind.to_string(), p.name.clone())).collect();
         for word in words {
+            refuse_file(word)?;
             let (kind, name) = word.split_once('/').map_or((kind, word.as_str()), |(kind, name)| (Some(kind), name));
             let before = found.len();
             found.extend(all.iter().filter(|(k, n)| n == name && kind.is_none_or(|kind| kind == k)).cloned());
@@ -65,6 +66,15 @@ impl Engine {
             "ID": format!("{kind}/{name}"), "Status": status, "SHA256": found, "Pinned": pinned.unwrap_or(""), "Path": path,
         }))
     }
+}
+
+/// A plugin is known by its kind and name; a file is examined by another command.
+fn refuse_file(word: &str) -> Result<()> {
+    if !word.ends_with(".so") && !word.starts_with(['.', '/']) {
+        return Ok(());
+    }
+    let error = Error::request(Class::Invalid, format!("{word:?} is a file, not KIND/NAME such as log/json-file"));
+    Err(error.with_hint("`gantry plugin test FILE` examines a file; --plugin-dir DIR finds DIR/KIND/NAME.so"))
 }
 
 fn parsed(kind: &str) -> Result<Kind> {

@@ -33,12 +33,16 @@ pub struct CreateRequest {
     pub name: Option<String>,
     /// `os/arch[/variant]` wanted.
     pub platform: Option<String>,
+    /// Whoever has the name is stopped and removed.
+    pub replace: bool,
     /// `Config`; `image` names the image, unset fields come from it.
     pub config: Config,
     /// `HostConfig`. An empty `log_config.type` means the configured default.
     pub host: HostConfig,
     /// Networks to join by name, in this order, when there are any beside `host.network_mode`.
     pub networks: Vec<(String, EndpointSettings)>,
+    /// Options of endpoints that no driver knows are told, not refused.
+    pub loose_options: bool,
 }
 
 /// A container just made.
@@ -237,6 +241,8 @@ pub struct CommitRequest {
     pub author: String,
     /// Note kept in the history.
     pub message: String,
+    /// Settings that come before the container's own.
+    pub config: Option<Config>,
     /// Dockerfile instructions.
     pub changes: Vec<String>,
     /// Freeze the container meanwhile.

@@ -3,11 +3,13 @@
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::features::Feature;
+use gantry_config::Registry;
 use gantry_host::api::options::OptionKind;
 use gantry_host::{BOUNDS, CallMetric, Kind, Listed, Readings};
 use gantry_model::class::Class;
 use gantry_model::record::Status;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 
 impl Engine {
@@ -64,6 +66,7 @@ impl Engine {
             "ServerVersion": env!("CARGO_PKG_VERSION"),
             "DefaultRuntime": self.settings().config.runtime,
             "Runtimes": self.runtimes_shown(),
+            "RegistryConfig": registries_shown(&self.settings().config.registries),
             "SecurityOptions": security_options(),
             "LiveRestoreEnabled": true,
             "Warnings": warnings,
@@ -144,8 +147,29 @@ fn host_facts(features: &[Feature], unified: bool) -> Value {
         "NoProxy": "",
         "Labels": [],
         "ExperimentalBuild": false,
-        "Swarm": { "LocalNodeState": "inactive", "NodeID": "" },
+        "Swarm": {
+            "LocalNodeState": "inactive",
+            "NodeID": "",
+            "NodeAddr": "",
+            "ControlAvailable": false,
+            "Error": "",
+            "RemoteManagers": null,
+        },
     })
+}
+
+/// What is set up for registries; Docker Hub is always among them.
+fn registries_shown(set_up: &BTreeMap<String, Registry>) -> Value {
+    const HUB: &str = "docker.io";
+    let hub = Registry::default();
+    let hub = set_up.get(HUB).unwrap_or(&hub);
+    let index = |name: &str, registry: &Registry| {
+        let (mirrors, official, secure) = (&registry.mirrors, name == HUB, !registry.insecure);
+        (name.to_owned(), json!({ "Name": name, "Mirrors": mirrors, "Official": official, "Secure": secure }))
+    };
+    let others = set_up.iter().filter(|(name, _)| *name != HUB).map(|(name, registry)| index(name, registry));
+    let all: serde_json::Map<_, _> = std::iter::once(index(HUB, hub)).chain(others).collect();
+    json!({ "IndexConfigs": all, "InsecureRegistryCIDRs": ["127.0.0.0/8", "::1/128"], "Mirrors": hub.mirrors })
 }
 
 fn listed(plugin: &Listed) -> Value {

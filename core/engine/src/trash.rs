@@ -52,7 +52,7 @@ impl Engine {
     /// Starts a process that empties the trash, unless one is about to.
     pub(crate) fn empty_trash(&self) {
         let nobody_waits = gantry_store::lock::try_exclusive(&self.turn_lock()).is_ok_and(|turn| turn.is_some());
-        if nobody_waits && let Err(error) = self.spawn_detached("collect") {
+        if nobody_waits && let Err(error) = self.spawn_detached(&["collect"]) {
             tracing::debug!("the trash stays: {error}");
         }
     }
@@ -94,18 +94,20 @@ impl Engine {
         self.layout.root().join("trash.lock")
     }
 
-    /// Executes an internal command of ours that outlives this process.
-    pub(crate) fn spawn_detached(&self, act: &str) -> Result<()> {
+    /// Executes an internal command of ours that outlives this process; answers its pid.
+    pub(crate) fn spawn_detached(&self, internal: &[&str]) -> Result<i32> {
         use std::os::unix::process::CommandExt;
         let mut words = self.own_command()?.into_iter();
         let program = words.next().unwrap_or_default();
         let mut command = Command::new(program);
-        command.args(words).args(["internal", act]);
+        command.args(words).arg("internal").args(internal);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        let mut child = command.spawn().map_err(Error::io(format!("start the command internal {act}")))?;
+        let mut child =
+            command.spawn().map_err(Error::io(format!("start the command internal {}", internal.join(" "))))?;
         // A process that outlives it, as a server does, must not keep its remains.
+        let pid = child.id().cast_signed();
         let _ = std::thread::Builder::new().name("reap".to_owned()).spawn(move || child.wait());
-        Ok(())
+        Ok(pid)
     }
 }
 

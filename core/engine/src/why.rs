@@ -119,10 +119,11 @@ fn started_by(told: &[Event], start: usize) -> String {
 fn ended(run: &[Event], status: Status) -> String {
     let find = |what: &str| run.iter().rev().find(|event| event.action == what);
     let end = run.last().map(sentence).unwrap_or_default();
-    let cause = ["oom", "unhealthy", "stop-ignored", "exit-unclear"].into_iter().find_map(|what| {
-        let found = run.iter().rev().find(|event| event.action == what && event.kind == DECISION)?;
-        (what != "unhealthy" || !matches!(found.attribute("action"), "" | "none")).then_some(found)
-    });
+    let cause =
+        ["oom", "timeout", "unhealthy", "stop-ignored", "exit-unclear", "shutdown"].into_iter().find_map(|what| {
+            let found = run.iter().rev().find(|event| event.action == what && event.kind == DECISION)?;
+            (what != "unhealthy" || !matches!(found.attribute("action"), "" | "none")).then_some(found)
+        });
     let cause = cause.or_else(|| find("kill")).map(|event| match &event.by {
         Some(by) if event.kind == "container" => format!("{}, by {}", sentence(event), doer(by)),
         _ => sentence(event),
@@ -167,6 +168,8 @@ fn sentence(event: &Event) -> String {
         (true, "start-refused") => format!("its start was refused: {}", fact("error")),
         (true, "restart") => again(event),
         (true, "boot") => format!("its restart policy {} wants it to run after a boot", fact("policy")),
+        (true, "timeout") => format!("it ran for longer than the {} s that --timeout allows", fact("seconds")),
+        (true, "shutdown") => "all containers were stopped for the host's end".to_owned(),
         (true, "stop-ignored") => {
             format!("it did not end within {} s of {}, so it was killed", fact("seconds"), signal(&fact("signal")))
         }
@@ -218,9 +221,12 @@ fn signal(number: &str) -> String {
     known.map_or_else(|| format!("signal {number}"), |signal| signal.as_str().to_owned())
 }
 
-/// `gantry stop web (pid 4711, uid 0)`.
+/// `gantry stop web (pid 4711, uid 0)`; of a client elsewhere there is no process to name.
 pub fn doer(by: &Doer) -> String {
-    format!("{} (pid {}, uid {})", by.command, by.pid, by.uid)
+    match by.pid {
+        0 => by.command.clone(),
+        pid => format!("{} (pid {pid}, uid {})", by.command, by.uid),
+    }
 }
 
 #[cfg(test)]

@@ -124,10 +124,13 @@ fn is_ifname(name: &str) -> bool {
     (1..=15).contains(&name.len()) && name != "." && name != ".." && !name.contains(odd)
 }
 
-/// The known word nearest to a mistyped one, at most two edits away.
-pub fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.map(|k| (strsim::damerau_levenshtein(typed, k), k));
-    scored.filter(|(distance, _)| *distance <= 2).min().map(|(_, k)| k)
+/// The known word nearest to a mistyped one, at most two edits away; else the one word that ends with it, as
+/// `syslog-address` does with `address`.
+pub fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let scored = known.clone().map(|k| (strsim::damerau_levenshtein(typed, k), k));
+    let close = scored.filter(|(distance, _)| *distance <= 2).min().map(|(_, k)| k);
+    let mut longer = known.filter(|k| k.strip_suffix(typed).is_some_and(|prefix| prefix.ends_with('-')));
+    close.or_else(|| longer.next().filter(|_| longer.next().is_none()))
 }
 
 #[cfg(test)]
@@ -229,5 +232,14 @@ mod tests {
         let schema = Schema { kind: Kind::Log, name: "x", options: &options };
         let error = schema.check(Scope::OBJECT, &[]).expect_err("missing");
         assert_eq!(error.to_string(), "log driver \"x\" needs option \"address\"");
+    }
+
+    #[test]
+    fn a_word_without_its_prefix_is_recognised() {
+        let known = ["syslog-address", "syslog-tls-cert", "gelf-tls-cert"];
+        assert_eq!(Some("syslog-address"), nearest("address", known.into_iter()));
+        assert_eq!(Some("syslog-address"), nearest("syslog-adress", known.into_iter()));
+        assert_eq!(None, nearest("tls-cert", known.into_iter()), "there are two");
+        assert_eq!(None, nearest("dress", known.into_iter()));
     }
 }

@@ -47,6 +47,10 @@ impl ImageStore {
         if request.reference.as_ref().is_some_and(|reference| reference.digest().is_some()) {
             return Err(Error::DigestTag);
         }
+        let limit = options.limits.layers;
+        if request.chains.len() >= limit {
+            return Err(Error::Depth(limit));
+        }
         let _writing = self.begin_writing()?;
         let below = self.layers_below(request, options.driver)?;
         let mut stack = one_more(self, input, below, options, "the container")?;

@@ -30,6 +30,11 @@ pub enum Error {
     /// No image has that name or id.
     #[error("No such image: {0}")]
     NoSuchImage(String),
+    /// The image of that name is for other machines.
+    #[error(
+        "image with reference {name} was found but does not match the specified platform: wanted {wanted}, actual: {actual}"
+    )]
+    OtherPlatform { name: String, wanted: String, actual: String },
     /// More than one image has that prefix.
     #[error("image id prefix {0} is ambiguous")]
     AmbiguousId(String),
@@ -63,6 +68,9 @@ pub enum Error {
     /// A count or size that exceeds a limit.
     #[error("invalid archive: {what} exceeds the limit of {limit}")]
     Limit { what: String, limit: u64 },
+    /// More layers than can be stacked.
+    #[error("max depth exceeded: an image has {0} layers at most")]
+    Depth(usize),
     /// Layers in the manifest and in the configuration differ in number.
     #[error("invalid manifest, layers length mismatch: expected {expected}, got {found}")]
     LayerCount { expected: usize, found: usize },
@@ -102,10 +110,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// True when an image would have to be fetched first.
+    pub fn lacks_image(&self) -> bool {
+        matches!(self, Self::NoSuchImage(_) | Self::OtherPlatform { .. })
+    }
+
     /// The kind of this failure.
     pub fn class(&self) -> Class {
         match self {
-            Self::NoSuchImage(_) | Self::NotUnpacked { .. } => Class::NotFound,
+            Self::NoSuchImage(_) | Self::OtherPlatform { .. } | Self::NotUnpacked { .. } => Class::NotFound,
             Self::InUse(_) => Class::InUse,
             Self::Storage { .. } => Class::Driver,
             Self::Platform { .. } | Self::OldManifest(_) | Self::Artifact { .. } => Class::Unsupported,
@@ -124,6 +137,7 @@ impl Error {
             Self::AmbiguousId(_) => Some("give more digits of the id".into()),
             Self::NotAnImage(_) => Some("use `import` for the tar of a root file system".into()),
             Self::MissingContent(_) => Some("load the image again".into()),
+            Self::Depth(_) => Some("make one layer of them: gantry export CONTAINER | gantry import - NAME".into()),
             Self::Unpack { source, .. } | Self::Extract(source) => source.hint(),
             Self::Io { source, .. } => io_hint(source),
             _ => None,

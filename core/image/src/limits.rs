@@ -26,7 +26,7 @@ pub struct Limits {
     pub archive_bytes: u64,
     /// Files of an outer archive.
     pub archive_files: usize,
-    /// Layers of one image: with the init and the writable layer this stays below what the kernel stacks.
+    /// Layers of one image: as many as the kernel stacks below a writable one.
     pub layers: usize,
 }
 
@@ -43,7 +43,7 @@ impl Default for Limits {
             header_bytes: 1 << 20,
             archive_bytes: 256 << 30,
             archive_files: 100_000,
-            layers: 498,
+            layers: 500,
         }
     }
 }

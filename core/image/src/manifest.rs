@@ -156,7 +156,7 @@ fn plan(
         return Err(Error::LayerCount { expected, found: layers.len() });
     }
     if layers.len() > limits.layers {
-        return Err(Error::Limit { what: "the number of layers".to_owned(), limit: limits.layers as u64 });
+        return Err(Error::Depth(limits.layers));
     }
     Ok(Plan { id: sha256(&config_bytes), config, config_bytes, manifest_bytes: None, references, layers })
 }

@@ -99,7 +99,7 @@ impl ImageStore {
         limits: &Limits,
     ) -> Result<Planned> {
         if layers.len() > limits.layers {
-            return Err(Error::Limit { what: "the number of layers".to_owned(), limit: limits.layers as u64 });
+            return Err(Error::Depth(limits.layers));
         }
         let config_bytes = self.remote_config(remote, config, limits)?;
         let name = format!("the configuration of {}", reference.familiar());

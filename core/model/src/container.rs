@@ -137,12 +137,19 @@ pub struct HostConfig {
     /// Gantry's own: what is done when the container becomes unhealthy.
     #[serde(rename = "GantryHealthOnFailure", skip_serializing_if = "String::is_empty")]
     pub health_on_failure: String,
+    /// Gantry's own: seconds after which the container is killed; 0: never.
+    #[serde(rename = "GantryTimeout", skip_serializing_if = "is_none")]
+    pub timeout: u32,
     /// Gantry's own: secrets given to the container.
     #[serde(rename = "GantrySecrets", skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<crate::secret::SecretUse>,
     /// podman's key: the maps of the container's user namespace.
     #[serde(rename = "IDMappings", skip_serializing_if = "Option::is_none")]
     pub id_mappings: Option<crate::idmap::IdMappings>,
+}
+
+fn is_none(seconds: &u32) -> bool {
+    *seconds == 0
 }
 
 /// `LogConfig`: a driver and its options.

@@ -98,6 +98,9 @@ pub struct State {
     /// `stop` or `kill` was asked for: the restart policy does not apply.
     #[serde(skip_serializing_if = "is_default")]
     pub stop_requested: bool,
+    /// It was ended because the host goes down, and is to run again after that.
+    #[serde(skip_serializing_if = "is_default")]
+    pub shut_down: bool,
     /// `starting`, `healthy`, `unhealthy`; empty: no check.
     #[serde(skip_serializing_if = "is_default")]
     pub health: String,

@@ -9,6 +9,7 @@ mod blob;
 mod challenge;
 mod client;
 mod credentials;
+mod download;
 mod endpoint;
 mod error;
 mod http;

@@ -79,6 +79,11 @@ pub fn resolve(layout: &Layout, reference: &str) -> Result<String> {
     if fitting.next().is_some() { Err(Error::Ambiguous(name.to_owned())) } else { Ok(first) }
 }
 
+/// The container that has exactly this name.
+pub fn named(layout: &Layout, name: &str) -> Option<String> {
+    owner::read(&layout.name(name.strip_prefix('/').unwrap_or(name))).filter(|id| layout.container(id).is_dir())
+}
+
 /// Takes a name for a container. A name whose owner has no directory any more is taken over.
 pub fn claim_name(layout: &Layout, name: &str, id: &str) -> Result<()> {
     let path = layout.name(name);

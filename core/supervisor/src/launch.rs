@@ -70,6 +70,8 @@ pub struct Launch {
     pub log_step: u64,
     /// How the container's health is checked; `None`: not at all.
     pub health: Option<HealthSpec>,
+    /// How long it may run; zero: for ever.
+    pub run_limit: Duration,
     /// The files whose growth tells that the kernel killed for lack of memory (`memory.events`, `memory.oom_control`).
     pub oom_files: Vec<PathBuf>,
 }

@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod crash;
 pub mod cred;
 pub mod limits;
+pub mod loop_device;
 pub mod memfd;
 pub mod memory;
 pub mod mount;
@@ -28,6 +29,7 @@ pub mod start;
 pub mod tty;
 pub mod userns;
 pub mod witness;
+pub mod writeback;
 
 pub use nix::errno::Errno;
 

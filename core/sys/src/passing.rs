@@ -49,6 +49,27 @@ pub fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> R
     check(got as libc::c_long).map(|n| n as usize)
 }
 
+/// Open sockets to the kernel's firewall. Whoever closes the last descriptor of such a socket waits for the RCU grace
+/// period of anybody's last deletion (`nft_rcv_nl_event` in the kernel), some 5 ms; a process that has been waited for
+/// sends them to one that nobody waits for.
+pub fn slow_to_close() -> Vec<RawFd> {
+    const ENOUGH: usize = 64;
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return Vec::new() };
+    let numbers = open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter(|number| is_to_firewall(*number)).take(ENOUGH).collect()
+}
+
+fn is_to_firewall(number: RawFd) -> bool {
+    let told = |option| {
+        let (mut value, mut length) = (0, size_of::<i32>() as libc::socklen_t);
+        // SAFETY: both pointers are to live values of the lengths told; a number that is no socket is answered so.
+        let done =
+            unsafe { libc::getsockopt(number, libc::SOL_SOCKET, option, (&raw mut value).cast(), &raw mut length) };
+        (done == 0).then_some(value)
+    };
+    told(libc::SO_DOMAIN) == Some(libc::AF_NETLINK) && told(libc::SO_PROTOCOL) == Some(libc::NETLINK_NETFILTER)
+}
+
 fn own(number: RawFd) -> OwnedFd {
     // SAFETY: the kernel has just installed this descriptor for us; nobody else owns it.
     unsafe { OwnedFd::from_raw_fd(number) }
@@ -69,4 +90,18 @@ pub fn keep_over_exec(fd: BorrowedFd<'_>) -> Result<RawFd> {
     let raw = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) };
     check(libc::c_long::from(raw))?;
     Ok(fd.as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+
+    #[test]
+    fn only_sockets_to_the_firewall_are_slow_to_close() {
+        let to = |protocol| socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).unwrap();
+        let (firewall, routes) = (to(SockProtocol::NetlinkNetFilter), to(SockProtocol::NetlinkRoute));
+        let found = slow_to_close();
+        assert!(found.contains(&firewall.as_raw_fd()) && !found.contains(&routes.as_raw_fd()));
+    }
 }

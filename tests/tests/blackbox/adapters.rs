@@ -108,6 +108,13 @@ fn a_volume_of_a_plugin_made_for_docker() {
     world.line("volume rm data1").fails(1, "in use");
     world.line("rm -f user1").ok();
     assert_eq!(peer.users("data1"), 0);
+    // Who only looks, to fill the volume or to copy, gives it back.
+    world.line("create --network none --name idle -v data1:/d bb true").ok();
+    assert_eq!(peer.users("data1"), 0, "made, not started");
+    let copy = world.text("copy");
+    world.gantry(["cp", "idle:/d/file", &copy]).ok();
+    assert_eq!((peer.users("data1"), std::fs::read_to_string(&copy).expect("copied").as_str()), (0, "kept\n"));
+    world.line("rm idle").ok();
     // Inline, as in Docker.
     let mount = format!("type=volume,src=data2,dst=/d,volume-driver=docker,volume-opt=plugin={name},volume-opt=kind=x");
     world.gantry(["run", "--rm", "--network", "none", "--mount", &mount, "bb", "touch", "/d/x"]).ok();

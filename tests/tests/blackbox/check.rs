@@ -3,7 +3,7 @@
 use crate::images::{greeting, saved, saved_stack};
 use crate::need;
 use gantry_tests::World;
-use gantry_tests::image::Layer;
+use gantry_tests::image::{self, Layer};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -172,4 +172,20 @@ fn what_an_unclean_end_spoilt_is_mended_before_it_is_used() {
     let run = world.line("run --rm --network none stack:1 cat /who");
     assert_eq!("loaded", run.ok());
     assert_eq!(CLEAN, world.line("system check").ok());
+}
+
+#[test]
+fn a_root_deleted_under_a_running_container_is_made_again_and_the_container_ended() {
+    need!();
+    let world = World::new();
+    let id = world.detached("lost", "sleep 1000");
+    fs::remove_dir_all(world.path("root")).expect("root may delete it");
+    world.gantry(["import", &image::busybox_tar().to_string_lossy(), "bb"]).ok();
+    assert_eq!("alive", world.line("run --rm bb echo alive").ok());
+    let told = world.gantry(["system", "check"]);
+    assert!(told.stdout.contains("it ran when its directory was deleted"), "{told:?}");
+    world.gantry(["system", "check", "--repair"]);
+    assert_eq!((None, None), world.supervisors(&id));
+    assert_eq!(CLEAN, world.gantry(["system", "check"]).ok());
+    world.assert_no_leaks();
 }

@@ -132,10 +132,10 @@ fn everything_comes_back_as_it_was() {
 }
 
 #[test]
-fn three_hundred_layers_are_carried() {
+fn five_hundred_layers_are_carried() {
     need!();
     let mut layers = vec![greeting()];
-    for number in 1..300 {
+    for number in 1..499 {
         let mut layer = Layer::default();
         layer.file(&format!("f{number}"), 0o644, format!("{number}").as_bytes());
         layer.file("top", 0o644, format!("{number}").as_bytes());
@@ -151,13 +151,18 @@ fn three_hundred_layers_are_carried() {
     let look = "cat /top /who; ls / | grep '^f[0-9]'";
     let seen =
         |world: &World, image: &str| world.gantry(["run", "--rm", "--network", "none", image, "sh", "-c", look]).ok();
-    assert_eq!("299loaded\nf299", seen(&world, "tower:1"));
-    world.gantry(["run", "--name", "more", "--network", "none", "tower:1", "sh", "-c", "echo -n 300 >/top"]).ok();
+    assert_eq!("498loaded\nf498", seen(&world, "tower:1"));
+    world.gantry(["run", "--name", "more", "--network", "none", "tower:1", "sh", "-c", "echo -n 499 >/top"]).ok();
     world.line("commit more tower:2").ok();
     let saved = world.text("saved.tar");
     world.gantry(["save", "-o", &saved, "tower:2"]).ok();
     other.gantry(["load", "-i", &saved]).ok();
-    assert_eq!("300loaded\nf299", seen(&other, "tower:2"));
+    assert_eq!("499loaded\nf498", seen(&other, "tower:2"));
+    // What could not be stacked is not made.
+    other.gantry(["run", "--name", "full", "--network", "none", "tower:2", "sh", "-c", "echo -n 500 >/top"]).ok();
+    assert_eq!("C /top", other.line("diff full").ok());
+    other.line("commit full tower:3").fails(1, "max depth exceeded: an image has 500 layers at most");
+    other.line("rm full").ok();
     world.assert_no_leaks();
     other.assert_no_leaks();
 }

@@ -253,7 +253,6 @@ fn wrong_requests() {
         ("POST", "/services/create", "{}", 503, "does not support Swarm"),
         ("GET", "/secrets/x", "", 503, "does not support Swarm"),
         ("POST", "/plugins/pull?remote=x", "[]", 501, "managed plugins"),
-        ("GET", "/containers/x/attach/ws", "", 501, "websocket"),
     ] {
         let reply = server.request(method, path, body);
         assert!(reply.starts_with(&format!("HTTP/1.1 {status} ")) && reply.contains(words), "{method} {path}: {reply}");

@@ -177,6 +177,41 @@ fn import_takes_changes_and_standard_input() {
     world.fed(["import", "-c", "NONSENSE x", "-", "bad:1"], &tar).code(1);
 }
 
+/// Answers so many requests, `/tar` with these bytes.
+fn serve_file(bytes: Vec<u8>, requests: usize) -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+    let port = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(requests).flatten() {
+            let mut head = String::new();
+            let mut reader = std::io::BufReader::new(&stream);
+            while std::io::BufRead::read_line(&mut reader, &mut head).is_ok_and(|read| read > 2) {}
+            let (status, body) =
+                if head.starts_with("GET /tar ") { ("200 OK", &bytes[..]) } else { ("404 Not Found", &b""[..]) };
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            let _ = (&stream).write_all(head.as_bytes()).and_then(|()| (&stream).write_all(body));
+        }
+    });
+    port
+}
+
+#[test]
+fn an_archive_is_imported_from_where_it_lies() {
+    need!();
+    let world = World::empty();
+    let tar = std::fs::read(gantry_tests::image::busybox_tar()).expect("made by the harness");
+    let port = serve_file(tar, 2);
+    let url = format!("http://127.0.0.1:{port}/tar");
+    assert!(world.gantry(["import", &url, "fetched"]).ok().starts_with("sha256:"));
+    assert_eq!("there", world.line("run --rm --network none fetched echo there").ok());
+    assert!(world.line("history --no-trunc fetched").ok().contains(&format!("Imported from {url}")));
+    let missing = format!("http://127.0.0.1:{port}/nosuch");
+    world.gantry(["import", &missing]).fails(1, "the server does not have it");
+    world.line("import http://127.0.0.1:1/x").fails(1, "cannot download http://127.0.0.1:1/x: Connection refused");
+    world.line("import http://").fails(1, "this is no address of a server");
+}
+
 #[test]
 fn unknown_images_are_told() {
     need!();

@@ -240,6 +240,87 @@ fn restart_policies_start_again() {
 }
 
 #[test]
+fn a_restart_is_awaited_by_one_process_and_can_be_called_off() {
+    need!();
+    let world = World::new();
+    let dir = world.text("bound");
+    std::fs::create_dir(&dir).expect("a directory");
+    let mount = format!("type=bind,src={dir},dst=/bound");
+    let run = ["run", "-d", "--name", "again", "--network", "none", "--restart", "always", "--mount", &mount, "bb"];
+    let id = world.gantry(run.into_iter().chain(["sh", "-c", "ls /bound; exit 3"])).ok();
+    let restarts = || world.inspect("again", "{{.RestartCount}}").parse::<u32>().unwrap_or(0);
+    let seconds = std::time::Duration::from_secs;
+    // The fifth pause takes three seconds; the longest would be longer than what a keeper gives the cleaning up.
+    assert!(gantry_tests::within(seconds(30), || restarts() >= 5 && world.status("again") == "restarting"));
+    assert!(gantry_tests::within(seconds(3), || world.supervisors(&id) == (None, None)), "supervisors wait, too");
+    let waiting = || gantry_tests::process::naming(&world.path("state"));
+    assert!(gantry_tests::within(seconds(3), || waiting().len() == 1), "{:?}", waiting());
+    // Killed, it is replaced by the next command that writes. A start that fails is tried again.
+    waiting().into_iter().for_each(gantry_tests::process::murder);
+    std::fs::remove_dir(&dir).expect("an empty directory");
+    world.line("pause again").fails(1, "is not running");
+    let gone = || world.inspect("again", "{{.State.Error}}").contains("bound");
+    assert!(gantry_tests::within(seconds(30), gone), "{}", world.inspect("again", "{{json .State}}"));
+    assert_eq!(world.status("again"), "restarting");
+    // SIGTERM is its stop signal: who sends it does not want it back, as little as who stops it.
+    world.line("kill -s TERM again").ok();
+    assert_eq!(world.status("again"), "exited");
+    assert!(gantry_tests::within(seconds(15), || waiting().is_empty()), "{:?}", waiting());
+    world.line("kill again").fails(1, "is not running");
+    world.assert_no_leaks();
+}
+
+#[test]
+fn a_container_runs_for_its_time_and_another_takes_its_name() {
+    need!();
+    let world = World::new();
+    let run = "run --network none --name web";
+    let first = world.line(&format!("{run} -d --timeout 300 bb sleep 1000")).ok();
+    // What is wrong with the new one costs the old one nothing.
+    world.line(&format!("{run} -d --replace --log-driver nosuch bb true")).fails(125, "nosuch");
+    world.line(&format!("{run} -d --replace --pull never nosuch true")).fails(125, "nosuch");
+    world.line("run -d --replace bb true").fails(125, "--name");
+    world.line("run --timeout soon bb true").fails(125, "not a number of seconds");
+    assert_eq!((world.inspect("web", "{{.Id}}"), world.status("web")), (first.clone(), "running".into()));
+    // A supervisor that is killed costs the limit nothing; nor does a container that stands still.
+    let second = world.line(&format!("{run} -d --replace --timeout 2 bb sleep 1000")).ok();
+    assert!(first != second && world.inspect("web", "{{.Id}}") == second);
+    world.supervisors(&second).0.into_iter().for_each(gantry_tests::process::murder);
+    world.line("pause web").ok();
+    world.becomes("web", "exited");
+    let shown = world.inspect("web", "{{.State.ExitCode}} {{.HostConfig.GantryTimeout}}");
+    assert_eq!(shown, "137 2");
+    assert!(world.line("why web").ok().contains("longer than the 2 s that --timeout allows"));
+    let third = world.line("create --replace --network none --name web bb true").ok();
+    assert_eq!(world.line("ps -aq --no-trunc").ok(), third);
+    world.assert_no_leaks();
+}
+
+#[test]
+fn several_are_stopped_at_the_same_time() {
+    need!();
+    let world = World::new();
+    let names: Vec<String> = (0..4).map(|n| format!("deaf{n}")).collect();
+    for name in &names {
+        world.detached(name, "trap '' TERM; echo ready; while :; do sleep 0.1; done");
+    }
+    names.iter().for_each(|name| world.logs_hold(name, "ready"));
+    let begun = std::time::Instant::now();
+    let stop = ["stop", "-t", "3"].into_iter().chain(names.iter().map(String::as_str)).chain(["nosuch"]);
+    let stopped = world.gantry(stop);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(11), "one after the other");
+    assert_eq!(
+        (stopped.code, stopped.stdout.lines().collect::<Vec<_>>()),
+        (1, names.iter().map(String::as_str).collect())
+    );
+    assert!(stopped.stderr.contains("No such container: nosuch"), "{stopped:?}");
+    assert!(names.iter().all(|name| world.inspect(name, "{{.State.ExitCode}}") == "137"));
+    let rm = world.gantry(["rm"].into_iter().chain(names.iter().map(String::as_str)));
+    assert_eq!(rm.ok().lines().collect::<Vec<_>>(), names);
+    world.assert_no_leaks();
+}
+
+#[test]
 fn auto_remove_and_restart_exclude_each_other() {
     need!();
     World::new().line("run --rm --restart always bb true").fails(125, "restart");

@@ -54,7 +54,7 @@ fn what_cannot_be_is_said_and_leaves_nothing() {
     let world = World::new();
     for (line, code, words) in [
         ("network rm bridge", 1, "pre-defined network and cannot be removed"),
-        ("network create bridge", 1, "already exists"),
+        ("network create bridge", 1, "operation is not permitted on predefined bridge network"),
         ("network create -d host h", 1, "only one instance of \"host\" network is allowed"),
         ("network create -d nosuch n", 1, "nosuch"),
         ("network create --subnet 10.0.0.0/33 n", 1, "Invalid subnet 10.0.0.0/33"),

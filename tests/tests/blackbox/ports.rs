@@ -60,7 +60,7 @@ fn conflicts_are_found_before_anything_starts() {
     run.fails(125, "bind: address already in use");
     world
         .gantry(["run", "--rm", "-p", "203.0.113.7:80:80", "bb", "true"])
-        .fails(125, "cannot assign requested address");
+        .fails(125, "cannot assign requested address\nHint: no interface of this host has the address");
     let free = free_port();
     web(&world, "web", &["-p", &format!("{free}:80")]);
     let error = TcpListener::bind(("0.0.0.0", free)).expect_err("the keeper holds it");

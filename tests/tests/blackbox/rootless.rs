@@ -1,4 +1,5 @@
-//! The engine of an ordinary user: one namespace for all commands, networks none and host, and nothing left behind.
+//! The engine of an ordinary user: one namespace for all commands, networks none and host, and nothing left behind. Other
+//! networks are in `rootless_networks`.
 
 use crate::need;
 use gantry_tests::{Run, Running, binary, eventually, image, process};
@@ -9,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// An ordinary user with a home of his own.
-struct User {
+pub(crate) struct User {
     id: u32,
     home: tempfile::TempDir,
 }
@@ -19,7 +20,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl User {
     /// `None`: he could not execute what was built, or make a user namespace.
-    fn new(subordinate: bool) -> Option<User> {
+    pub(crate) fn new(subordinate: bool) -> Option<User> {
         let id = 61_000 + (std::process::id() % 200) * 10 + NEXT.fetch_add(1, Ordering::Relaxed);
         let home = tempfile::Builder::new().prefix("gr").tempdir_in("/tmp").expect("a directory");
         chown(home.path(), Some(id), Some(id)).expect("our own directory");
@@ -39,7 +40,7 @@ impl User {
         able.then_some(user)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
@@ -52,8 +53,16 @@ impl User {
         command
     }
 
-    fn gantry(&self, words: &[&str]) -> Run {
+    pub(crate) fn gantry(&self, words: &[&str]) -> Run {
         Running::start(self.command(words, &[]), &[]).end()
+    }
+
+    /// Brings the image `bb`.
+    pub(crate) fn import(&self) {
+        let tar = self.path("bb.tar");
+        fs::copy(image::busybox_tar(), &tar).expect("copied");
+        fs::set_permissions(&tar, fs::Permissions::from_mode(0o644)).expect("our own");
+        self.gantry(&["import", &tar.to_string_lossy(), "bb"]).ok();
     }
 
     fn shell(&self, options: &[&str], script: &str) -> Run {
@@ -63,20 +72,22 @@ impl User {
 
     /// His processes, but for commands of this test.
     fn processes(&self) -> Vec<String> {
-        let theirs = |pid: &i32| {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
-            let uid = uid.split_whitespace().next().and_then(|uid| uid.parse::<u32>().ok());
-            uid == Some(self.id) && process::alive(*pid)
-        };
-        process::all().into_iter().filter(theirs).map(process::command_line).collect()
+        process::all().into_iter().filter(|pid| self.owns(*pid)).map(process::command_line).collect()
+    }
+
+    /// True for a living process of his.
+    pub(crate) fn owns(&self, pid: i32) -> bool {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+        let uid = uid.split_whitespace().next().and_then(|uid| uid.parse::<u32>().ok());
+        uid == Some(self.id) && process::alive(pid)
     }
 
     fn pause(&self) -> Option<i32> {
         fs::read_to_string(self.path("run/gantry/pause")).ok()?.split(' ').next()?.parse().ok()
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         eventually("all processes of the user ended", || self.processes().is_empty());
         assert!(!self.path("run/gantry/pause").exists());
         let left = fs::read_dir(self.path("run/gantry/containers")).into_iter().flatten().count();
@@ -131,10 +142,7 @@ fn an_ordinary_user_runs_containers() {
         return;
     }
     let Some(user) = User::new(true) else { return };
-    let tar = user.path("bb.tar");
-    fs::copy(image::busybox_tar(), &tar).expect("copied");
-    fs::set_permissions(&tar, fs::Permissions::from_mode(0o644)).expect("our own");
-    user.gantry(&["import", &tar.to_string_lossy(), "bb"]).ok();
+    user.import();
     assert!(user.gantry(&["images"]).ok().contains("bb"));
 
     // Root inside, himself outside; other users are his subordinate ids.
@@ -188,10 +196,7 @@ fn an_ordinary_user_runs_containers() {
 fn a_user_without_subordinate_ids() {
     need!();
     let Some(user) = User::new(false) else { return };
-    let tar = user.path("bb.tar");
-    fs::copy(image::busybox_tar(), &tar).expect("copied");
-    fs::set_permissions(&tar, fs::Permissions::from_mode(0o644)).expect("our own");
-    user.gantry(&["import", &tar.to_string_lossy(), "bb"]).ok();
+    user.import();
     assert_eq!(
         user.shell(&[], "id -u; tr -s ' ' </proc/self/uid_map; touch /f && cat /f").ok(),
         format!("0\n 0 {} 1", user.id)

@@ -107,3 +107,50 @@ fn users_and_groups_are_what_was_asked_for() {
     script(&world, &["--user", "nosuch"], "true").fails(125, "unable to find user nosuch");
     script(&world, &["--group-add", "nosuch"], "true").fails(125, "nosuch");
 }
+
+#[test]
+fn shared_memory_goes_by_the_ipc_mode() {
+    need!();
+    let world = World::new();
+    let donor = |name: &str, ipc: &str| {
+        let words = ["run", "-d", "--name", name, "--network", "none", "--ipc", ipc, "bb", "sleep", "300"];
+        world.gantry(words).ok();
+    };
+    let with = |ipc: &str, script: &str| {
+        world.gantry(["run", "--rm", "--network", "none", "--ipc", ipc, "bb", "sh", "-c", script])
+    };
+    donor("open", "shareable");
+    donor("closed", "private");
+    world.gantry(["exec", "open", "touch", "/dev/shm/mine"]).ok();
+
+    // Who joins has the namespace and what lies in /dev/shm, both ways, and so has who joins him.
+    let own = world.gantry(["exec", "open", "readlink", "/proc/self/ns/ipc"]).ok();
+    let joined = with("container:open", "readlink /proc/self/ns/ipc; ls /dev/shm; touch /dev/shm/theirs").ok();
+    assert_eq!(joined, format!("{own}\nmine"));
+    assert_eq!(world.gantry(["exec", "open", "ls", "/dev/shm"]).ok(), "mine\ntheirs");
+    donor("between", "container:open");
+    assert_eq!(with("container:between", "ls /dev/shm").ok(), "mine\ntheirs");
+    assert!(with("container:open", "grep ' /dev/shm ' /proc/mounts").ok().contains("nosuid,nodev,noexec"));
+    assert_eq!(with("shareable", "ls /dev/shm").ok(), "");
+    with("container:closed", "true").fails(125, "can't join IPC of container closed: non-shareable IPC");
+
+    let device = |path: &str| std::os::unix::fs::MetadataExt::dev(&std::fs::metadata(path).expect("there"));
+    assert_eq!(with("host", "stat -c %d /dev/shm").ok(), device("/dev/shm").to_string());
+    assert_eq!(with("none", "ls /dev | grep -c shm; readlink /proc/self/ns/ipc").stdout.lines().next(), Some("0"));
+    world.gantry(["rm", "-f", "open", "closed", "between"]).ok();
+    world.assert_no_leaks();
+}
+
+#[test]
+fn what_excludes_each_other_is_said_as_docker_says_it() {
+    need!();
+    let world = World::new();
+    let refused = |words: &[&str], told: &str| {
+        let words = [&["run", "--rm", "--network", "none"], words, &["bb", "true"]].concat();
+        world.gantry(words).fails(125, told);
+    };
+    refused(&["--uts", "host", "--hostname", "x"], "conflicting options: hostname and the UTS mode");
+    refused(&["--cap-add", "foo"], "invalid CapAdd: unknown capability: \"CAP_FOO\"");
+    refused(&["--cap-drop", "CAP_foo"], "invalid CapDrop: unknown capability: \"CAP_FOO\"");
+    world.assert_no_leaks();
+}

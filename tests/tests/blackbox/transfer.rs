@@ -322,6 +322,9 @@ fn what_nobody_needs_is_pruned_and_counted() {
     assert_eq!(["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"][..], rows[0]);
     assert_eq!(["Images", "2", "1"], rows[1][..3]);
     assert_eq!(["Containers", "1", "0"], rows[2][..3]);
+    for sort in ["image", "container", "network", "system"] {
+        world.line(&format!("{sort} prune -f --filter until=soon")).fails(1, "soon");
+    }
     world.fed(["image", "prune"], b"n\n").ok();
     assert_eq!(2, world.line("images -aq --no-trunc").ok().lines().count());
     let pruned = world.line("image prune -f").ok();

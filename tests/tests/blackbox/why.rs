@@ -1,4 +1,4 @@
-//! `why`, `metrics` and `system start-all`.
+//! `why`, `metrics`, `system start-all` and `system stop-all`.
 
 use crate::need;
 use gantry_tests::{World, within};
@@ -88,17 +88,71 @@ fn a_start_of_all_starts_what_must_run() {
     world.assert_no_leaks();
 }
 
+#[test]
+fn an_orderly_shutdown_ends_all_and_a_boot_brings_them_back() {
+    need!();
+    let world = World::new();
+    // Its program says goodbye, with the exit code of a success; so its policy would not start it again.
+    let polite = "trap 'echo goodbye; exit 0' USR1; while :; do sleep 0.1; done";
+    let start = |name: &str, options: &str, script: &str| {
+        let words = format!("run -d --name {name} {options} bb sh -c");
+        world.gantry(words.split_whitespace().chain([script])).ok()
+    };
+    world.network("net", &["-o", "com.docker.network.bridge.name=gtboot0"]);
+    start("base", "--network net -p 127.0.0.1:0:80 --restart on-failure --stop-signal USR1", polite);
+    start("joined", "--network container:base --restart unless-stopped -t", "sleep 1000");
+    start("deaf", "--network none --restart always --stop-timeout 1", "trap '' TERM; while :; do sleep 0.1; done");
+    start("plain", "--network none", "sleep 1000");
+    start("brief", "--network none --rm", "sleep 1000");
+    start("looping", "--network none --restart always", "exit 3");
+    world.line("create --name never --network none --restart always bb sleep 1000").ok();
+    world.logs_hold("base", "");
+    world.line("pause plain").ok();
+    let stopped = world.line("system stop-all -t 2");
+    let names = stopped.clone().ok();
+    assert_eq!(
+        names.lines().filter(|name| *name != "looping").collect::<Vec<_>>(),
+        ["base", "joined", "deaf", "plain", "brief"]
+    );
+    assert_eq!(world.line("ps -q").ok(), "");
+    world.becomes("looping", "exited");
+    assert_eq!(world.line("logs base").ok(), "goodbye");
+    assert_eq!(world.inspect("base", "{{.State.ExitCode}}"), "0");
+    assert_eq!((world.inspect("deaf", "{{.State.ExitCode}}"), world.status("brief")), ("137".into(), String::new()));
+    assert!(because(&world, "base").contains("host's end"), "{}", because(&world, "base"));
+    lose_power(&world);
+    // The host's interfaces are gone, too.
+    let gone = std::process::Command::new("ip").args(["link", "del", "gtboot0"]).output();
+    assert!(gone.is_ok_and(|output| output.status.success()));
+    let started = world.line("system start-all").ok();
+    let mut started: Vec<&str> = started.lines().collect();
+    started.sort_unstable();
+    assert_eq!(started, ["base", "deaf", "joined", "looping"]);
+    for name in ["base", "joined", "deaf"] {
+        assert_eq!(world.status(name), "running", "{name}");
+    }
+    assert_eq!((world.status("plain"), world.status("never")), ("exited".into(), "created".into()));
+    let address = |name: &str| world.gantry(["exec", name, "ip", "-4", "-o", "addr", "show", "eth0"]).ok();
+    assert_eq!(address("joined"), address("base"));
+    world.line("stop -t 0 base joined deaf looping").ok();
+    assert_eq!(world.line("system start-all").ok(), "deaf\nlooping");
+    world.assert_no_leaks();
+}
+
 /// Everything of the world's dies; its records say another boot.
 fn lose_power(world: &World) {
     let state = world.path("state");
     let records = || std::fs::read_dir(world.path("root/containers")).into_iter().flatten().flatten();
     let inits: Vec<i32> =
         world.line("ps -q").ok().lines().filter_map(|id| world.inspect(id, "{{.State.Pid}}").parse().ok()).collect();
-    for _ in 0..3 {
-        gantry_tests::process::naming(&state).into_iter().for_each(gantry_tests::process::murder);
-        inits.iter().copied().for_each(gantry_tests::process::murder);
-    }
-    assert!(within(Duration::from_secs(10), || gantry_tests::process::naming(&state).is_empty()));
+    // Keeper and pump start each other again.
+    let mut quiet = 0;
+    assert!(within(Duration::from_secs(30), || {
+        let found = gantry_tests::process::naming(&state);
+        quiet = if found.is_empty() { quiet + 1 } else { 0 };
+        found.into_iter().chain(inits.iter().copied()).for_each(gantry_tests::process::murder);
+        quiet > 20
+    }));
     for record in records() {
         let path = record.path().join("record.json");
         let text = std::fs::read_to_string(&path).expect("a record");

@@ -33,6 +33,8 @@ pub struct ProcessArgs {
     pub pull: Option<String>,
     pub quiet: bool,
     pub init: bool,
+    pub replace: bool,
+    pub timeout: u32,
 }
 
 /// The flags.
@@ -99,6 +101,9 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
     .default("\"missing\"")
     .choices(Choices::Words(&["always", "missing", "never"])),
     Flag::<ContainerArgs>::switch("quiet", "Do not show progress of fetching", |a, on| a.process.quiet = on).short('q'),
+    Flag::<ContainerArgs>::switch("replace", "Stop and remove the container that has the name now", |a, on| {
+        a.process.replace = on
+    }),
     Flag::<ContainerArgs>::value("restart", "string", "What to do when the container ends", |a, v| {
         restart::parse(v).map(|policy| a.process.restart = Some(policy)).map_err(words)
     })
@@ -117,6 +122,10 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
     Flag::<ContainerArgs>::value("stop-timeout", "int", "Seconds to wait before SIGKILL when stopping", |a, v| {
         int(v).map(|n| a.process.stop_timeout = Some(n))
     }),
+    Flag::<ContainerArgs>::value("timeout", "uint", "Seconds the container may run before it is killed", |a, v| {
+        v.parse().map(|n| a.process.timeout = n).map_err(|_| "not a number of seconds".to_owned())
+    })
+    .default("0"),
     Flag::<ContainerArgs>::switch("tty", "Allocate a terminal", |a, on| a.process.tty = on).short('t'),
     Flag::<ContainerArgs>::unsupported("use-api-socket", "", "Give the container the engine's socket and credentials"),
     Flag::<ContainerArgs>::value("user", "string", "User inside (name or number[:group])", |a, v| {

@@ -27,7 +27,8 @@ fn test(_: &Context, args: TestArgs, files: Vec<String>) -> Outcome {
     command.args(args.bench.then_some("--bench"));
     command.args(args.quick.then_some("--quick"));
     // A name that begins with a dash is a file all the same.
-    command.arg(Path::new(".").join(&files[0]));
+    let dashed = files[0].starts_with('-').then(|| Path::new(".").join(&files[0]));
+    command.arg(dashed.unwrap_or_else(|| files[0].clone().into()));
     let error = command.exec();
     Err(Failure::error(format!("cannot execute {}: {error}", program.display())))
 }

@@ -29,6 +29,7 @@ pub(super) fn apply(args: &ContainerArgs, host: &mut HostConfig) -> Step {
 fn end(args: &ContainerArgs, host: &mut HostConfig) -> Step {
     let process = &args.process;
     host.auto_remove = process.remove;
+    host.timeout = process.timeout;
     host.health_on_failure = args.health.on_failure.clone().unwrap_or_default();
     host.restart_policy = process.restart.clone().unwrap_or_default();
     if host.restart_policy.name.is_empty() {

@@ -26,8 +26,12 @@ fn refuse<T>(error: impl std::fmt::Display) -> Step<T> {
 pub fn build(args: &ContainerArgs, arguments: &[String]) -> Step<CreateRequest> {
     pull_policy(args)?;
     check_platform(args)?;
+    if args.process.replace && args.process.name.is_none() {
+        return refuse("--replace needs the --name of the container that is to go");
+    }
     let mut request = CreateRequest {
         name: args.process.name.clone(),
+        replace: args.process.replace,
         platform: args.process.platform.clone(),
         ..CreateRequest::default()
     };

@@ -57,7 +57,10 @@ pub fn get(app: Arc<App>, ask: Ask) -> Answer {
 /// `PUT /containers/{}/archive`.
 pub fn put(app: Arc<App>, ask: Ask) -> Answer {
     Box::pin(async move {
-        let (name, path) = (ask.call.name().to_owned(), path(&ask.call)?);
+        let (name, path) = match path(&ask.call) {
+            Ok(path) => (ask.call.name().to_owned(), path),
+            Err(fault) => return ask.refused(fault).await,
+        };
         let input = Input::new(ask.body);
         app.slow(move |engine| Ok(engine.copy_from_stream(input, &name, &path)?)).await?;
         Ok(empty(StatusCode::OK))

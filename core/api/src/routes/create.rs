@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 /// Makes a container.
 pub fn create(engine: &Engine, call: &Call) -> Outcome {
-    let value = object(&call.body, Create::TYPE)?;
+    let value = object(call.document()?, Create::TYPE)?;
     refuse_unsupported(&value)?;
     let (config, create): (Config, Create) = (typed(value.clone())?, typed(value)?);
     let request = request(config, create, call)?;
@@ -39,12 +39,15 @@ fn refuse_unsupported(value: &Value) -> Result<(), Fault> {
 }
 
 fn request(config: Config, create: Create, call: &Call) -> Result<CreateRequest, Fault> {
-    let Create { host_config: mut host, networking_config, mac_address } = create;
+    let Create { host_config: mut host, networking_config, mac_address, runtime } = create;
     if config.image.is_empty() {
         return Err(Fault::bad("no image is named: Image is empty"));
     }
     if matches!(host.network_mode.as_str(), "" | "default") {
         host.network_mode = "default".to_owned();
+    }
+    if host.runtime.is_empty() {
+        host.runtime = runtime;
     }
     let mut networks: Vec<(String, EndpointSettings)> = networking_config.endpoints_config.into_iter().collect();
     if !mac_address.is_empty() {
@@ -56,7 +59,8 @@ fn request(config: Config, create: Create, call: &Call) -> Result<CreateRequest,
         networks.retain(|(name, _)| *name != host.network_mode);
     }
     let text = |key: &str| call.query.text(key).map(str::to_owned);
-    Ok(CreateRequest { name: text("name"), platform: text("platform"), config, host, networks })
+    let (name, platform) = (text("name"), text("platform"));
+    Ok(CreateRequest { name, platform, replace: false, config, host, networks, loose_options: true })
 }
 
 fn own_endpoint<'a>(list: &'a mut Vec<(String, EndpointSettings)>, mode: &str) -> &'a mut EndpointSettings {

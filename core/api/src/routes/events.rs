@@ -26,6 +26,9 @@ pub fn events(app: Arc<App>, ask: Ask) -> Answer {
             until_ns: timestamp("until", query.text("until"))?,
             filters: query.filters()?,
         };
+        if request.until_ns > 0 && request.since_ns > request.until_ns {
+            return Err(Fault::bad("`since` time cannot be after `until` time"));
+        }
         let work = move |engine: &Engine, out: &mut Out| follow(engine, request, version, out);
         let late = |_: &mut Out, fault: &Fault| tracing::warn!("events ended early: {fault}");
         app.stream(&[("content-type", "application/json")], work, late).await

@@ -10,12 +10,14 @@ use crate::query::timestamp;
 use crate::reply::{Outcome, Reply, with};
 use crate::route::Answer;
 use crate::stream::{into_socket, let_head_be_read};
+use crate::version::Version;
+use crate::websocket::{self, Handshake, Manner};
 use gantry_engine::Session;
 use gantry_engine::container::Watch;
 use gantry_engine::keys;
 use gantry_engine::request::{AttachRequest, LogLine, LogsRequest};
 use hyper::StatusCode;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -143,47 +145,54 @@ impl Stamp {
 pub fn attach(app: Arc<App>, ask: Ask) -> Answer {
     Box::pin(async move {
         let (call, upgrade) = ask.parts().await?;
-        let query = &call.query;
-        let request = AttachRequest {
-            stdin: query.switch("stdin"),
-            stdout: query.switch("stdout"),
-            stderr: query.switch("stderr"),
-            size: None,
-        };
-        if !request.any() {
-            return Err(Fault::bad("Bad parameters: you must choose at least one stream"));
-        }
-        let detach_keys = keys::parse(query.text("detachKeys").unwrap_or(keys::DEFAULT)).map_err(Fault::bad)?;
-        let name = call.name().to_owned();
-        let (tty, open_stdin, id, live) = app
-            .quick(move |engine| {
-                let watched = engine.watch_end(&name)?;
-                let (tty, stdin) = engine.terminal_and_stdin(&watched.id)?;
-                Ok((tty, stdin, watched.id, !matches!(watched.end, Watch::Stopped { .. })))
-            })
-            .await?;
-        let request = AttachRequest { stdin: request.stdin && open_stdin, ..request };
-        let streams = Streams { app, id, live, request, past: past(&call, tty), streaming: query.switch("stream") };
-        let serving = Serving { stdin: request.stdin, tty, detach_keys };
+        let (streams, serving) = Streams::find(app, &call, asked_for(&call), false).await?;
         let session = streams.session().await?;
-        let kind = frames::content_type(tty, call.version.0);
+        let kind = frames::content_type(serving.raw, call.version.0);
         match upgrade {
-            Some(upgrade) => taken_over(streams, upgrade, session, serving, kind),
+            Some(upgrade) => {
+                serve_upgraded(streams, upgrade, session, serving, into_socket);
+                Ok(switching(kind))
+            }
             None => streamed(streams, session, serving, kind),
         }
     })
 }
 
-/// The log before the attach, when it is asked for.
-fn past(call: &Call, tty: bool) -> Option<Shown> {
-    let query = &call.query;
-    query.switch("logs").then(|| Shown {
-        stdout: query.switch("stdout"),
-        stderr: query.switch("stderr"),
-        timestamps: false,
-        details: false,
-        tty,
+/// From here on a websocket has the streams that are named; before, all three.
+const STREAMS_NAMED: Version = Version(42);
+/// From here on its messages are bytes, before they were text.
+const BYTES: Version = Version(28);
+
+/// `GET /containers/{}/attach/ws`: the same by websocket; output comes without headers.
+pub fn attach_by_websocket(app: Arc<App>, ask: Ask) -> Answer {
+    Box::pin(async move {
+        if app.read_only {
+            return Err(Fault::read_only());
+        }
+        let (call, upgrade) = ask.parts().await?;
+        let handshake = Handshake::of(&call.headers)?;
+        let upgrade = upgrade.ok_or_else(|| Fault::bad("the connection cannot be taken over"))?;
+        let request = match call.version >= STREAMS_NAMED {
+            true => asked_for(&call),
+            false => AttachRequest { stdin: true, stdout: true, stderr: true, size: None },
+        };
+        let (streams, serving) = Streams::find(app, &call, request, true).await?;
+        let session = streams.session().await?;
+        let manner = Manner { texts: call.version < BYTES, input: serving.stdin };
+        serve_upgraded(streams, upgrade, session, serving, move |upgraded| websocket::into_socket(upgraded, manner));
+        Ok(handshake.reply())
     })
+}
+
+fn asked_for(call: &Call) -> AttachRequest {
+    let switch = |key| call.query.switch(key);
+    AttachRequest { stdin: switch("stdin"), stdout: switch("stdout"), stderr: switch("stderr"), size: None }
+}
+
+/// The log before the attach, when it is asked for.
+fn past(call: &Call, request: AttachRequest, raw: bool) -> Option<Shown> {
+    let AttachRequest { stdout, stderr, .. } = request;
+    call.query.switch("logs").then_some(Shown { stdout, stderr, timestamps: false, details: false, tty: raw })
 }
 
 /// What a client is about to follow.
@@ -205,6 +214,31 @@ enum Coming {
 }
 
 impl Streams {
+    /// Looks for the container. Without a terminal no keys detach: what comes may be any bytes.
+    async fn find(
+        app: Arc<App>,
+        call: &Call,
+        request: AttachRequest,
+        always_raw: bool,
+    ) -> Result<(Streams, Serving), Fault> {
+        if !request.any() {
+            return Err(Fault::bad("Bad parameters: you must choose at least one stream"));
+        }
+        let keys = keys::parse(call.query.text("detachKeys").unwrap_or(keys::DEFAULT)).map_err(Fault::bad)?;
+        let name = call.name().to_owned();
+        let (tty, open_stdin, id, live) = app
+            .quick(move |engine| {
+                let watched = engine.watch_end(&name)?;
+                let (tty, stdin) = engine.terminal_and_stdin(&watched.id)?;
+                Ok((tty, stdin, watched.id, !matches!(watched.end, Watch::Stopped { .. })))
+            })
+            .await?;
+        let (raw, request) = (tty || always_raw, AttachRequest { stdin: request.stdin && open_stdin, ..request });
+        let serving = Serving { stdin: request.stdin, raw, detach_keys: if tty { keys } else { Vec::new() } };
+        let (past, streaming) = (past(call, request, raw), call.query.switch("stream"));
+        Ok((Streams { app, id, live, request, past, streaming }, serving))
+    }
+
     async fn session(&self) -> Result<Coming, Fault> {
         if !self.streaming {
             return Ok(Coming::Never);
@@ -274,8 +308,14 @@ fn has_hung_up(socket: &OwnedFd) -> bool {
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
-/// The connection becomes the streams.
-fn taken_over(streams: Streams, upgrade: OnUpgrade, coming: Coming, serving: Serving, kind: &str) -> Outcome {
+/// The connection becomes the streams, as soon as its client knows.
+fn serve_upgraded(
+    streams: Streams,
+    upgrade: OnUpgrade,
+    coming: Coming,
+    serving: Serving,
+    into_socket: impl FnOnce(Upgraded) -> Result<OwnedFd, Fault> + Send + 'static,
+) {
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
         let served = match into_socket(upgraded) {
@@ -286,7 +326,6 @@ fn taken_over(streams: Streams, upgrade: OnUpgrade, coming: Coming, serving: Ser
             tracing::warn!("cannot serve a client's streams: {fault}");
         }
     });
-    Ok(switching(kind))
 }
 
 /// `101 Switching Protocols` to the raw stream.

@@ -4,8 +4,11 @@ use crate::ask::Call;
 use crate::fault::Fault;
 use crate::query::Filters;
 use crate::reply::{Outcome, empty, json, json_as};
+use crate::schema::container::CREATE;
+use crate::version::Version;
 use gantry_engine::Engine;
 use gantry_engine::request::CommitRequest;
+use gantry_model::container::Config;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
@@ -16,17 +19,20 @@ pub fn list(engine: &Engine, call: &Call) -> Outcome {
     filters.entry("reference".to_owned()).or_default().extend(call.query.text("filter").map(str::to_owned));
     filters.retain(|_, values| !values.is_empty());
     let mut images = listed(engine, &filters, call.query.switch("shared-size"))?;
-    if call.version.0 < 44 {
-        for image in &mut images {
-            image["VirtualSize"] = image["Size"].clone();
-        }
-    }
+    add_virtual_size(&mut images, call.version);
     if call.query.switch("manifests") {
         for image in &mut images {
             image["Manifests"] = json!([]);
         }
     }
     json(images)
+}
+
+/// Until 1.43 sizes were told twice.
+pub fn add_virtual_size(images: &mut [Value], version: Version) {
+    for image in images.iter_mut().filter(|_| version.0 < 44) {
+        image["VirtualSize"] = image["Size"].clone();
+    }
 }
 
 /// Images as lists show them; who uses them costs a look at all containers.
@@ -157,11 +163,20 @@ pub fn commit(engine: &Engine, call: &Call) -> Outcome {
         reference: named(call),
         author: text("author"),
         message: text("comment"),
+        config: committed_config(call)?,
         changes: changes(call),
         pause: call.query.switch_or("pause", true),
     };
     let id = engine.commit(container, &request)?;
     json_as(StatusCode::CREATED, json!({ "Id": id.to_string() }))
+}
+
+/// The settings in the body, if there is any.
+fn committed_config(call: &Call) -> Result<Option<Config>, Fault> {
+    if call.is_bare() {
+        return Ok(None);
+    }
+    Ok(Some(crate::types::typed(crate::types::object(call.document()?, &CREATE)?)?))
 }
 
 /// Instructions, several to a value when they stand on lines of their own.

@@ -25,7 +25,9 @@ pub fn start(app: Arc<App>, ask: Ask) -> Answer {
         app.slow(move |engine| {
             let watched = engine.watch_end(&name)?;
             if matches!(watched.end, Watch::Running(_) | Watch::Unreachable) {
-                return Ok((None, Party::default()));
+                // One that runs stays as it is; one that is paused is not started by this.
+                let started = engine.start_detached(&watched.id, AttachRequest::default())?;
+                return Ok((started.map(|running| running.into_parts().1), Party::default()));
             }
             let mut party = own.expected.take(&watched.id);
             party.guests.retain(|guest| !guest.session.is_closed());
@@ -120,7 +122,8 @@ pub fn resize(engine: &Engine, call: &Call) -> Outcome {
 /// Rows and columns.
 pub fn size(call: &Call) -> Result<(u16, u16), Fault> {
     let side = |key: &str| {
-        let number = call.query.number(key)?.unwrap_or(0);
+        let number = call.query.number(key)?;
+        let number = number.ok_or_else(|| Fault::bad(format!("invalid value for {key}: \"\" is not a number")))?;
         u16::try_from(number).map_err(|_| Fault::bad(format!("invalid value for {key}: {number}")))
     };
     Ok((side("h")?, side("w")?))
@@ -165,7 +168,8 @@ fn port_update(wish: types::PortsUpdate) -> Result<PortUpdate, Fault> {
 pub fn remove(engine: &Engine, call: &Call) -> Outcome {
     let query = &call.query;
     if query.switch("link") {
-        return Err(Fault::unsupported("links of containers cannot be removed"));
+        engine.remove_link(call.name())?;
+        return done();
     }
     let request = RemoveRequest { force: query.switch("force"), volumes: query.switch("v"), missing_ok: false };
     engine.remove(call.name(), request)?;

@@ -77,7 +77,11 @@ fn request(wish: NetworkCreate) -> NetworkRequest {
 
 /// `DELETE /networks/{}`.
 pub fn remove(engine: &Engine, call: &Call) -> Outcome {
-    engine.network_remove(call.name(), false)?;
+    // Docker's status for a network in use, which clients look for.
+    engine.network_remove(call.name(), false).map_err(|error| match Fault::from(error) {
+        fault if fault.status == StatusCode::CONFLICT => Fault { status: StatusCode::FORBIDDEN, ..fault },
+        fault => fault,
+    })?;
     done()
 }
 

@@ -89,7 +89,7 @@ pub const SEARCH: &[Field] = &[text("term", "a word"), integer("limit", "at most
 pub const SAVE: &[Field] = &[texts("names", "images"), PLATFORM.since(48)];
 pub const PULL: &[Field] = &[
     text("fromImage", "the image to fetch"),
-    text("fromSrc", "-: the archive in the body"),
+    text("fromSrc", "-: the archive in the body; else where it is downloaded from"),
     REPO,
     TAG,
     text("message", "a note"),

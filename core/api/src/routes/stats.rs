@@ -70,7 +70,7 @@ pub fn stats(app: Arc<App>, ask: Ask) -> Answer {
 async fn look(app: &Arc<App>, name: &str) -> Result<Look, Fault> {
     let names = vec![name.to_owned()];
     app.quick(move |engine| {
-        let samples = engine.watch_stats().look(&StatsRequest { names, all: true, logs: false })?;
+        let samples = engine.watch_stats().look(&StatsRequest { names, all: true, ..StatsRequest::default() })?;
         let sample = samples.into_iter().next().ok_or_else(|| Fault::missing("the container is gone"))?;
         Ok(Look { read: jiff::Timestamp::now().to_string(), sample, host: host_cpu()? })
     })

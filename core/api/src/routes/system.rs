@@ -12,6 +12,7 @@ use bytes::Bytes;
 use gantry_engine::Engine;
 use gantry_engine::image::Login;
 use gantry_engine::request::ListRequest;
+use gantry_model::class::Class;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -43,6 +44,9 @@ pub fn version(engine: &Engine, _: &Call) -> Outcome {
         "ApiVersion": NEWEST.to_string(),
         "Arch": architecture(),
         "Experimental": "false",
+        "BuildTime": "",
+        "GitCommit": "",
+        "GoVersion": "",
         "KernelVersion": kernel,
         "MinAPIVersion": OLDEST.to_string(),
         "Os": "linux",
@@ -89,7 +93,6 @@ pub fn info(engine: &Engine, _: &Call) -> Outcome {
         "NEventsListener": 0,
         "SystemTime": jiff::Timestamp::now().to_string(),
         "IndexServerAddress": "https://index.docker.io/v1/",
-        "RegistryConfig": { "IndexConfigs": {}, "InsecureRegistryCIDRs": [], "Mirrors": [] },
         "GenericResources": null,
         "HttpProxy": "",
         "HttpsProxy": "",
@@ -97,7 +100,6 @@ pub fn info(engine: &Engine, _: &Call) -> Outcome {
         "Labels": [],
         "ExperimentalBuild": false,
         "Runtimes": { "gantry": { "path": "gantry-keeper" } },
-        "Swarm": { "NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": false, "Error": "", "RemoteManagers": null },
         "Isolation": "",
         "InitBinary": "gantry-keeper",
         "ContainerdCommit": { "ID": "", "Expected": "" },
@@ -115,13 +117,21 @@ pub fn info(engine: &Engine, _: &Call) -> Outcome {
     json(info)
 }
 
+/// What `GET /system/df` can be asked for.
+const KINDS: [&str; 4] = ["container", "image", "volume", "build-cache"];
+
 /// `GET /system/df`.
 pub fn usage(engine: &Engine, call: &Call) -> Outcome {
-    let kinds = call.query.all("type");
+    let kinds = if call.version.0 < 42 { Vec::new() } else { call.query.all("type") };
+    if let Some(bad) = kinds.iter().find(|kind| !KINDS.contains(&kind.as_str())) {
+        return Err(Fault::bad(format!("unknown object type: {bad}")));
+    }
     let wanted = |kind: &str| kinds.is_empty() || kinds.iter().any(|k| k == kind);
     let mut answer = json!({ "LayersSize": engine.usage()?.images.size, "BuildCache": [], "BuilderSize": 0 });
     if wanted("image") {
-        answer["Images"] = super::images::listed(engine, &Default::default(), true)?.into();
+        let mut images = super::images::listed(engine, &Default::default(), true)?;
+        super::images::add_virtual_size(&mut images, call.version);
+        answer["Images"] = images.into();
     }
     if wanted("container") {
         let request = ListRequest { all: true, size: true, ..ListRequest::default() };
@@ -135,10 +145,13 @@ pub fn usage(engine: &Engine, call: &Call) -> Outcome {
 
 /// `POST /auth`: tries credentials; keeping them is the client's affair.
 pub fn log_in(engine: &Engine, call: &Call) -> Outcome {
-    let value = crate::types::object(&call.body, &CREDENTIALS)?;
+    let value = crate::types::object(call.document()?, &CREDENTIALS)?;
     let login = login_of(&value).ok_or_else(|| Fault::bad("no user name is given"))?;
     let registry = value["serveraddress"].as_str().unwrap_or_default();
-    let refused = |error: gantry_engine::Error| Fault::new(StatusCode::UNAUTHORIZED, gantry_engine::sentence(&error));
+    let refused = |error: gantry_engine::Error| match error.class() {
+        Class::NotPermitted => Fault::new(StatusCode::UNAUTHORIZED, gantry_engine::sentence(&error)),
+        _ => Fault::from(error),
+    };
     let token = match engine.try_login(registry, &login).map_err(refused)? {
         Some(Login::Token(token)) => token,
         _ => String::new(),
@@ -157,8 +170,11 @@ pub fn plugin(_: &Engine, call: &Call) -> Outcome {
 }
 
 /// `POST /build`.
-pub fn no_builder(_: Arc<App>, _: Ask) -> Answer {
-    refuse(Fault::unsupported("this version of Gantry cannot build images yet; build elsewhere and load or push them"))
+pub fn no_builder(_: Arc<App>, ask: Ask) -> Answer {
+    refuse(
+        ask,
+        Fault::unsupported("this version of Gantry cannot build images yet; build elsewhere and load or push them"),
+    )
 }
 
 /// `POST /build/prune`: there is no cache.
@@ -167,30 +183,28 @@ pub fn build_prune(_: &Engine, _: &Call) -> Outcome {
 }
 
 /// `POST /session` and `/grpc`.
-pub fn no_buildkit(_: Arc<App>, _: Ask) -> Answer {
-    refuse(Fault::unsupported("Gantry has no BuildKit; set DOCKER_BUILDKIT=0"))
+pub fn no_buildkit(_: Arc<App>, ask: Ask) -> Answer {
+    refuse(ask, Fault::unsupported("Gantry has no BuildKit; set DOCKER_BUILDKIT=0"))
 }
 
 /// `/plugins/…`: Docker's managed plugins.
-pub fn no_plugins(_: Arc<App>, _: Ask) -> Answer {
-    refuse(Fault::unsupported(
-        "Docker's managed plugins are not supported; Gantry's drivers are files in its plugin directories",
-    ))
-}
-
-/// `GET /containers/{}/attach/ws`.
-pub fn no_websockets(_: Arc<App>, _: Ask) -> Answer {
-    refuse(Fault::unsupported("attaching by websocket is not supported; use POST /containers/{id}/attach"))
+pub fn no_plugins(_: Arc<App>, ask: Ask) -> Answer {
+    refuse(
+        ask,
+        Fault::unsupported(
+            "Docker's managed plugins are not supported; Gantry's drivers are files in its plugin directories",
+        ),
+    )
 }
 
 /// Everything of Swarm.
-pub fn no_swarm(_: Arc<App>, _: Ask) -> Answer {
-    refuse(Fault::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "This node is not a swarm manager: Gantry does not support Swarm.",
-    ))
+pub fn no_swarm(_: Arc<App>, ask: Ask) -> Answer {
+    refuse(
+        ask,
+        Fault::new(StatusCode::SERVICE_UNAVAILABLE, "This node is not a swarm manager: Gantry does not support Swarm."),
+    )
 }
 
-fn refuse(fault: Fault) -> Answer {
-    Box::pin(std::future::ready(Err(fault)))
+fn refuse(ask: Ask, fault: Fault) -> Answer {
+    Box::pin(ask.refused(fault))
 }

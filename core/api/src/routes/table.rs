@@ -41,7 +41,6 @@ const fn done(summary: &'static str) -> Doc {
 const NO_SWARM: Doc = Doc::new("Swarm, which Gantry does not have").gives(Gives::Refusal).status(503);
 const NO_PLUGINS: Doc =
     Doc::new("Docker's managed plugins, which Gantry does not have").gives(Gives::Refusal).status(501);
-const NO_WEBSOCKETS: Doc = Doc::new("Its streams by websocket; not supported").gives(Gives::Refusal).status(501);
 const NO_BUILDKIT: Doc = Doc::new("BuildKit, which Gantry does not have").gives(Gives::Refusal).status(501);
 
 /// Every route; the first that fits is taken.
@@ -103,6 +102,11 @@ pub static ROUTES: &[Route] = &[
     ),
     post("/containers/{}/wait", Own(wait::wait), doc("Until it ends").asks(q::WAIT).shows(&c::WAITED)),
     post("/containers/{}/attach", Own(follow::attach), doc("Follow its streams").asks(q::ATTACH).gives(Gives::Output)),
+    get(
+        "/containers/{}/attach/ws",
+        Own(follow::attach_by_websocket),
+        doc("Follow its streams by websocket").asks(q::ATTACH).status(101),
+    ),
     post(
         "/containers/{}/exec",
         Own(exec::create),
@@ -206,5 +210,4 @@ pub static ROUTES: &[Route] = &[
     get("/plugins/privileges", Own(system::no_plugins), NO_PLUGINS),
     post("/plugins/{*}", Own(system::no_plugins), NO_PLUGINS),
     delete("/plugins/{*}", Own(system::no_plugins), NO_PLUGINS),
-    get("/containers/{}/attach/ws", Own(system::no_websockets), NO_WEBSOCKETS),
 ];

@@ -70,9 +70,7 @@ pub fn create(app: Arc<App>, ask: Ask) -> Answer {
                 pull(app, request, login).await
             }
             (None, Some("-")) => import(app, &call, body).await,
-            (None, Some(_)) => {
-                Err(Fault::unsupported("archives are imported from the request's body alone (fromSrc=-)"))
-            }
+            (None, Some(url)) => import_from(app, &call, url.to_owned()).await,
             (None, None) => Err(Fault::bad("neither fromImage nor fromSrc is given")),
         }
     })
@@ -99,16 +97,32 @@ async fn pull(app: Arc<App>, request: PullRequest, login: Option<Login>) -> Outc
     app.stream(&[JSON], work, late).await
 }
 
-async fn import(app: Arc<App>, call: &Call, body: Incoming) -> Outcome {
-    let request = ImportRequest {
+fn import_request(call: &Call) -> ImportRequest {
+    ImportRequest {
         reference: named(call),
         changes: changes(call),
         message: call.query.text("message").unwrap_or_default().to_owned(),
         platform: call.query.text("platform").map(str::to_owned),
-    };
-    let input = Input::new(body);
+    }
+}
+
+async fn import(app: Arc<App>, call: &Call, body: Incoming) -> Outcome {
+    let (request, input) = (import_request(call), Input::new(body));
     let work = move |engine: &Engine, out: &mut Out| {
         let id = engine.import(input, "-", request)?;
+        let _ = out.json(&json!({ "status": id }));
+        Ok(())
+    };
+    app.stream(&[JSON], work, late).await
+}
+
+/// Of an archive at another place; without a scheme Docker takes it for HTTP.
+async fn import_from(app: Arc<App>, call: &Call, place: String) -> Outcome {
+    let request = import_request(call);
+    let url = if place.contains("://") { place } else { format!("http://{place}") };
+    let work = move |engine: &Engine, out: &mut Out| {
+        let _ = out.json(&json!({ "status": format!("Downloading from {url}") }));
+        let id = engine.import_from(&url, request)?;
         let _ = out.json(&json!({ "status": id }));
         Ok(())
     };

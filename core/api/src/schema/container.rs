@@ -13,6 +13,7 @@ pub static CREATE: Type = Type {
         CONFIG,
         &[
             text("MacAddress", "since 1.44 a field of the endpoint"),
+            text("Runtime", "as docker-py's create_container sends it; that of HostConfig comes first").own(),
             field("HostConfig", Kind::Object(&HOST_CONFIG), "what belongs to this host"),
             field("NetworkingConfig", Kind::Object(&NETWORKING), "the networks it joins"),
         ],

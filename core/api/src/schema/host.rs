@@ -97,6 +97,7 @@ const OWN: &[Field] = &[
     pairs("GantryLogOptions", "told, not taken: options of the first log driver that are in force").own(),
     field("GantryLogSinks", Kind::Objects(&LOG_CONFIG), "further log drivers beside the first").own(),
     text("GantryHealthOnFailure", "none, kill, restart or stop when it becomes unhealthy").own(),
+    integer("GantryTimeout", "seconds after which it is killed, 0: never").own(),
     field("IDMappings", Kind::Object(&ID_MAPPINGS), "maps of its user namespace").own(),
     field("GantrySecrets", Kind::Objects(&SECRET), "secrets it is given").own(),
 ];

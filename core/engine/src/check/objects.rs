@@ -3,6 +3,7 @@
 use super::Problem;
 use crate::Engine;
 use crate::error::{Error, Result};
+use crate::volume::borrowing::is_passing;
 use gantry_image::check::Finding;
 use gantry_store::{containers, owner, proc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,8 @@ pub(super) enum Cure {
     Layer { driver: String, id: String },
     /// Half of a container.
     Container(String),
+    /// Processes and state of a container whose record is gone.
+    Stray(String),
     /// A container whose name is gone.
     Name { name: String, id: String },
     /// A volume of a driver without a record.
@@ -38,6 +41,7 @@ impl Engine {
         self.check_names(&ids, problems);
         self.check_leases(&ids, problems);
         self.check_volumes(&ids, problems);
+        self.check_strays(&ids, problems);
         self.check_unfinished(problems);
         Ok(())
     }
@@ -57,6 +61,17 @@ impl Engine {
         }
         if let Err(error) = self.container_file(id) {
             problems.push(Problem::damage(format!("container {short}: {}", in_full(&error)), Cure::None));
+        }
+    }
+
+    /// Containers whose directory somebody deleted while they ran.
+    fn check_strays(&self, ids: &BTreeSet<String>, problems: &mut Vec<Problem>) {
+        let known: Vec<String> =
+            children(&self.layout.state().join("containers")).iter().map(|p| file_name(p)).collect();
+        let gone = |id: &&String| id.len() == 64 && !ids.contains(*id) && !self.is_in_the_making(id);
+        for id in known.iter().filter(gone) {
+            let text = format!("container {}: it ran when its directory was deleted", &id[..12]);
+            problems.push(Problem::leftover(text, Cure::Stray(id.clone())));
         }
     }
 
@@ -128,14 +143,18 @@ impl Engine {
         drivers.insert(self.settings.config.volume_driver.clone());
         for driver in drivers {
             match self.volumes_held(&driver) {
-                Ok(held) => self.compare_volumes(&driver, &held, problems),
+                Ok(held) => {
+                    let names: Vec<String> = held.into_iter().map(|info| info.name).collect();
+                    self.compare_volumes(&driver, &names, problems)
+                }
                 Err(error) => {
                     problems.push(Problem::damage(format!("volume driver {driver}: {}", in_full(&error)), Cure::None));
                 }
             }
         }
         for base in children(&self.layout.state().join("volumes")) {
-            for user in children(&base.join("refs")).iter().map(|path| file_name(path)).filter(|id| !ids.contains(id)) {
+            let users = children(&base.join("refs")).into_iter().map(|path| file_name(&path));
+            for user in users.filter(|user| !ids.contains(user) && !is_passing(user)) {
                 let text = format!("volume {}: used by a container that is gone", file_name(&base));
                 problems.push(Problem::leftover(text, Cure::VolumeUse(user)));
             }
@@ -179,6 +198,7 @@ impl Engine {
                 let mut failures = self.unmake(id, &mounts).into_iter();
                 failures.next().map_or(Ok(()), |first| Err(first.join(failures.collect())))
             }
+            Cure::Stray(id) => self.end_stray(id),
             Cure::Name { name, id } => Ok(containers::claim_name(&self.layout, name, id)?),
             Cure::Volume { driver, name } => self.adopt_volume(driver, name),
             Cure::VolumeUse(container) => self.close_volumes(container),

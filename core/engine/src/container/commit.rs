@@ -76,6 +76,10 @@ impl Engine {
         let name = request.reference.as_deref().map(Reference::parse).transpose().map_err(gantry_image::Error::from)?;
         let base = Digest::parse(&file.image_id).ok();
         let mut config = self.image_config(&file.config, base.as_ref())?;
+        if let Some(mut given) = request.config.clone() {
+            super::create::merge(&mut given, &config);
+            config = self.image_config(&given, base.as_ref())?;
+        }
         apply_changes(&mut config, &request.changes).map_err(gantry_image::Error::from)?;
         let chain = |text: &String| Digest::parse(text).map(ChainId);
         let chains = file.chains.iter().map(chain).collect::<std::result::Result<_, _>>();
@@ -115,9 +119,12 @@ impl Engine {
             std::thread::scope(|scope| {
                 let written = scope.spawn(move || write(writer));
                 let committed = images.commit(reader, commit, &options);
-                // What went wrong first is on the writing side; the other only saw the end of it.
-                written.join().unwrap_or_else(|_| Err(Error::invalid("a thread panicked")))?;
-                Ok::<_, Error>(committed?)
+                let written = written.join().unwrap_or_else(|_| Err(Error::invalid("a thread panicked")));
+                match written {
+                    // What went wrong first is on the writing side, unless nobody reads any more; the other saw the end.
+                    Err(error) if committed.is_ok() || !is_broken_pipe(&error) => Err(error),
+                    _ => Ok::<_, Error>(committed?),
+                }
             })
         };
         let committed = match own {
@@ -129,7 +136,7 @@ impl Engine {
     }
 
     /// Stops the container's processes until what is returned is dropped.
-    fn frozen(&self, id: &str, wanted: bool) -> Result<Option<Frozen<'_>>> {
+    pub(crate) fn frozen(&self, id: &str, wanted: bool) -> Result<Option<Frozen<'_>>> {
         let status = truth::corrected(containers::read(&self.layout, id)?).state.status;
         // Where no cgroup was delegated to an ordinary user nothing can be frozen.
         if !wanted || status != Status::Running || self.cgroups()?.hierarchies.is_empty() {
@@ -163,8 +170,14 @@ impl Engine {
     }
 }
 
+fn is_broken_pipe(error: &Error) -> bool {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let mut systems = causes.filter_map(|cause| cause.downcast_ref::<io::Error>());
+    systems.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
 /// Thaws when dropped.
-struct Frozen<'a> {
+pub(crate) struct Frozen<'a> {
     engine: &'a Engine,
     id: String,
 }
@@ -172,7 +185,7 @@ struct Frozen<'a> {
 impl Drop for Frozen<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.engine.unpause(&self.id) {
-            tracing::error!(container = %self.id, "cannot unpause it after the commit: {error}");
+            tracing::error!(container = %self.id, "cannot unpause it again: {error}");
         }
     }
 }

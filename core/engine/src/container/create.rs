@@ -3,21 +3,22 @@
 
 use super::file::{ContainerFile, LogAsked};
 use super::mounts::{MountRecord, ensure_bind_source};
+use super::validity;
 use crate::Engine;
 use crate::error::{Error, Result};
-use crate::request::{CreateRequest, Created};
+use crate::request::{CreateRequest, Created, RemoveRequest, StopRequest};
 use crate::userns::WantedRange;
 use crate::{names, spec};
 use gantry_image::config::ContainerConfig;
-use gantry_model::container::{Config, Empty, Healthcheck, HostConfig};
+use gantry_model::container::{Config, Empty, Healthcheck};
 use gantry_model::record::{Busy, ProcessRef, Record, SCHEMA, State};
 use gantry_store::{atomic, containers, proc};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
+use std::{fs, io};
 
 /// The number of a process that ended is not given to another one within this time.
 const JUST_NOW: Duration = Duration::from_millis(500);
@@ -37,11 +38,22 @@ pub(crate) struct Prepared {
 impl Engine {
     /// Makes a container.
     pub fn create(&self, request: CreateRequest) -> Result<Created> {
+        let replaced = request.replace.then(|| request.name.clone()).flatten();
         let prepared = self.prepare(crate::random_id()?, request)?;
+        self.make_way(replaced)?;
         let warnings = prepared.warnings.clone();
         let (file, _) = self.make(prepared, None)?;
         self.forget_creation(&file.id);
         Ok(Created { id: file.id, warnings })
+    }
+
+    /// Whoever has the name a new container is to have is stopped, in its own time, and removed.
+    pub(crate) fn make_way(&self, name: Option<String>) -> Result<()> {
+        let Some(id) = name.and_then(|name| gantry_store::containers::named(&self.layout, &name)) else {
+            return Ok(());
+        };
+        self.stop(&id, &StopRequest::default())?;
+        self.remove(&id, RemoveRequest { force: true, missing_ok: true, ..RemoveRequest::default() })
     }
 
     /// Checks a request; makes nothing.
@@ -50,6 +62,9 @@ impl Engine {
             check_name(name)?;
         }
         let image = self.images()?.resolve(&request.config.image)?;
+        if let Some(platform) = request.platform.as_deref().filter(|platform| !platform.is_empty()) {
+            validity::check_platform(platform, &request.config.image, &image)?;
+        }
         let layers = self.image_layers(&image)?;
         self.unpack_mounted(&request.host)?;
         let hold = self.images()?.hold()?;
@@ -62,7 +77,7 @@ impl Engine {
         if config.cmd.iter().flatten().chain(config.entrypoint.iter().flatten()).next().is_none() {
             return Err(Error::invalid("no command specified"));
         }
-        check_host(&config, &host)?;
+        validity::check(&config, &host)?;
         self.check_runtime(&mut host, config.tty)?;
         self.check_cgroup_parent(&mut host)?;
         let range = self.resolve_userns(&mut host, &config.user, &layers)?;
@@ -71,6 +86,7 @@ impl Engine {
         let log_asked = LogAsked::of(&host);
         let sinks = self.resolve_sinks(&mut host)?;
         let (networks, joined) = self.resolve_networks(&config, &mut host, request.networks)?;
+        self.check_others(&host)?;
         let mounts = self.resolve_mounts(&config, &host)?;
         mounts.iter().try_for_each(|m| ensure_bind_source(m, self.settings.config.bind_autocreate))?;
         self.storage_options(&host)?;
@@ -80,6 +96,7 @@ impl Engine {
         }
         let mut warnings = self.cgroups().map(|groups| crate::cgroups::lacking(groups, &host)).unwrap_or_default();
         warnings.extend(spec::labels(&host)?);
+        warnings.extend(self.check_endpoint_options(&networks, request.loose_options)?);
         let file = ContainerFile {
             schema: 1,
             id,
@@ -116,7 +133,7 @@ impl Engine {
         self.collect_unfinished();
         let note = self.layout.creating().join(&id);
         std::os::unix::fs::symlink(own_note(), &note).map_err(Error::io("note the creation of a container"))?;
-        fs::create_dir(&dir).map_err(Error::io(format!("create container directory {}", dir.display())))?;
+        self.make_container_dir(&dir)?;
         let taken = range.map_or(Ok(()), |range| self.take_ids(&id, &mut file.host, range));
         let made = taken.and_then(|()| self.fill(&file, &mounts, name, busy));
         drop(hold);
@@ -128,6 +145,19 @@ impl Engine {
             self.forget_creation(&id);
             error.join(undone)
         })
+    }
+
+    /// Somebody may have deleted the root since the boot.
+    fn make_container_dir(&self, dir: &Path) -> Result<()> {
+        let made = fs::create_dir(dir).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                atomic::make_dir(&self.layout.names()).map_err(io::Error::other)?;
+                atomic::make_dir(&self.layout.containers()).map_err(io::Error::other)?;
+                fs::create_dir(dir)
+            }
+            _ => Err(error),
+        });
+        made.map_err(Error::io(format!("create container directory {}", dir.display())))
     }
 
     fn fill(
@@ -254,34 +284,8 @@ fn check_name(name: &str) -> Result<()> {
     Err(Error::invalid(format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")))
 }
 
-/// Options that exclude each other, in Docker's words.
-fn check_host(config: &Config, host: &HostConfig) -> Result<()> {
-    spec::check_resources(host)?;
-    super::health::check(config, host)?;
-    let policy = host.restart_policy.name.as_str();
-    if host.auto_remove && !matches!(policy, "" | "no") {
-        return Err(Error::invalid("Conflicting options: --restart and --rm"));
-    }
-    if !matches!(policy, "" | "no" | "always" | "on-failure" | "unless-stopped") {
-        return Err(Error::invalid(format!("invalid restart policy: unknown policy '{policy}'")));
-    }
-    if host.restart_policy.maximum_retry_count > 0 && policy != "on-failure" {
-        return Err(Error::invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'"));
-    }
-    if let Some(signal) = &config.stop_signal {
-        super::kill::parse_signal(signal)?;
-    }
-    if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
-        let dir = &config.working_dir;
-        return Err(Error::invalid(format!(
-            "the working directory '{dir}' is invalid, it needs to be an absolute path"
-        )));
-    }
-    Ok(())
-}
-
 /// Fills in from the image what the user left open.
-fn merge(config: &mut Config, image: &ContainerConfig) {
+pub(super) fn merge(config: &mut Config, image: &ContainerConfig) {
     if config.entrypoint.is_none() {
         if config.cmd.is_none() && !image.cmd.is_empty() {
             config.cmd = Some(image.cmd.clone());

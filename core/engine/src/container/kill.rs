@@ -5,7 +5,7 @@ use crate::Engine;
 use crate::error::{Error, Result};
 use crate::request::{AttachRequest, StopRequest};
 use gantry_model::class::Class;
-use gantry_model::record::{Record, Status};
+use gantry_model::record::{Record, State, Status};
 use gantry_store::{containers, proc};
 use nix::sys::signal::Signal;
 use std::str::FromStr;
@@ -59,17 +59,23 @@ impl Engine {
         let id = self.resolve(reference)?;
         self.repair(&id)?;
         let record = containers::read(&self.layout, &id)?;
+        let meant = number == Signal::SIGKILL as i32 || number == self.stop_signal(&id)?;
         if !record.state.status.is_live() || !proc::init_alive(&record.state) {
+            if meant && (record.state.status == Status::Restarting || self.ended_just_now(&record)?) {
+                return self.stay_down(&id, &StopRequest::default(), asked);
+            }
             return Err(not_running(reference, &id));
         }
-        if number == Signal::SIGKILL as i32 {
-            self.note_stop(&id)?;
+        if meant {
+            self.note_end(&id, asked)?;
         }
         self.tell_of(&id, "kill", &[("signal", number.to_string())]);
         let end = (number == Signal::SIGKILL as i32).then(|| self.take_end(&id));
         self.signal(&record, number)?;
-        if let Some(end) = end {
+        if meant {
             self.thaw_if_paused(&record)?;
+        }
+        if let Some(end) = end {
             end.get_ready();
             end.clean(RECORDING, &|| {});
         }
@@ -78,7 +84,11 @@ impl Engine {
 
     fn signal(&self, record: &Record, number: i32) -> Result<()> {
         let act = || format!("signal container {}", record.id);
-        let pidfd = gantry_sys::pidfd::pidfd_open(record.state.init.pid).map_err(|e| Error::io(act())(e.into()))?;
+        let pidfd = match gantry_sys::pidfd::pidfd_open(record.state.init.pid) {
+            // It has ended since the look.
+            Err(nix::errno::Errno::ESRCH) => return Ok(()),
+            opened => opened.map_err(|e| Error::io(act())(e.into()))?,
+        };
         // The number may have gone to another process between the look and the open.
         if !proc::init_alive(&record.state) {
             return Ok(());
@@ -90,10 +100,10 @@ impl Engine {
         }
     }
 
-    /// The user asked for the end: no restart policy applies.
-    fn note_stop(&self, id: &str) -> Result<()> {
+    /// Why the end comes, which tells its restart policy what to do.
+    fn note_end(&self, id: &str, why: fn(&mut State)) -> Result<()> {
         containers::update(&self.layout.container(id), |r| -> Result<()> {
-            r.state.stop_requested = true;
+            why(&mut r.state);
             Ok(())
         })?;
         Ok(())
@@ -101,21 +111,23 @@ impl Engine {
 
     /// Stops a container: its stop signal, then SIGKILL. One that does not run is no error.
     pub fn stop(&self, reference: &str, request: &StopRequest) -> Result<()> {
+        self.stop_because(reference, request, asked)
+    }
+
+    pub(crate) fn stop_because(&self, reference: &str, request: &StopRequest, why: fn(&mut State)) -> Result<()> {
         let id = self.resolve(reference)?;
         self.repair(&id)?;
         let record = containers::read(&self.layout, &id)?;
-        if record.state.status == Status::Restarting {
-            return self.cancel_restart(&id);
-        }
         if !record.state.status.is_live() {
-            return Ok(());
+            let comes_back = record.state.status == Status::Restarting || self.wants_restart(&record)?;
+            return if comes_back { self.stay_down(&id, request, why) } else { Ok(()) };
         }
         let file = self.container_file(&id)?;
         let signal = request.signal.as_deref().or(file.config.stop_signal.as_deref()).unwrap_or("SIGTERM");
         let number = parse_signal(signal)?;
         let given = file.config.stop_timeout.map(|s| if s < 0 { Duration::MAX } else { Duration::from_secs(s as u64) });
         let patience = request.timeout.or(given).unwrap_or(DEFAULT_STOP);
-        self.note_stop(&id)?;
+        self.note_end(&id, why)?;
         self.tell_container(&file, &record.name, "kill", &[("signal", number.to_string())]);
         let end = self.take_end(&id);
         self.signal(&record, number)?;
@@ -132,13 +144,25 @@ impl Engine {
         Ok(())
     }
 
-    fn cancel_restart(&self, id: &str) -> Result<()> {
-        containers::update(&self.layout.container(id), |r| -> Result<()> {
-            r.state.stop_requested = true;
-            r.state.status = Status::Exited;
-            Ok(())
-        })?;
-        Ok(())
+    /// Takes back a restart that is to come. One that is under way is awaited, and what it has started is stopped.
+    fn stay_down(&self, id: &str, request: &StopRequest, why: fn(&mut State)) -> Result<()> {
+        let act = self.begin(id, "stop")?;
+        if act.record.state.status.is_live() {
+            drop(act);
+            return self.stop_because(id, request, why);
+        }
+        act.finish(|record| {
+            why(&mut record.state);
+            if record.state.status == Status::Restarting {
+                record.state.status = Status::Exited;
+            }
+        })
+        .map(drop)
+    }
+
+    /// The signal that asks this container to end.
+    fn stop_signal(&self, id: &str) -> Result<i32> {
+        parse_signal(self.container_file(id)?.config.stop_signal.as_deref().unwrap_or("SIGTERM"))
     }
 
     /// SIGKILL to init and to everything in the container's cgroup.
@@ -277,8 +301,16 @@ impl Engine {
     /// Tells a container's terminal its size.
     pub fn resize(&self, reference: &str, rows: u16, columns: u16) -> Result<()> {
         let id = self.resolve(reference)?;
+        if !truth::corrected(containers::read(&self.layout, &id)?).state.status.is_live() {
+            return Err(not_running(reference, &id));
+        }
         Ok(gantry_supervisor::connect(&self.layout.container_state(&id))?.resize(rows, columns)?)
     }
+}
+
+/// The user asked for the end: no restart policy applies.
+fn asked(state: &mut State) {
+    state.stop_requested = true;
 }
 
 /// Docker's text for an act that needs a running container.

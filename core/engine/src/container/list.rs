@@ -1,12 +1,14 @@
 //! Lists of containers: one record each, the truth computed, filtered and sorted newest first.
 
+use super::list_filter::{check_filters, exposes, publishes};
+use super::mounts::MountRecord;
 use super::truth;
 use crate::Engine;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::request::ListRequest;
 use gantry_model::record::{Record, Status};
 use gantry_store::containers;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// One container as lists show it.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct ContainerSummary {
     pub labels: BTreeMap<String, String>,
     /// Sources of its mounts.
     pub mounts: Vec<String>,
+    /// Where they are in the container.
+    pub places: Vec<String>,
     /// Writable size and size with the image, when asked for.
     pub size: Option<(u64, u64)>,
 }
@@ -27,6 +31,8 @@ impl Engine {
     /// Lists containers. `details` fills in labels and mounts, which costs a file more each.
     pub fn list(&self, request: &ListRequest, details: bool) -> Result<Vec<ContainerSummary>> {
         check_filters(&request.filters)?;
+        let mut others = ["before", "since"].into_iter().filter_map(|key| request.filters.get(key)).flatten();
+        others.try_for_each(|other| self.resolve(other).map(drop))?;
         let mut records: Vec<Record> = containers::list(&self.layout)?.into_iter().map(truth::corrected).collect();
         records.sort_unstable_by_key(|r| std::cmp::Reverse(r.created_ns));
         let all = request.all || request.last.is_some() || request.filters.contains_key("status");
@@ -39,29 +45,45 @@ impl Engine {
             kept.truncate(last);
         }
         if request.size {
-            kept.iter_mut().try_for_each(|s| self.measure(s))?;
+            let records: Vec<Record> = kept.iter().map(|summary| summary.record.clone()).collect();
+            let sizes = self.writable_sizes(&records);
+            kept.iter_mut().try_for_each(|s| self.measure(s, &sizes))?;
         }
         Ok(kept)
     }
 
     pub(super) fn summary(&self, record: Record, details: bool, now: u64) -> ContainerSummary {
         let status_text = status_text(&record, now);
-        let mut summary =
-            ContainerSummary { record, status_text, labels: BTreeMap::new(), mounts: Vec::new(), size: None };
+        let mut summary = ContainerSummary {
+            record,
+            status_text,
+            labels: BTreeMap::new(),
+            mounts: Vec::new(),
+            places: Vec::new(),
+            size: None,
+        };
         if details {
             let id = &summary.record.id;
             summary.labels = self.container_file(id).map(|f| f.config.labels).unwrap_or_default();
             let mounts = self.mounts(id).unwrap_or_default();
             let shown = mounts.into_iter().filter(|m| !m.hidden);
-            summary.mounts = shown.map(|m| if m.name.is_empty() { m.source } else { m.name }).collect();
+            let named = |m: MountRecord| (if m.name.is_empty() { m.source } else { m.name }, m.destination);
+            (summary.mounts, summary.places) = shown.map(named).unzip();
         }
         summary
     }
 
-    fn measure(&self, summary: &mut ContainerSummary) -> Result<()> {
-        let file = self.container_file(&summary.record.id)?;
-        let own = self.with_storage(&file.storage_driver, |s| Ok(s.usage(&file.id)?))?.bytes;
-        let image = self.images()?.resolve(&file.image_id).map(|i| i.size).unwrap_or(0);
+    fn measure(&self, summary: &mut ContainerSummary, sizes: &HashMap<String, u64>) -> Result<()> {
+        let record = &summary.record;
+        let own = match sizes.get(&record.id) {
+            Some(size) => *size,
+            // What is missing there says here why.
+            None => {
+                let file = self.container_file(&record.id)?;
+                self.with_storage(&file.storage_driver, |s| Ok(s.usage(&file.id)?))?.bytes
+            }
+        };
+        let image = self.images()?.resolve(&record.image_id).map(|i| i.size).unwrap_or(0);
         summary.size = Some((own, own + image));
         Ok(())
     }
@@ -83,12 +105,15 @@ impl Engine {
             "label" => label_fits(&summary.labels, value),
             "ancestor" => self.descends(record, value),
             "network" => record.networks.iter().any(|n| n == value),
-            "volume" => summary.mounts.iter().any(|m| m == value),
+            "volume" => summary.mounts.iter().chain(&summary.places).any(|m| m == value),
             "health" => record.state.health == value || (value == "none" && record.state.health.is_empty()),
             "before" => self.created(value).is_some_and(|t| record.created_ns < t),
             "since" => self.created(value).is_some_and(|t| record.created_ns > t),
-            "is-task" => value == "false",
-            "publish" | "expose" => record.ports.contains(value.split('/').next().unwrap_or(value)),
+            "is-task" => matches!(value, "0" | "false"),
+            // All are of the one kind that there is.
+            "isolation" => true,
+            "publish" => publishes(&record.ports, value),
+            "expose" => exposes(&record.ports, value),
             _ => false,
         }
     }
@@ -103,25 +128,6 @@ impl Engine {
         let resolved = || self.images().ok()?.resolve(image).ok().map(|i| i.id.to_string());
         record.image == image || by_id || resolved().is_some_and(|id| id == record.image_id)
     }
-}
-
-const FILTERS: [&str; 14] = [
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network", "publish",
-    "since", "status", "volume",
-];
-const STATUSES: [&str; 7] = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
-
-fn check_filters(filters: &BTreeMap<String, Vec<String>>) -> Result<()> {
-    for (key, values) in filters {
-        if !FILTERS.contains(&key.as_str()) {
-            return Err(Error::invalid(format!("invalid filter '{key}'"))
-                .with_hint(format!("known filters: {}", FILTERS.join(", "))));
-        }
-        if let Some(bad) = values.iter().find(|v| key == "status" && !STATUSES.contains(&v.as_str())) {
-            return Err(Error::invalid(format!("invalid filter 'status={bad}'")));
-        }
-    }
-    Ok(())
 }
 
 pub(crate) fn label_fits(labels: &BTreeMap<String, String>, wanted: &str) -> bool {

@@ -13,6 +13,7 @@ use gantry_supervisor::{Launch, LogData, PluginSearch, SinkSpec};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 impl Engine {
     /// The supervisor's order for one start.
@@ -49,6 +50,7 @@ impl Engine {
             log_step: self.log_step(),
             stale: false,
             health: self.health_spec(file)?,
+            run_limit: Duration::from_secs(file.host.timeout.into()),
             oom_files: crate::cgroups::oom_files(cgroups, &cgroup),
         })
     }

@@ -19,6 +19,7 @@ pub(crate) mod image_mounts;
 mod inspect;
 mod kill;
 mod list;
+mod list_filter;
 mod listing;
 mod logging;
 mod logs;
@@ -37,8 +38,10 @@ pub mod stats;
 mod tag;
 mod top;
 mod truth;
+mod turns;
 mod update;
 mod update_limits;
+mod validity;
 
 pub(crate) use busy::Act;
 pub use commit::Change;

@@ -5,9 +5,8 @@ use super::{ContainerFile, truth};
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::userns;
+use crate::volume::borrowing::Borrowed;
 use crate::volume::mounting::mount_at;
-use gantry_host::api::volume::VolumeMount;
-use gantry_model::class::Class;
 use gantry_model::idmap::IdMaps;
 use gantry_model::record::Record;
 use gantry_runtime::RootMount;
@@ -61,7 +60,8 @@ impl Engine {
         }
         let file = self.container_file(id)?;
         let plan = self.with_storage(&file.storage_driver, |store| self.root_plan(store, id, &file.layers))?;
-        let attached = if view == View::Whole { self.attached(&file)? } else { Vec::new() };
+        let mut borrowed = Vec::new();
+        let attached = if view == View::Whole { self.attached(&file, &mut borrowed)? } else { Vec::new() };
         let scratch = self.layout.container_state(id).join("root");
         fs::create_dir_all(&scratch).map_err(Error::io("make a directory for the root"))?;
         let looked = std::thread::scope(|scope| {
@@ -80,22 +80,17 @@ impl Engine {
         looked
     }
 
-    /// Where the data of its volumes and binds is; what only lives while it runs has none.
-    fn attached(&self, file: &ContainerFile) -> Result<Vec<Attached>> {
+    /// Where the data of its volumes and binds is; volumes stay there for as long as they are borrowed.
+    fn attached<'e>(&'e self, file: &ContainerFile, borrowed: &mut Vec<Borrowed<'e>>) -> Result<Vec<Attached>> {
         let mut found = Vec::new();
         for record in self.mounts(&file.id)? {
             let source = match record.r#type.as_str() {
                 "bind" => PathBuf::from(&record.source),
                 "volume" => {
-                    let driver = self.plugins.volume(&record.driver)?;
-                    match driver.mount(&record.name, &self.driver_dirs("volume", &record.driver))? {
-                        VolumeMount::Directory(dir) => PathBuf::from(dir),
-                        _ => {
-                            let message =
-                                format!("volume {} can only be reached while the container runs", record.name);
-                            return Err(Error::request(Class::Unsupported, message));
-                        }
-                    }
+                    let volume = self.borrow_volume(&record.name)?;
+                    let path = volume.path().to_owned();
+                    borrowed.push(volume);
+                    path
                 }
                 _ => continue,
             };

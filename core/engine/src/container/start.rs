@@ -83,8 +83,11 @@ impl Engine {
         self.images()?.resolve(&request.config.image)?;
         let id = crate::random_id()?;
         self.check_cgroup_parent(&mut request.host)?;
+        let _turn = self.turn_to_start();
         let supervisor = self.spawn_supervisor(&id, &request.host)?;
+        let replaced = request.replace.then(|| request.name.clone()).flatten();
         let prepared = self.prepare(id, request)?;
+        self.make_way(replaced)?;
         let warnings = prepared.warnings.clone();
         let (file, record) = self.make(prepared, Some(busy::own("start")))?;
         let auto_remove = file.host.auto_remove;
@@ -142,9 +145,10 @@ impl Engine {
         let file = self.container_file(&id)?;
         // Asked for, it is under its restart policy again, which begins to count anew.
         let record = containers::update(&self.layout.container(&id), |r| -> Result<()> {
-            (r.state.stop_requested, r.state.restarts) = (false, 0);
+            (r.state.stop_requested, r.state.shut_down, r.state.restarts) = (false, false, 0);
             Ok(())
         })?;
+        let _turn = self.turn_to_start();
         let supervisor = self.spawn_supervisor(&id, &file.host)?;
         self.start_made(file, record, attach, detach, supervisor).map(Some)
     }
@@ -186,7 +190,7 @@ impl Engine {
         self.start_under_act(file, act, attach, detach, supervisor)
     }
 
-    fn start_under_act(
+    pub(crate) fn start_under_act(
         &self,
         file: ContainerFile,
         act: Act,
@@ -289,11 +293,27 @@ impl Engine {
         let endpoints: Vec<EndpointRecord> = network.planned.iter().map(|p| p.endpoint.clone()).collect();
         self.write_endpoints(&file.id, &endpoints)?;
         self.note_members(&file.id, &endpoints, proc::reference(pid))?;
-        if endpoints.iter().any(|endpoint| endpoint.lease.is_some()) {
+        let leased = endpoints.iter().any(|endpoint| endpoint.lease.is_some());
+        if leased {
             self.write_asker(file, &endpoints)?;
+        }
+        // Some addresses are known now only: a server or the driver gave them.
+        let addresses = |list: &[EndpointRecord]| list.iter().flat_map(EndpointRecord::addresses).collect::<Vec<_>>();
+        if leased || addresses(&before) != addresses(&endpoints) {
             self.rewrite_etc(file, &before, &endpoints)?;
         }
         Ok(warnings)
+    }
+
+    /// Nobody joins what its owner has for itself.
+    fn check_shareable(&self, host: &HostConfig) -> Result<()> {
+        let Some(other) = host.ipc_mode.strip_prefix("container:") else { return Ok(()) };
+        let mode = self.container_file(&self.resolve(other)?)?.host.ipc_mode;
+        if mode == "shareable" || mode == "host" || mode.starts_with("container:") {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("can't join IPC of container {other}: non-shareable IPC"))
+            .with_hint("use IpcMode:shareable for the donor container"))
     }
 
     fn plan_runtime(
@@ -304,6 +324,7 @@ impl Engine {
         network: NetworkNamespace,
     ) -> Result<(gantry_runtime::Plan, (u32, u32))> {
         let join = |reference: &str| self.running_pid(reference);
+        self.check_shareable(&file.host)?;
         let parts = Parts { config: &file.config, host: &file.host, mounts, files: etc, network, join: &join };
         let mut spec = spec::build(&parts)?;
         if let Some(process) = spec.process_mut() {

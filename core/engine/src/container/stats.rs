@@ -6,8 +6,8 @@ use super::{inspect, start, truth};
 use crate::Engine;
 use crate::error::{Error, Result};
 use gantry_model::record::Record;
-pub use gantry_runtime::cgroup::Stats as Usage;
 use gantry_runtime::cgroup::{self, Host};
+pub use gantry_runtime::cgroup::{Stats as Usage, Wanted};
 use gantry_store::containers;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -34,6 +34,8 @@ pub struct StatsRequest {
     pub all: bool,
     /// Also the counters of log sinks, for which each pump must be asked.
     pub logs: bool,
+    /// Which numbers.
+    pub wanted: Wanted,
 }
 
 /// One interface's counters.
@@ -111,13 +113,14 @@ pub struct Watch<'e> {
 struct HostFacts {
     memory: u64,
     own_network: u64,
+    wanted: Wanted,
 }
 
 impl Engine {
     /// Begins to look at what containers use.
     pub fn watch_stats(&self) -> Watch<'_> {
         let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| memory_total(&text)).unwrap_or(0);
-        let host = HostFacts { memory, own_network: network_of(Path::new("/proc/self")) };
+        let host = HostFacts { memory, own_network: network_of(Path::new("/proc/self")), wanted: Wanted::All };
         Watch { engine: self, groups: HashMap::new(), host }
     }
 }
@@ -128,7 +131,8 @@ impl Watch<'_> {
         let records = self.records(request)?.into_iter();
         // One that was removed meanwhile is left out.
         let known: Vec<_> = records.filter_map(|record| Some((self.group(&record.id).ok()?, record))).collect();
-        let mut samples = self.host.sample_all(self.engine.cgroups()?, &known);
+        let host = HostFacts { wanted: request.wanted, ..self.host };
+        let mut samples = host.sample_all(self.engine.cgroups()?, &known);
         if request.logs {
             self.add_logs(&mut samples);
         }
@@ -194,7 +198,7 @@ impl HostFacts {
 
     fn sample(&self, record: &Record, cgroups: &Host, group: &str) -> Sample {
         let live = record.state.status.is_live();
-        let usage = if live { cgroup::usage(cgroups, group) } else { Usage::default() };
+        let usage = if live { cgroup::usage(cgroups, group, self.wanted) } else { Usage::default() };
         let limit = usage.memory_limit.filter(|limit| self.memory == 0 || *limit < self.memory).unwrap_or(self.memory);
         Sample {
             id: record.id.clone(),
@@ -204,7 +208,11 @@ impl HostFacts {
             at: Instant::now(),
             usage,
             memory_limit: if live { limit } else { 0 },
-            networks: if live { self.networks(record.state.init.pid) } else { Vec::new() },
+            networks: if live && self.wanted != Wanted::Time {
+                self.networks(record.state.init.pid)
+            } else {
+                Vec::new()
+            },
             logs: Vec::new(),
         }
     }

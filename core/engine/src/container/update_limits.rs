@@ -21,6 +21,7 @@ impl Engine {
             ));
         }
         if let Some(policy) = &update.restart {
+            super::validity::check_policy(policy)?;
             if host.auto_remove && policy.name != "no" {
                 return Err(Error::invalid(
                     "Restart policy cannot be updated because AutoRemove is enabled for the container",

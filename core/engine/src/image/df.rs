@@ -4,13 +4,13 @@ use crate::Engine;
 use crate::container::ContainerSummary;
 use crate::error::Result;
 use crate::request::ListRequest;
+use crate::volume::VolumeRecord;
 use gantry_image::ImageSummary;
 use gantry_model::digest::ChainId;
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::time::SystemTime;
 
-use super::{logs_size, tree_size};
+use super::logs_size;
 
 /// Everything that takes space.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ impl Engine {
             self.list(&request, false)?.into_iter().map(|summary| self.container_detail(summary)).collect();
         Ok(Details {
             images: self.image_details()?,
-            volumes: self.volume_details(&containers)?,
+            volumes: self.volume_details(&containers),
             drivers: self.driver_details()?,
             containers,
         })
@@ -105,20 +105,21 @@ impl Engine {
         ContainerSpace { volumes, logs: logs_size(&self.layout.container(id)), summary }
     }
 
-    fn volume_details(&self, containers: &[ContainerSpace]) -> Result<Vec<VolumeSpace>> {
+    fn volume_details(&self, containers: &[ContainerSpace]) -> Vec<VolumeSpace> {
         let mut links: BTreeMap<String, usize> = BTreeMap::new();
         for container in containers {
             for mount in self.mounts(&container.summary.record.id).unwrap_or_default() {
                 *links.entry(mount.name).or_insert(0) += 1;
             }
         }
-        let detail = |volume: serde_json::Value| {
-            let text = |key: &str| volume.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
-            let (name, driver) = (text("Name"), text("Driver"));
-            let links = links.get(&name).copied().unwrap_or(0);
-            VolumeSpace { size: tree_size(Path::new(&text("Mountpoint"))), links, driver, name }
+        let volumes = self.volume_records();
+        let sizes = self.volume_sizes(&volumes);
+        let detail = |volume: VolumeRecord| {
+            let VolumeRecord { name, driver, .. } = volume;
+            let (links, size) = (links.get(&name).copied().unwrap_or(0), sizes.get(&name).copied().unwrap_or(0));
+            VolumeSpace { size, links, driver, name }
         };
-        Ok(self.volumes()?.into_iter().map(detail).collect())
+        volumes.into_iter().map(detail).collect()
     }
 
     fn driver_details(&self) -> Result<Vec<DriverSpace>> {

@@ -46,7 +46,7 @@ impl Engine {
     pub(crate) fn watch_fill(&self) {
         let over = |high: u8| self.fullness().is_ok_and(|(used, total)| used * 100 > u128::from(high) * total);
         if self.settings.config.gc_high.is_some_and(over) {
-            let _ = self.spawn_detached("gc");
+            let _ = self.spawn_detached(&["gc"]);
         }
     }
 

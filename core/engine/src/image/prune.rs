@@ -4,10 +4,11 @@ use super::Containers;
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::request::{ListRequest, RemoveRequest};
-use gantry_image::{DeadLayer, ImageSummary, Removed};
+use gantry_image::{DeadLayer, ImageStore, ImageSummary, Removed};
+use gantry_model::digest::ChainId;
 use gantry_model::record::Record;
 use gantry_store::containers;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -47,6 +48,7 @@ impl Engine {
     /// Removes images without a tag that no container uses; with `all`, tagged ones too.
     pub fn prune_images(&self, all: bool, filters: &BTreeMap<String, Vec<String>>) -> Result<Pruned> {
         check_filters(filters, &["dangling", "label", "label!", "until"])?;
+        limits(filters)?;
         let all = all || filters.get("dangling").is_some_and(|values| values.iter().any(|v| v == "false" || v == "0"));
         let used = self.image_users()?;
         let mut pruned = Pruned::default();
@@ -98,6 +100,7 @@ impl Engine {
     /// Removes all containers that do not run.
     pub fn prune_containers(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Pruned> {
         check_filters(filters, &["label", "label!", "until"])?;
+        limits(filters)?;
         let mut pruned = Pruned::default();
         for summary in self.list(&ListRequest { all: true, ..ListRequest::default() }, false)? {
             let record = &summary.record;
@@ -108,7 +111,7 @@ impl Engine {
             {
                 continue;
             }
-            let size = self.writable_size(record);
+            let size = self.writable_sizes(std::slice::from_ref(record)).remove(&record.id).unwrap_or(0);
             match self.remove(&record.id, RemoveRequest::default()) {
                 Ok(()) => {
                     pruned.reclaimed += size;
@@ -121,63 +124,19 @@ impl Engine {
         Ok(pruned)
     }
 
-    fn writable_size(&self, record: &Record) -> u64 {
-        let driver = self.container_file(&record.id).map(|file| file.storage_driver).unwrap_or_default();
-        let usage = self.with_storage(&driver, |store| Ok(store.usage(&record.id)?));
-        usage.map_or(0, |usage| usage.bytes)
-    }
-
     /// How much there is, and how much of it is needed.
     pub fn usage(&self) -> Result<Usage> {
         let records: Vec<Record> =
             containers::list(&self.layout)?.into_iter().map(crate::container::corrected).collect();
-        Ok(Usage {
-            images: self.image_space(&records)?,
-            content: self.content_space()?,
-            containers: self.container_space(&records),
-            volumes: self.volume_space(&records)?,
-            logs: self.log_space(&records),
+        let store = self.images()?;
+        std::thread::scope(|scope| {
+            let images = scope.spawn(|| Ok((image_space(store, &records)?, content_space(store)?)));
+            let (containers, logs) = (self.container_space(&records), self.log_space(&records));
+            let volumes = self.volume_space(&records);
+            let panicked = |_| Err(Error::io("count images")(std::io::Error::other("a thread panicked")));
+            let (images, content) = images.join().unwrap_or_else(panicked)?;
+            Ok(Usage { images, content, containers, volumes, logs })
         })
-    }
-
-    /// Layers that several images share count once.
-    fn image_space(&self, records: &[Record]) -> Result<Space> {
-        let used: BTreeSet<&str> = records.iter().map(|record| record.image_id.as_str()).collect();
-        let mut layers: BTreeMap<String, (u64, bool)> = BTreeMap::new();
-        let mut space = Space::default();
-        for summary in self.images()?.list()? {
-            let active = used.contains(summary.image.id.to_string().as_str());
-            space.total += 1;
-            space.active += usize::from(active);
-            for layer in &summary.image.layers {
-                let known = layers.entry(layer.chain.to_string()).or_insert((layer.size, false));
-                known.1 |= active;
-            }
-        }
-        space.size = layers.values().map(|(size, _)| size).sum();
-        space.reclaimable = layers.values().filter(|(_, active)| !active).map(|(size, _)| size).sum();
-        Ok(space)
-    }
-
-    /// Collection takes blobs with their image; what pruning frees is what downloads left that were cut off.
-    fn content_space(&self) -> Result<Space> {
-        let (total, size, reclaimable) = self.images()?.kept_content()?;
-        Ok(Space { total, active: total, size: size + reclaimable, reclaimable })
-    }
-
-    /// What containers have written, by their ids; those whose driver does not answer are missing.
-    fn writable_sizes(&self, records: &[Record]) -> HashMap<String, u64> {
-        let mut ids: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for record in records {
-            let driver = self.container_file(&record.id).map(|file| file.storage_driver).unwrap_or_default();
-            ids.entry(driver).or_default().push(record.id.clone());
-        }
-        let mut sizes = HashMap::new();
-        for (driver, ids) in ids {
-            let usages = self.with_storage(&driver, |store| Ok(store.usages(ids.clone())?)).unwrap_or_default();
-            sizes.extend(ids.into_iter().zip(usages).filter_map(|(id, usage)| Some((id, usage.ok()?.bytes))));
-        }
-        sizes
     }
 
     fn container_space(&self, records: &[Record]) -> Space {
@@ -192,21 +151,22 @@ impl Engine {
         space
     }
 
-    fn volume_space(&self, records: &[Record]) -> Result<Space> {
+    fn volume_space(&self, records: &[Record]) -> Space {
         let mut used = BTreeSet::new();
         for record in records {
             used.extend(self.mounts(&record.id).unwrap_or_default().into_iter().map(|mount| mount.name));
         }
+        let volumes = self.volume_records();
+        let sizes = self.volume_sizes(&volumes);
         let mut space = Space::default();
-        for volume in self.volumes()? {
-            let text = |key: &str| volume.get(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
-            let (size, active) = (tree_size(Path::new(&text("Mountpoint"))), used.contains(&text("Name")));
+        for volume in volumes {
+            let (size, active) = (sizes.get(&volume.name).copied().unwrap_or(0), used.contains(&volume.name));
             space.total += 1;
             space.active += usize::from(active);
             space.size += size;
             space.reclaimable += if active { 0 } else { size };
         }
-        Ok(space)
+        space
     }
 
     /// What lies in the containers' own directories beside their records.
@@ -222,6 +182,31 @@ impl Engine {
         }
         space
     }
+}
+
+/// Layers that several images share count once.
+fn image_space(images: &ImageStore, records: &[Record]) -> Result<Space> {
+    let used: BTreeSet<&str> = records.iter().map(|record| record.image_id.as_str()).collect();
+    let mut layers: BTreeMap<ChainId, (u64, bool)> = BTreeMap::new();
+    let mut space = Space::default();
+    for summary in images.list()? {
+        let active = used.contains(summary.image.id.to_string().as_str());
+        space.total += 1;
+        space.active += usize::from(active);
+        for layer in &summary.image.layers {
+            let known = layers.entry(layer.chain).or_insert((layer.size, false));
+            known.1 |= active;
+        }
+    }
+    space.size = layers.values().map(|(size, _)| size).sum();
+    space.reclaimable = layers.values().filter(|(_, active)| !active).map(|(size, _)| size).sum();
+    Ok(space)
+}
+
+/// Collection takes blobs with their image; what pruning frees is what downloads left that were cut off.
+fn content_space(images: &ImageStore) -> Result<Space> {
+    let (total, size, reclaimable) = images.kept_content()?;
+    Ok(Space { total, active: total, size: size + reclaimable, reclaimable })
 }
 
 /// Only what layers held is counted: names and configurations are next to nothing.
@@ -240,13 +225,19 @@ fn lower(line: &str) -> String {
 }
 
 pub(crate) fn check_filters(filters: &BTreeMap<String, Vec<String>>, known: &[&str]) -> Result<()> {
+    let switches = filters.get("dangling").into_iter().flatten();
+    if let Some(bad) = switches.into_iter().find(|value| !matches!(value.as_str(), "0" | "1" | "false" | "true")) {
+        return Err(Error::invalid(format!("invalid filter 'dangling={bad}'")).with_hint("choose true or false"));
+    }
     match filters.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
         Some(bad) => {
             Err(Error::invalid(format!("invalid filter '{bad}'"))
                 .with_hint(format!("known filters: {}", known.join(", "))))
         }
-    }
+    }?;
+    // Also when there is nothing to which it could apply.
+    limits(filters).map(drop)
 }
 
 fn fits(filters: &BTreeMap<String, Vec<String>>, created_ns: i128, labels: &BTreeMap<String, String>) -> Result<bool> {

@@ -66,12 +66,19 @@ pub struct Claimed {
 /// The claims below a state directory.
 pub struct Claims<'a> {
     layout: &'a Layout,
+    /// A process will listen at the ports: what is left of connections to its predecessor is not in its way.
+    listened: bool,
 }
 
 impl<'a> Claims<'a> {
     /// Those of a layout.
     pub fn new(layout: &'a Layout) -> Claims<'a> {
-        Claims { layout }
+        Claims { layout, listened: false }
+    }
+
+    /// For ports that a process will listen at, if it is so.
+    pub fn listened(self, listened: bool) -> Claims<'a> {
+        Claims { listened, ..self }
     }
 
     /// Claims all ports or none, beside those the container has.
@@ -189,7 +196,7 @@ impl Work<'_> {
     fn claim_ephemeral(&mut self, want: &Wanted) -> Result<()> {
         let mut refusal = None;
         for _ in 0..TRIES {
-            let port = bind(want.addresses()[0], 0, want.protocol)?.1;
+            let port = bind(want.addresses()[0], 0, want.protocol, self.claims.listened)?.1;
             match self.claim_port(want, port) {
                 Ok(()) => return Ok(()),
                 Err(error) => refusal = Some(error),
@@ -203,7 +210,7 @@ impl Work<'_> {
         for ip in want.addresses() {
             self.check_claims(*ip, port, want.protocol)?;
             if self.claimed.sockets.len() + sockets.len() < MOST_SOCKETS {
-                sockets.push(bind(*ip, port, want.protocol)?.0);
+                sockets.push(bind(*ip, port, want.protocol, self.claims.listened)?.0);
             } else {
                 self.check_listeners(*ip, port, want.protocol)?;
             }
@@ -232,7 +239,7 @@ impl Work<'_> {
     fn check_listeners(&mut self, ip: IpAddr, port: u16, protocol: Protocol) -> Result<()> {
         let busy = self.busy.entry(protocol).or_insert_with(|| listeners::ports(protocol));
         let free = busy.as_ref().is_some_and(|ports| !ports.contains(&port));
-        if free { Ok(()) } else { bind(ip, port, protocol).map(drop) }
+        if free { Ok(()) } else { bind(ip, port, protocol, self.claims.listened).map(drop) }
     }
 }
 
@@ -251,7 +258,7 @@ pub(super) fn append(mappings: &mut Vec<PortMapping>, one: PortMapping) {
 }
 
 /// Binds a socket; port 0: any. Answers the port.
-fn bind(ip: IpAddr, port: u16, protocol: Protocol) -> Result<(OwnedFd, u16)> {
+fn bind(ip: IpAddr, port: u16, protocol: Protocol, listened: bool) -> Result<(OwnedFd, u16)> {
     let failed = |errno| bind_error(ip, port, protocol, errno);
     let family = if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let (kind, number) = match protocol {
@@ -260,6 +267,9 @@ fn bind(ip: IpAddr, port: u16, protocol: Protocol) -> Result<(OwnedFd, u16)> {
         _ => (SockType::Stream, SockProtocol::Tcp),
     };
     let socket = socket::socket(family, kind, SockFlag::SOCK_CLOEXEC, number).map_err(failed)?;
+    if listened && kind == SockType::Stream {
+        socket::setsockopt(&socket, sockopt::ReuseAddr, &true).map_err(failed)?;
+    }
     match ip {
         IpAddr::V4(ip) => socket::bind(socket.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(ip, port))),
         IpAddr::V6(ip) => {
@@ -293,8 +303,12 @@ fn bind_error(ip: IpAddr, port: u16, protocol: Protocol, cause: Errno) -> Error 
         other => other.desc().to_lowercase(),
     };
     let at = SocketAddr::new(ip, port);
-    Error::request(Class::InUse, format!("failed to bind host port for {at}/{name}: bind: {reason}"))
-        .with_hint(format!("`gantry port explain {port}/{name}` says who has it"))
+    let hint = match cause {
+        Errno::EADDRNOTAVAIL => format!("no interface of this host has the address {ip}"),
+        Errno::EACCES => "publishing ports below 1024 wants the capability CAP_NET_BIND_SERVICE".to_owned(),
+        _ => format!("`gantry port explain {port}/{name}` says who has it"),
+    };
+    Error::request(Class::InUse, format!("failed to bind host port for {at}/{name}: bind: {reason}")).with_hint(hint)
 }
 
 fn family(ip: IpAddr) -> &'static str {

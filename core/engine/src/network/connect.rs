@@ -50,6 +50,7 @@ impl Engine {
         let mut joined: Vec<String> = self.joined(&file).into_iter().map(|(name, _)| name).collect();
         self.check_connect(&file, &act.record, &network, &driver, &joined)?;
         self.check_settings(&network, &settings)?;
+        self.check_endpoint_options(&[(network.name.clone(), settings.clone())].into(), false)?;
         joined.push(network.name.clone());
         file.networks.insert(network.name.clone(), settings.clone());
         file.joined = Some(joined.clone());

@@ -9,6 +9,7 @@ use crate::Engine;
 use crate::container::ContainerFile;
 use crate::error::{Error, Result};
 use gantry_model::class::Class;
+use gantry_model::container::HostConfig;
 use gantry_store::{containers, proc};
 use std::net::IpAddr;
 
@@ -59,22 +60,50 @@ impl Linked {
     }
 }
 
+fn no_link(name: &str) -> Error {
+    Error::request(Class::NotFound, format!("could not get container for {name}: No such container: {name}"))
+}
+
 impl Engine {
-    /// The containers that `--link` names, which must run.
-    pub(crate) fn links(&self, file: &ContainerFile) -> Result<Vec<Linked>> {
-        let given =
-            file.host.links.iter().flatten().chain(file.networks.values().flat_map(|s| s.links.iter().flatten()));
-        given.map(|link| self.linked(link)).collect()
+    /// The containers that `--link` names: on the predefined network they must run, elsewhere they may come later.
+    fn links(&self, file: &ContainerFile) -> Result<Vec<Linked>> {
+        let mut linked = file.host.links.iter().flatten().map(|link| self.linked(link)).collect::<Result<Vec<_>>>()?;
+        let later = file.networks.values().flat_map(|settings| settings.links.iter().flatten());
+        linked.extend(later.filter_map(|link| self.linked(link).ok()));
+        Ok(linked)
+    }
+
+    /// What a container that is still to be made is linked to on the predefined network exists.
+    pub(crate) fn check_links(&self, host: &HostConfig) -> Result<()> {
+        let mut names =
+            host.links.iter().flatten().map(|link| link.split_once(':').map_or(link.as_str(), |(name, _)| name));
+        names.try_for_each(|name| self.resolve(name).map(drop).map_err(|_| no_link(name)))
+    }
+
+    /// Forgets a link, `CONTAINER/ALIAS`. A running container keeps its variables; nobody tells it the name after its end.
+    pub fn remove_link(&self, reference: &str) -> Result<()> {
+        let missing = || Error::request(Class::NotFound, format!("No such link: {reference}"));
+        let (container, alias) = reference.trim_start_matches('/').split_once('/').ok_or_else(missing)?;
+        let id = self.resolve(container)?;
+        let act = self.begin(&id, "update")?;
+        let mut file = self.container_file(&id)?;
+        let is_it = |link: &String| link.split_once(':').is_some_and(|(_, name)| name == alias);
+        let lists = std::iter::once(&mut file.host.links).chain(file.networks.values_mut().map(|n| &mut n.links));
+        let mut found = false;
+        for list in lists.flatten() {
+            found |= list.iter().any(is_it);
+            list.retain(|link| !is_it(link));
+        }
+        if !found {
+            return Err(missing());
+        }
+        self.replace_container_file(&file)?;
+        act.finish(|_| ()).map(drop)
     }
 
     fn linked(&self, link: &str) -> Result<Linked> {
         let (reference, alias) = link.split_once(':').unwrap_or((link, link));
-        let id = self.resolve(reference).map_err(|_| {
-            Error::request(
-                Class::NotFound,
-                format!("could not get container for {reference}: No such container: {reference}"),
-            )
-        })?;
+        let id = self.resolve(reference).map_err(|_| no_link(reference))?;
         let record = containers::read(&self.layout, &id)?;
         if !proc::init_alive(&record.state) {
             let message = format!("Cannot link to a non running container: /{} AS /{alias}", record.name);

@@ -2,7 +2,7 @@
 
 use super::cidr::Block;
 use super::dhcp;
-use super::record::{NetworkRecord, Pool, is_valid_name, new_record};
+use super::record::{NetworkRecord, Pool, is_network_name, new_record};
 use crate::Engine;
 use crate::error::{Error, Result};
 use gantry_host::api::options::Scope;
@@ -58,7 +58,11 @@ impl Engine {
         let options = self.plugins.check_options(Kind::Network, &name, Scope::OBJECT, &request.options)?;
         let _lock = self.lock_networks()?;
         self.sweep_unmade();
-        if self.read_network(&request.name)?.is_some() || self.is_predefined(&request.name)? {
+        if self.is_predefined(&request.name)? {
+            let message = format!("operation is not permitted on predefined {} network", request.name);
+            return Err(Error::request(Class::NotPermitted, message));
+        }
+        if self.read_network(&request.name)?.is_some() {
             return Err(Error::request(Class::Exists, format!("network with name {} already exists", request.name)));
         }
         let pools = self.resolve_pools(&request, &driver)?;
@@ -288,10 +292,12 @@ impl Engine {
 }
 
 fn check_name(name: &str) -> Result<()> {
-    if is_valid_name(name) {
+    if is_network_name(name) {
         return Ok(());
     }
-    Err(Error::invalid(format!("invalid network name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed")))
+    Err(Error::invalid(format!(
+        "invalid network name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-]* and blanks between are allowed"
+    )))
 }
 
 /// The legacy spellings of `--ipv4` and `--ipv6` among the driver's options.

@@ -17,6 +17,7 @@ mod links;
 mod listeners;
 pub mod manage;
 pub(crate) mod names;
+mod options;
 pub(crate) mod plan;
 pub mod pools;
 pub mod ports;
@@ -27,4 +28,5 @@ mod show;
 
 pub use filter::check_types;
 pub use manage::NetworkRequest;
+pub(crate) use ports::wanted_ports;
 pub use record::NetworkRecord;

@@ -61,7 +61,7 @@ impl Engine {
         named.sort_by_key(|e| (std::cmp::Reverse(e.priority), e.index));
         let asker = Asker {
             networks: named.into_iter().map(zone).collect(),
-            links: self.private_names(file)?,
+            links: self.private_names(file),
             upstreams: self.upstreams(file, endpoints),
             host: follows_host(file, endpoints).then(|| files::HOST_RESOLV_CONF.into()),
             ndots: explicit_ndots(&file.host.dns_options),
@@ -87,14 +87,12 @@ impl Engine {
         fallback.map(|address| Upstream { address, inside: false }).collect()
     }
 
-    /// `--link` on networks of the user's: names that only this container knows.
-    fn private_names(&self, file: &ContainerFile) -> Result<BTreeMap<String, String>> {
+    /// `--link` on networks of the user's: names that only this container knows. What is not there yet is meant by its
+    /// name.
+    fn private_names(&self, file: &ContainerFile) -> BTreeMap<String, String> {
         let given = file.networks.values().flat_map(|s| s.links.iter().flatten());
-        let mut names = BTreeMap::new();
-        for (reference, alias) in given.filter_map(|link| link.split_once(':')) {
-            names.insert(alias.to_lowercase(), self.resolve(reference)?);
-        }
-        Ok(names)
+        let meant = |name: &str| self.resolve(name).unwrap_or_else(|_| name.to_lowercase());
+        given.filter_map(|link| link.split_once(':')).map(|(name, alias)| (alias.to_lowercase(), meant(name))).collect()
     }
 
     /// A container has another name now: the others find it under that one, and no longer under the old.

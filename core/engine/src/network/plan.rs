@@ -136,7 +136,7 @@ impl Engine {
             network.pools.iter().try_for_each(|pool| self.lease(&file.id, &network, pool, settings, &mut endpoint))?;
             endpoint.link_local = link_locals(settings)?;
         }
-        if capabilities.addresses {
+        if capabilities.addresses || capabilities.own_ipam {
             endpoint.mac = mac_for(&settings.mac_address, &endpoint.id)?;
         }
         if capabilities.dns && !network.predefined {
@@ -161,7 +161,7 @@ impl Engine {
         network: &NetworkRecord,
         settings: &EndpointSettings,
     ) -> Result<BTreeMap<String, String>> {
-        let mut given: Vec<_> = settings.driver_opts.clone().unwrap_or_default().into_iter().collect();
+        let mut given = self.known_options(network, settings);
         given.extend(self.asks_driver(network, settings)?);
         if given.is_empty() {
             return Ok(BTreeMap::new());
@@ -204,9 +204,12 @@ impl Engine {
             discard(plan, wanted, "because none of the container's networks publishes ports");
             return Ok(());
         };
-        let claimed = Claims::new(&self.layout).claim(id, wanted)?;
+        let listened = listens_itself(&plan.planned[at]);
+        let claimed = Claims::new(&self.layout).listened(listened).claim(id, wanted)?;
         plan.planned[at].endpoint.ports = claimed.mappings.iter().map(Into::into).collect();
-        plan.sockets = claimed.sockets;
+        if !listened {
+            plan.sockets = claimed.sockets;
+        }
         Ok(())
     }
 }
@@ -216,6 +219,12 @@ pub(crate) fn carrier(planned: &[Planned]) -> Option<usize> {
     let able = |p: &Planned| p.driver.capabilities().ports && !p.network.internal;
     let routed = planned.iter().position(|p| able(p) && (p.endpoint.default4 || p.endpoint.default6));
     routed.or_else(|| planned.iter().position(able))
+}
+
+/// A driver that works without root cannot lead ports past the machine's own network: a process of its own listens there,
+/// and nobody else may be in its way.
+pub(super) fn listens_itself(planned: &Planned) -> bool {
+    planned.driver.capabilities().rootless
 }
 
 /// The default route of each family goes to the endpoint of the highest priority that leads out; among equals to one

@@ -4,7 +4,7 @@
 use super::claims::Claims;
 use super::connect::Live;
 use super::endpoint::{Planned, PortRecord};
-use super::plan::carrier;
+use super::plan::{carrier, listens_itself};
 use super::ports::{self, Wanted, parse_port};
 use crate::Engine;
 use crate::container::ContainerFile;
@@ -88,7 +88,11 @@ impl Engine {
 
     fn publish_more(&self, live: &Live<'_>, one: &mut Planned, wanted: &[Wanted]) -> Result<()> {
         let id = &live.record.id;
-        let claimed = Claims::new(&self.layout).claim(id, wanted)?;
+        let listened = listens_itself(one);
+        let mut claimed = Claims::new(&self.layout).listened(listened).claim(id, wanted)?;
+        if listened {
+            claimed.sockets.clear();
+        }
         let new = claimed.mappings;
         if new.is_empty() {
             return Ok(());

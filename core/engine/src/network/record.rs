@@ -142,7 +142,14 @@ pub(super) fn check_rights(network: &str, driver: &NetworkDriver) -> Result<()> 
         return Ok(());
     }
     let message = format!("the network {network} needs root: an ordinary user may not change the machine's network");
-    Err(Error::request(Class::NotPermitted, message).with_hint("add --network none or --network host"))
+    Err(Error::request(Class::NotPermitted, message)
+        .with_hint("leave --network away, or add --network none or --network host"))
+}
+
+/// What works without root is no root's concern before he asks for it.
+fn is_offered(network: &str, driver: &NetworkDriver) -> bool {
+    let for_others = driver.capabilities().rootless && !gantry_sys::userns::network_is_foreign();
+    !for_others && check_rights(network, driver).is_ok()
 }
 
 impl Engine {
@@ -167,8 +174,12 @@ impl Engine {
     /// Finds a network by name; one that is only a driver's name becomes that driver's predefined network.
     pub(crate) fn network(&self, name: &str) -> Result<(NetworkRecord, NetworkDriver)> {
         let name = self.network_name(name);
-        if let Some(record) = self.read_network(name)? {
+        if let Some(mut record) = self.read_network(name)? {
             let driver = self.plugins.network(&record.driver)?;
+            if record.predefined && !driver.capabilities().create {
+                // Nothing was made of its options but containers: what the configuration says today holds for the next.
+                record.options = self.predefined_options(&record.driver)?;
+            }
             return Ok((record, driver));
         }
         if !self.is_predefined(name)? {
@@ -182,7 +193,7 @@ impl Engine {
     /// True for the name of a driver that has a network of this name, made when it is first wanted: one that has no
     /// other, or that needs nothing but the host for it.
     pub(crate) fn is_predefined(&self, name: &str) -> Result<bool> {
-        if !is_valid_name(name) || self.plugins.find(Kind::Network, name).is_err() {
+        if !is_network_name(name) || self.plugins.find(Kind::Network, name).is_err() {
             return Ok(false);
         }
         let capabilities = self.plugins.network(name)?.capabilities();
@@ -222,11 +233,12 @@ impl Engine {
         names
     }
 
-    /// Names of all networks: recorded ones and drivers' predefined ones.
+    /// Names of all networks: recorded ones and drivers' predefined ones that can be had here.
     pub(crate) fn network_names(&self) -> Vec<String> {
         let mut names = self.recorded_networks();
         let drivers = self.plugins.names(Kind::Network).into_iter();
-        names.extend(drivers.filter(|name| self.is_predefined(name).unwrap_or(false)));
+        let offered = |name: &str| self.plugins.network(name).is_ok_and(|driver| is_offered(name, &driver));
+        names.extend(drivers.filter(|name| self.is_predefined(name).unwrap_or(false) && offered(name)));
         names.sort();
         names.dedup();
         names
@@ -258,20 +270,25 @@ impl Engine {
         if let Some(record) = self.read_network(name)? {
             return Ok(record);
         }
-        let given = self.settings.config.driver_options("network", name);
-        let options = self.plugins.check_options(Kind::Network, name, Scope::OBJECT, given)?;
+        let options = self.predefined_options(name)?;
         let pools = if driver.capabilities().addresses { vec![self.default_pool(false, driver)?] } else { Vec::new() };
         let record = NetworkRecord {
             name: name.to_owned(),
             driver: name.to_owned(),
             pools,
             predefined: true,
-            options: options.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            options,
             ..new_record()?
         };
         driver.validate(&record.spec())?;
         self.write_network(&record)?;
         Ok(record)
+    }
+
+    fn predefined_options(&self, name: &str) -> Result<BTreeMap<String, String>> {
+        let given = self.settings.config.driver_options("network", name);
+        let options = self.plugins.check_options(Kind::Network, name, Scope::OBJECT, given)?;
+        Ok(options.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
     }
 
     /// A pool chosen by us.
@@ -319,9 +336,10 @@ pub(crate) fn new_record() -> Result<NetworkRecord> {
     })
 }
 
-/// A name of a network: as a container's, but one character will do.
-pub(crate) fn is_valid_name(name: &str) -> bool {
-    gantry_model::ids::is_valid_name(name) || (name.len() == 1 && name.as_bytes()[0].is_ascii_alphanumeric())
+/// A name of a network: as a container's, but one character will do, and there may be blanks between.
+pub(crate) fn is_network_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b' ');
+    name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.bytes().all(plain) && !name.ends_with(' ')
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 pub(crate) use process::arguments;
 pub(crate) use resources::{check as check_resources, limits};
-pub(crate) use security::{SeccompChoice, labels, seccomp_choice};
+pub(crate) use security::{SeccompChoice, check_capabilities, labels, seccomp_choice};
 
 /// How a container's network namespace comes to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ fn mode_namespace(
     parts: &Parts<'_>,
 ) -> Result<Option<LinuxNamespace>> {
     match mode {
-        "" | "private" | "shareable" => Ok(Some(namespace(kind, None))),
+        "" | "private" | "shareable" | "none" => Ok(Some(namespace(kind, None))),
         "host" => Ok(None),
         mode => match mode.strip_prefix("container:") {
             Some(other) => {

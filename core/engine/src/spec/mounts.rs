@@ -1,6 +1,7 @@
 //! Mounts beside the default ones: volumes, binds, tmpfs, and the files of `/etc` the engine writes.
 
 use super::Parts;
+use crate::container::foreign::is_own;
 use crate::container::mounts::MountRecord;
 use crate::error::Result;
 use crate::userns;
@@ -11,7 +12,7 @@ const DEFAULT_SHM: i64 = 64 << 20;
 
 pub(super) fn apply(spec: &mut Spec, parts: &Parts<'_>) -> Result<()> {
     let mut mounts = spec.mounts().clone().unwrap_or_default();
-    shm(&mut mounts, parts.host.shm_size);
+    shm(&mut mounts, parts)?;
     let taken = |target: &Path| parts.mounts.iter().any(|m| Path::new(&m.destination) == target);
     mounts.retain(|m| !taken(m.destination()));
     for (source, target) in parts.files.iter().filter(|(_, t)| !taken(Path::new(t))) {
@@ -41,13 +42,33 @@ fn add_option(mount: &mut Mount, option: &str) {
     mount.set_options(Some(options));
 }
 
-fn shm(mounts: &mut [Mount], size: i64) {
-    let size = if size > 0 { size } else { DEFAULT_SHM };
-    for mount in mounts.iter_mut().filter(|m| m.destination() == Path::new("/dev/shm")) {
-        let kept = mount.options().iter().flatten().filter(|o| !o.starts_with("size="));
-        let options = kept.cloned().chain([format!("size={size}")]).collect();
-        mount.set_options(Some(options));
+/// Shared memory goes by the IPC namespace: POSIX has its objects in /dev/shm.
+fn shm(mounts: &mut Vec<Mount>, parts: &Parts<'_>) -> Result<()> {
+    const PLACE: &str = "/dev/shm";
+    let mode = parts.host.ipc_mode.as_str();
+    let source = match mode.strip_prefix("container:") {
+        // Another runtime could not reach it.
+        Some(other) if is_own(&parts.host.runtime) => Some(format!("/proc/{}/root{PLACE}", (parts.join)(other)?)),
+        _ => (mode == "host" && Path::new(PLACE).is_dir()).then(|| PLACE.to_owned()),
+    };
+    let at = mounts.iter().position(|mount| mount.destination() == Path::new(PLACE));
+    match (at, source) {
+        (Some(at), _) if mode == "none" => drop(mounts.remove(at)),
+        (Some(at), Some(source)) => {
+            let options = ["bind", "rprivate", "nosuid", "nodev", "noexec"].map(str::to_owned);
+            mounts[at] = bind(Path::new(&source), PLACE, options.to_vec());
+        }
+        (Some(at), None) => resize(&mut mounts[at], parts.host.shm_size),
+        (None, _) => {}
     }
+    Ok(())
+}
+
+fn resize(mount: &mut Mount, size: i64) {
+    let size = if size > 0 { size } else { DEFAULT_SHM };
+    let kept = mount.options().iter().flatten().filter(|o| !o.starts_with("size="));
+    let options = kept.cloned().chain([format!("size={size}")]).collect();
+    mount.set_options(Some(options));
 }
 
 fn from_record(record: &MountRecord) -> Mount {

@@ -144,24 +144,33 @@ fn capabilities(spec: &Spec, host: &HostConfig) -> Result<Capabilities> {
         set = all_capabilities();
     }
     for name in drop.filter(|c| !is_all(c)) {
-        set.remove(&parse_capability(name)?);
+        set.remove(&parse_capability("CapDrop", name)?);
     }
     for name in add.filter(|c| !is_all(c)) {
-        set.insert(parse_capability(name)?);
+        set.insert(parse_capability("CapAdd", name)?);
     }
     Ok(set)
+}
+
+/// The names of capabilities that are added and dropped.
+pub(crate) fn check_capabilities(host: &HostConfig) -> Result<()> {
+    for (list, names) in [("CapAdd", &host.cap_add), ("CapDrop", &host.cap_drop)] {
+        let mut named = names.iter().flatten().filter(|name| !is_all(name));
+        named.try_for_each(|name| parse_capability(list, name).map(drop))?;
+    }
+    Ok(())
 }
 
 fn is_all(name: &str) -> bool {
     name.eq_ignore_ascii_case("all")
 }
 
-fn parse_capability(name: &str) -> Result<Capability> {
+fn parse_capability(list: &str, name: &str) -> Result<Capability> {
     let upper = name.to_ascii_uppercase();
     let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
     Capability::from_str(&format!("CAP_{bare}"))
         .or_else(|_| Capability::from_str(bare))
-        .map_err(|_| Error::invalid(format!("invalid capability: \"{name}\"")))
+        .map_err(|_| Error::invalid(format!("invalid {list}: unknown capability: \"CAP_{bare}\"")))
 }
 
 /// All capabilities that this process has itself: what "all" means, as nobody can give what he lacks.

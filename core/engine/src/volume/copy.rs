@@ -7,7 +7,6 @@ use crate::Engine;
 use crate::container::ContainerFile;
 use crate::container::mounts::MountRecord;
 use crate::error::{Error, Result};
-use gantry_host::api::volume::VolumeMount;
 use gantry_runtime::RootMount;
 use std::ffi::CString;
 use std::fs;
@@ -17,12 +16,16 @@ use std::path::{Path, PathBuf};
 
 /// Fills the volume if it is empty and the image has a directory in its place.
 pub(crate) fn copy_up(engine: &Engine, file: &ContainerFile, mount: &MountRecord) -> Result<()> {
-    let driver = engine.plugins.volume(&mount.driver)?;
-    let VolumeMount::Directory(target) = driver.mount(&mount.name, &engine.driver_dirs("volume", &mount.driver))?
-    else {
-        return Ok(());
+    let volume = match engine.borrow_volume(&mount.name) {
+        Ok(volume) => volume,
+        Err(refused @ Error::Host(_)) => return Err(refused),
+        // A device that is not there fails the start, which may come when it is.
+        Err(error) => {
+            tracing::debug!("volume {} is not filled: {error}", mount.name);
+            return Ok(());
+        }
     };
-    let target = PathBuf::from(target);
+    let target = volume.path().to_owned();
     // A copy that was cut short is no content: it is taken away and made again.
     let note = engine.volume_copying(&mount.name);
     if note.exists() {

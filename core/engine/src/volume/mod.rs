@@ -1,6 +1,7 @@
 //! Volumes: the engine keeps which driver a volume belongs to, who uses it, and mounts those that are file systems of
 //! their own once per host; the data is the driver's.
 
+pub(crate) mod borrowing;
 pub(crate) mod copy;
 pub(crate) mod mounting;
 mod moving;
@@ -14,6 +15,7 @@ use crate::container::mounts::MountRecord;
 use crate::error::{Error, Result};
 use gantry_host::Kind;
 use gantry_host::api::options::Scope;
+use gantry_host::api::volume::VolumeInfo;
 use gantry_model::class::Class;
 use gantry_store::atomic::{self, Durability};
 use serde::{Deserialize, Serialize};
@@ -36,6 +38,16 @@ pub struct VolumeRecord {
     pub labels: BTreeMap<String, String>,
     /// Nanoseconds since 1970.
     pub created_ns: u64,
+    /// The volume whose state at that moment this is, not to be written to; empty: it is no snapshot.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub snapshot_of: String,
+}
+
+impl VolumeRecord {
+    /// Nobody writes to it.
+    pub(crate) fn is_snapshot(&self) -> bool {
+        !self.snapshot_of.is_empty()
+    }
 }
 
 const ANONYMOUS: &str = "com.docker.volume.anonymous";
@@ -80,7 +92,8 @@ impl Engine {
         };
         check_volume_name(&name)?;
         let driver = driver.filter(|d| !d.is_empty()).unwrap_or_else(|| self.settings.config.volume_driver.clone());
-        let record = VolumeRecord { name, driver, options, labels, created_ns: crate::now_ns() };
+        let created_ns = crate::now_ns();
+        let record = VolumeRecord { name, driver, options, labels, created_ns, ..VolumeRecord::default() };
         self.ensure_volume(record)
     }
 
@@ -104,7 +117,8 @@ impl Engine {
     pub(crate) fn ensure_volumes(&self, mounts: &[MountRecord]) -> Result<Vec<String>> {
         let mut made = Vec::new();
         for mount in mounts.iter().filter(|m| m.r#type == "volume") {
-            if self.volume_record_of(&mount.name)?.is_some() {
+            if let Some(existing) = self.volume_record_of(&mount.name)? {
+                agree(&existing, mount)?;
                 continue;
             }
             match self.ensure_volume(record_for(mount)) {
@@ -172,10 +186,9 @@ impl Engine {
         records
     }
 
-    /// The names of the volumes that a driver has.
-    pub(crate) fn volumes_held(&self, driver: &str) -> Result<Vec<String>> {
-        let dirs = self.driver_dirs("volume", driver);
-        Ok(self.plugins.volume(driver)?.list(&dirs)?.into_iter().map(|info| info.name).collect())
+    /// The volumes that a driver has.
+    pub(crate) fn volumes_held(&self, driver: &str) -> Result<Vec<VolumeInfo>> {
+        Ok(self.plugins.volume(driver)?.list(&self.driver_dirs("volume", driver))?)
     }
 
     /// Makes a record for a volume that a driver has.
@@ -224,11 +237,11 @@ impl Engine {
     pub fn volumes_measured(&self) -> Result<Vec<Value>> {
         let ids = gantry_store::containers::ids(&self.layout)?;
         let mounts: Vec<_> = ids.iter().flat_map(|id| self.mounts(id).unwrap_or_default()).collect();
-        let mut volumes = self.volumes()?;
+        let (mut volumes, sizes) = (self.volumes()?, self.volume_sizes(&self.volume_records()));
         for volume in &mut volumes {
             let name = volume["Name"].as_str().unwrap_or_default().to_owned();
             let users = mounts.iter().filter(|mount| mount.r#type == "volume" && mount.name == name).count();
-            let size = self.volume_record_of(&name)?.map_or(0, |record| self.volume_size(&record));
+            let size = sizes.get(&name).copied().unwrap_or(0);
             volume["UsageData"] = json!({ "Size": size, "RefCount": users });
         }
         Ok(volumes)
@@ -239,15 +252,23 @@ impl Engine {
         let record = self.volume_record_of(name)?.ok_or_else(|| no_such_volume(name))?;
         let driver = self.plugins.volume(&record.driver)?;
         let info = driver.get(name, &self.driver_dirs("volume", &record.driver))?;
-        Ok(json!({
+        let mut value = json!({
             "CreatedAt": crate::rfc3339(record.created_ns),
             "Driver": record.driver,
             "Labels": record.labels,
-            "Mountpoint": info.mountpoint,
+            "Mountpoint": self.opened_at(name).unwrap_or(info.mountpoint),
             "Name": record.name,
             "Options": record.options,
             "Scope": if driver.capabilities().global_scope { "global" } else { "local" },
-        }))
+        });
+        let mut facts: BTreeMap<String, String> = info.status.into_iter().collect();
+        if record.is_snapshot() {
+            facts.insert("SnapshotOf".to_owned(), record.snapshot_of);
+        }
+        if !facts.is_empty() {
+            value["Status"] = json!(facts);
+        }
+        Ok(value)
     }
 }
 
@@ -262,6 +283,7 @@ fn record_for(mount: &MountRecord) -> VolumeRecord {
         options: mount.driver_options.clone(),
         labels,
         created_ns: crate::now_ns(),
+        ..VolumeRecord::default()
     }
 }
 
@@ -276,6 +298,23 @@ fn check_volume_name(name: &str) -> Result<()> {
         "create {name}: \"{name}\" includes invalid characters for a local volume name, only \
          \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
     )))
+}
+
+/// Who asks for options, or to write, gets them or an error.
+fn agree(existing: &VolumeRecord, mount: &MountRecord) -> Result<()> {
+    if !mount.driver_options.is_empty() {
+        same_volume(existing, &record_for(mount))?;
+    }
+    let writes = (mount.rw && !mount.overlay) || mount.chown;
+    if writes && existing.is_snapshot() { Err(written_snapshot(existing)) } else { Ok(()) }
+}
+
+fn written_snapshot(record: &VolumeRecord) -> Error {
+    let VolumeRecord { name, snapshot_of, .. } = record;
+    let error = Error::invalid(format!("volume {name} is a snapshot of {snapshot_of} and cannot be written to"));
+    error.with_hint(format!(
+        "mount it read-only ({name}:/target:ro), or write to a copy: gantry volume clone {name} NEW"
+    ))
 }
 
 fn same_volume(existing: &VolumeRecord, wanted: &VolumeRecord) -> Result<()> {
@@ -293,7 +332,16 @@ fn same_volume(existing: &VolumeRecord, wanted: &VolumeRecord) -> Result<()> {
 }
 
 fn pairs(options: &BTreeMap<String, String>) -> String {
-    options.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join(" ")
+    options.iter().map(|(k, v)| format!("{k}={}", without_passwords(v))).collect::<Vec<_>>().join(" ")
+}
+
+/// A list of mount options as it may be shown.
+fn without_passwords(text: &str) -> String {
+    let word = |word: &str| match word.split_once('=') {
+        Some((key @ ("password" | "pass"), _)) => format!("{key}=********"),
+        _ => word.to_owned(),
+    };
+    text.split(',').map(word).collect::<Vec<_>>().join(",")
 }
 
 fn no_such_volume(name: &str) -> Error {

@@ -1,19 +1,43 @@
 //! Making a planned mount in the current mount namespace, for volumes that are file systems of their own and for a look
-//! into an image. The new mount API takes any number of layers; older kernels get the classic call.
+//! into an image. The new mount API takes any number of layers; older kernels get the classic call. As with mount(8),
+//! the option `loop` says that the source is a file that holds the file system.
 
 use gantry_runtime::RootMount;
+use gantry_sys::loop_device::LoopDevice;
 use gantry_sys::mount as sys;
 use nix::mount::{MsFlags, mount};
 use std::ffi::CString;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
 /// Mounts and keeps the mount to this namespace.
 pub(super) fn mount_private(plan: &RootMount, target: &Path) -> io::Result<()> {
-    mount_at(plan, target)?;
+    let (plan, device) = on_device(plan.clone())?;
+    mount_at(&plan, target)?;
+    // From here on the mount alone keeps the device: it goes with it, whoever unmounts.
+    drop(device);
     Ok(mount(None::<&str>, target, None::<&str>, MsFlags::MS_PRIVATE, None::<&str>)?)
+}
+
+/// The word that says that the source is a file.
+pub(super) fn is_loop((key, value): &(String, Option<String>)) -> bool {
+    key == "loop" && value.is_none()
+}
+
+/// A plan whose source is a device, also where it was a file.
+fn on_device(mut plan: RootMount) -> io::Result<(RootMount, Option<LoopDevice>)> {
+    if !plan.options.iter().any(is_loop) {
+        return Ok((plan, None));
+    }
+    plan.options.retain(|option| !is_loop(option));
+    let read_only = MsFlags::from_bits_truncate(plan.flags).contains(MsFlags::MS_RDONLY);
+    let file = OpenOptions::new().read(true).write(!read_only).open(&plan.source)?;
+    let device = LoopDevice::attach(file.as_fd(), read_only)
+        .map_err(|error| io::Error::new(error.kind(), format!("no loop device shows it: {error}")))?;
+    plan.source = device.path().to_string_lossy().into_owned();
+    Ok((plan, Some(device)))
 }
 
 /// Mounts.

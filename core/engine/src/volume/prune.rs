@@ -4,9 +4,8 @@
 use super::{ANONYMOUS, VolumeRecord};
 use crate::Engine;
 use crate::error::Result;
-use crate::image::{Pruned, check_filters, labels_fit, tree_size};
+use crate::image::{Pruned, check_filters, labels_fit};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 impl Engine {
     /// Removes volumes that nobody needs.
@@ -50,17 +49,5 @@ impl Engine {
         let ids = gantry_store::containers::ids(&self.layout)?;
         let mounts = ids.iter().flat_map(|id| self.mounts(id).unwrap_or_default());
         Ok(mounts.filter(|mount| mount.r#type == "volume").map(|mount| mount.name).collect())
-    }
-
-    /// Bytes of a volume's files; 0 when they do not lie on this host.
-    pub(crate) fn volume_size(&self, record: &VolumeRecord) -> u64 {
-        let found = self
-            .plugins
-            .volume(&record.driver)
-            .map(|driver| driver.get(&record.name, &self.driver_dirs("volume", &record.driver)));
-        match found {
-            Ok(Ok(info)) if !info.mountpoint.is_empty() => tree_size(Path::new(&info.mountpoint)),
-            _ => 0,
-        }
     }
 }

@@ -2,7 +2,7 @@
 //! has left, however many containers there are and whichever process dies: the users are files, one each, and what the
 //! driver answered lies beside them.
 
-use super::mounting;
+use super::{borrowing, mounting};
 use crate::Engine;
 use crate::container::mounts::MountRecord;
 use crate::error::{Error, Result};
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 /// What a driver answered, kept while there are users.
@@ -22,6 +23,9 @@ use std::path::{Path, PathBuf};
 struct Opened {
     driver: String,
     path: String,
+    /// Its file system is in a file, which is to shrink again.
+    #[serde(default)]
+    in_file: bool,
 }
 
 impl Engine {
@@ -37,8 +41,8 @@ impl Engine {
 
     pub(super) fn use_volume(&self, user: &str, driver: &str, name: &str) -> Result<String> {
         self.use_with(user, name, |base| {
-            let path = self.ask_driver(driver, name, base)?;
-            Ok(Opened { driver: driver.to_owned(), path })
+            let (path, in_file) = self.ask_driver(driver, name, base)?;
+            Ok(Opened { driver: driver.to_owned(), path, in_file })
         })
     }
 
@@ -46,7 +50,7 @@ impl Engine {
     pub(crate) fn mount_volume(&self, container: &str, name: &str, plan: &Mount) -> Result<String> {
         self.use_with(container, name, |base| {
             let path = mount_file_system(name, plan, &base.join("data"))?;
-            Ok(Opened { driver: String::new(), path })
+            Ok(Opened { driver: String::new(), path, in_file: false })
         })
     }
 
@@ -56,7 +60,7 @@ impl Engine {
         let refs = base.join("refs");
         let _lock = lock_usage(&base)?;
         let note = base.join("opened.json");
-        let others = fs::read_dir(&refs).is_ok_and(|mut entries| entries.next().is_some());
+        let others = borrowing::has_users(&refs);
         fs::write(refs.join(user), b"").map_err(Error::io(format!("note user of volume {name}")))?;
         if let Some(opened) = atomic::read_json_optional::<Opened>(&note)?.filter(|_| others) {
             return Ok(opened.path);
@@ -69,15 +73,25 @@ impl Engine {
         opened
     }
 
-    fn ask_driver(&self, driver: &str, name: &str, base: &Path) -> Result<String> {
+    /// Where the data is now, and whether that is a file system in a file.
+    fn ask_driver(&self, driver: &str, name: &str, base: &Path) -> Result<(String, bool)> {
         match self.plugins.volume(driver)?.mount(name, &self.driver_dirs("volume", driver))? {
-            VolumeMount::Directory(path) => Ok(path),
-            VolumeMount::FileSystem(plan) => mount_file_system(name, &plan, &base.join("data")),
+            VolumeMount::Directory(path) => Ok((path, false)),
+            VolumeMount::FileSystem(plan) => {
+                let path = mount_file_system(name, &plan, &base.join("data"))?;
+                Ok((path, plan.options.iter().any(mounting::is_loop)))
+            }
             other => {
                 let message = format!("volume {name}: this engine knows no such way to reach it: {other:?}");
                 Err(Error::request(Class::Unsupported, message))
             }
         }
+    }
+
+    /// Where a volume is that somebody uses.
+    pub(super) fn opened_at(&self, name: &str) -> Option<String> {
+        let note = self.usage_dir(name).join("opened.json");
+        Some(atomic::read_json_optional::<Opened>(&note).ok()??.path)
     }
 
     /// True for an opened volume that is a file system of its own, and for images.
@@ -105,7 +119,7 @@ impl Engine {
             return Ok(());
         }
         let _lock = lock_usage(&base)?;
-        if fs::read_dir(base.join("refs")).is_ok_and(|mut users| users.next().is_some()) {
+        if borrowing::has_users(&base.join("refs")) {
             return Ok(());
         }
         unmount(&base)?;
@@ -119,12 +133,16 @@ impl Engine {
     fn end_use(&self, user: &str, base: &Path) -> Result<()> {
         let _lock = lock_usage(base)?;
         let _ = fs::remove_file(base.join("refs").join(user));
-        if fs::read_dir(base.join("refs")).is_ok_and(|mut e| e.next().is_some()) {
+        if borrowing::has_users(&base.join("refs")) {
             return Ok(());
         }
-        unmount(base)?;
         let note = base.join("opened.json");
-        let Some(opened) = atomic::read_json_optional::<Opened>(&note)? else { return Ok(()) };
+        let opened = atomic::read_json_optional::<Opened>(&note)?;
+        if opened.as_ref().is_some_and(|opened| opened.in_file) && !borrowing::is_passing(user) {
+            give_back(&base.join("data"));
+        }
+        unmount(base)?;
+        let Some(opened) = opened else { return Ok(()) };
         if opened.driver.is_empty() {
             fs::remove_file(&note).map_err(Error::io("forget a mounted image"))?;
             return forget(base);
@@ -146,6 +164,18 @@ fn lock_usage(base: &Path) -> Result<lock::Lock> {
         if let Some(lock) = lock::exclusive_if_kept(&base.join("lock"))? {
             return Ok(lock);
         }
+    }
+}
+
+/// Makes holes of what was deleted in a file system in a file. The kernel does most of that by itself some time after a
+/// deletion, and what it frees counts as free when that is on the disk.
+fn give_back(mounted: &Path) {
+    let trim = |dir: fs::File| {
+        let _ = nix::unistd::syncfs(&dir);
+        gantry_sys::loop_device::trim(dir.as_fd())
+    };
+    if let Ok(Err(errno)) = fs::File::open(mounted).map(trim) {
+        tracing::debug!("{}: free blocks are not given back: {errno}", mounted.display());
     }
 }
 

@@ -90,7 +90,7 @@ pub(crate) fn apply_as<R: Input>(
     owners: Option<&IdMaps>,
 ) -> Result<Applied, ApplyError> {
     std::thread::scope(|scope| {
-        let (pen, desk) = writer::pair();
+        let (pen, desk) = writer::pair(target.whiteouts != Whiteouts::Plain);
         let writing = scope.spawn(move || desk.run());
         let applied = Applier::new(target, *limits, lower, pen).and_then(|applier| applier.all(tar, owners));
         let written = writing.join().unwrap_or_else(|_| Err(ApplyError::Stream(io::Error::other("a thread panicked"))));

@@ -2,12 +2,15 @@
 //!
 //! The thread that applies makes each file, so that links, replacements and whiteouts find what they must, and hands
 //! its descriptor over with the bytes, a batch at a time; what the descriptor leads to may lose its name meanwhile.
+//! Files that become a layer go on to the disk at once, so that the sync at the end does not have to wait for all of them.
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+
+use gantry_sys::writeback;
 
 use super::error::ApplyError;
 use super::meta;
@@ -43,15 +46,17 @@ pub(super) struct Pen {
 
 /// The side that fills them.
 pub(super) struct Desk {
+    /// What is written will be synced.
+    hurry: bool,
     full: Receiver<Batch>,
     spare: Sender<Batch>,
 }
 
-pub(super) fn pair() -> (Pen, Desk) {
+pub(super) fn pair(hurry: bool) -> (Pen, Desk) {
     let (full_sender, full) = sync_channel(WAITING);
     let (spare_sender, spare) = channel();
     let pen = Pen { full: full_sender, spare, batch: Batch::default(), start: 0 };
-    (pen, Desk { full, spare: spare_sender })
+    (pen, Desk { hurry, full, spare: spare_sender })
 }
 
 impl Pen {
@@ -101,6 +106,10 @@ impl Desk {
         for mut batch in self.full {
             for part in batch.parts.drain(..) {
                 fill(&part, &batch.data[part.bytes.clone()])?;
+                if self.hurry {
+                    // Only the sync at the end has to succeed.
+                    let _ = writeback::begin(part.file.as_fd(), 0, 0);
+                }
             }
             batch.data.clear();
             let _ = self.spare.send(batch);

@@ -66,9 +66,20 @@ pub trait Manager: Send + Sync {
     fn exists(&self) -> bool;
 }
 
+/// How much of [`Stats`] is wanted: each number costs the reading of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// Processor time.
+    Time,
+    /// What a table shows: all but the parts of processor time and how often it was held back.
+    Shown,
+    #[default]
+    All,
+}
+
 /// What the cgroup `path` uses, without a manager.
-pub fn usage(host: &Host, path: &str) -> Stats {
-    usage::read(host, path)
+pub fn usage(host: &Host, path: &str, wanted: Wanted) -> Stats {
+    usage::read(host, path, wanted)
 }
 
 /// The manager of the cgroup `path` on this machine.

@@ -2,7 +2,7 @@
 //! belongs to one of them, and not always to the same.
 
 use super::files::{self, keyed, number};
-use super::{Host, Stats};
+use super::{Host, Stats, Wanted};
 use std::path::{Path, PathBuf};
 
 /// A limit at or above this is version 1's "none" (the highest page-aligned signed number).
@@ -10,20 +10,21 @@ const UNLIMITED: u64 = 1 << 62;
 /// USER_HZ is 100 on every architecture we build for.
 const NANOSECONDS_PER_TICK: u64 = 10_000_000;
 
-/// Reads all of it; what is not there counts as nothing.
-pub(super) fn read(host: &Host, path: &str) -> Stats {
+/// Reads as much of it as is wanted; what is not there counts as nothing.
+pub(super) fn read(host: &Host, path: &str, wanted: Wanted) -> Stats {
     let mut stats = Stats::default();
+    cpu_time(host, path, wanted == Wanted::All, &mut stats);
+    if wanted == Wanted::Time {
+        return stats;
+    }
     match place(host, path, "memory") {
         Some(Place { dir, unified: true }) => memory(&dir, &mut stats),
         Some(Place { dir, unified: false }) => memory_v1(&dir, &mut stats),
         None => {}
     }
-    match place(host, path, "cpuacct") {
-        Some(Place { dir, .. }) => cpu_v1(&dir, &mut stats),
-        // Version 2 counts time whether the controller is on or not.
-        None => unified(host, path).iter().for_each(|dir| cpu(dir, &mut stats)),
-    }
-    if let Some(Place { dir, .. }) = place(host, path, "cpu") {
+    if wanted == Wanted::All
+        && let Some(Place { dir, .. }) = place(host, path, "cpu")
+    {
         stats.throttled_periods = keyed(&dir.join("cpu.stat"), "nr_throttled").unwrap_or(0);
     }
     if let Some(Place { dir, .. }) = place(host, path, "pids") {
@@ -35,6 +36,14 @@ pub(super) fn read(host: &Host, path: &str) -> Stats {
         None => place(host, path, "blkio").map_or((0, 0), |place| io_bytes_v1(&place.dir)),
     };
     stats
+}
+
+fn cpu_time(host: &Host, path: &str, parted: bool, stats: &mut Stats) {
+    match place(host, path, "cpuacct") {
+        Some(Place { dir, .. }) => cpu_v1(&dir, parted, stats),
+        // Version 2 counts time whether the controller is on or not.
+        None => unified(host, path).iter().for_each(|dir| cpu(dir, stats)),
+    }
 }
 
 struct Place {
@@ -72,10 +81,13 @@ fn cpu(dir: &Path, stats: &mut Stats) {
     stats.cpu_system_nanoseconds = micros("system_usec");
 }
 
-fn cpu_v1(dir: &Path, stats: &mut Stats) {
+fn cpu_v1(dir: &Path, parted: bool, stats: &mut Stats) {
+    stats.cpu_nanoseconds = number(&dir.join("cpuacct.usage")).unwrap_or(0);
+    if !parted {
+        return;
+    }
     let text = files::text(&dir.join("cpuacct.stat")).unwrap_or_default();
     let ticks = |key: &str| field(&text, key).unwrap_or(0) * NANOSECONDS_PER_TICK;
-    stats.cpu_nanoseconds = number(&dir.join("cpuacct.usage")).unwrap_or(0);
     stats.cpu_user_nanoseconds = ticks("user");
     stats.cpu_system_nanoseconds = ticks("system");
 }
@@ -149,11 +161,14 @@ mod tests {
             ("pids", &["pids"], false),
             ("blkio", &["blkio"], false),
         ];
-        let stats = read(&host(dir.path(), &all), "c");
+        let stats = read(&host(dir.path(), &all), "c", Wanted::All);
         assert_eq!((stats.memory_usage, stats.memory_limit, stats.memory_cache), (5000, None, 1000));
         assert_eq!((stats.cpu_nanoseconds, stats.cpu_user_nanoseconds), (123_456_789, 100_000_000));
         assert_eq!((stats.throttled_periods, stats.pids, stats.pids_limit), (3, 6, None));
         assert_eq!((stats.read_bytes, stats.write_bytes), (513, 4));
+        let shown = read(&host(dir.path(), &all), "c", Wanted::Shown);
+        assert_eq!(Stats { cpu_user_nanoseconds: 100_000_000, throttled_periods: 3, ..shown }.pids, stats.pids);
+        assert_eq!((shown.cpu_nanoseconds, shown.cpu_user_nanoseconds, shown.throttled_periods), (123_456_789, 0, 0));
     }
 
     const V2: [(&str, &str); 7] = [
@@ -170,17 +185,20 @@ mod tests {
     fn version_2_and_mixed() {
         let dir = tempfile::tempdir().unwrap();
         V1.iter().chain(&V2).for_each(|(path, text)| file(dir.path(), path, text));
-        let stats = read(&host(dir.path(), &[("u", &["memory", "cpu", "pids", "io"], true)]), "c");
+        let host_v2 = host(dir.path(), &[("u", &["memory", "cpu", "pids", "io"], true)]);
+        let time = Stats { cpu_nanoseconds: 7000, cpu_user_nanoseconds: 4000, ..Stats::default() };
+        assert_eq!(read(&host_v2, "c", Wanted::Time), Stats { cpu_system_nanoseconds: 3000, ..time });
+        let stats = read(&host_v2, "c", Wanted::All);
         assert_eq!((stats.memory_usage, stats.memory_limit, stats.memory_cache), (9000, None, 200));
         assert_eq!((stats.cpu_nanoseconds, stats.cpu_system_nanoseconds, stats.throttled_periods), (7000, 3000, 2));
         assert_eq!((stats.pids, stats.pids_limit, stats.read_bytes, stats.write_bytes), (2, Some(50), 11, 22));
         let mixed: [(&str, &[&str], bool); 3] =
             [("cpu", &["cpu", "cpuacct"], false), ("pids", &["pids"], false), ("u", &["memory", "io"], true)];
-        let stats = read(&host(dir.path(), &mixed), "c");
+        let stats = read(&host(dir.path(), &mixed), "c", Wanted::All);
         assert_eq!(
             (stats.memory_usage, stats.cpu_nanoseconds, stats.pids, stats.write_bytes),
             (9000, 123_456_789, 6, 22)
         );
-        assert_eq!(read(&host(dir.path(), &mixed), "gone"), Stats::default());
+        assert_eq!(read(&host(dir.path(), &mixed), "gone", Wanted::All), Stats::default());
     }
 }

@@ -3,10 +3,14 @@
 
 use super::files::{self, keyed, number};
 use super::limits::Setting;
-use super::{Host, Limits, Manager, Stats, make, plan, usage};
+use super::{Host, Limits, Manager, Stats, Wanted, make, plan, usage};
 use crate::error::Error;
 use gantry_sys::Errno;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a group may take to stand still.
+const FREEZING: Duration = Duration::from_secs(2);
 
 pub(super) struct Legacy {
     host: Host,
@@ -86,11 +90,15 @@ impl Manager for Legacy {
     fn freeze(&self) -> Result<(), Error> {
         self.set_freezer("FROZEN")?;
         let state = self.file("freezer", "freezer.state");
-        for _ in 0..1000 {
+        // Mostly a process needs no more than to be woken.
+        let mut pause = Duration::from_micros(50);
+        let until = Instant::now() + FREEZING;
+        while Instant::now() < until {
             if files::read(&state)?.trim() == "FROZEN" {
                 return Ok(());
             }
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(2));
             // A task that was just being made may have been missed; say it again.
             self.set_freezer("FROZEN")?;
         }
@@ -114,7 +122,7 @@ impl Manager for Legacy {
     }
 
     fn stats(&self) -> Result<Stats, Error> {
-        Ok(usage::read(&self.host, &self.path))
+        Ok(usage::read(&self.host, &self.path, Wanted::All))
     }
 
     fn oom_kills(&self) -> Result<u64, Error> {

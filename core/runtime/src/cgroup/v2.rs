@@ -1,7 +1,7 @@
 //! Version 2: one directory for everything.
 
 use super::files::{self, keyed};
-use super::{Host, Limits, Manager, Stats, make, plan, usage};
+use super::{Host, Limits, Manager, Stats, Wanted, make, plan, usage};
 use crate::error::Error;
 use std::path::PathBuf;
 
@@ -82,7 +82,7 @@ impl Manager for Unified {
     }
 
     fn stats(&self) -> Result<Stats, Error> {
-        Ok(usage::read(&self.host, &self.path))
+        Ok(usage::read(&self.host, &self.path, Wanted::All))
     }
 
     fn oom_kills(&self) -> Result<u64, Error> {

@@ -6,7 +6,7 @@
 //!
 //! This child may allocate: the keeper has one thread, so no lock of the allocator's can be held by another.
 
-use super::{Launched, Report, Standard, Stdio, clone, failed, kill_and_reap, pipe};
+use super::{Launched, Report, Standard, Stdio, clone, failed, kill_and_reap, pipe, trees};
 use crate::cgroup::make::{self, Made};
 use crate::error::Error;
 use crate::init::{self, Doors, Prepared};
@@ -67,8 +67,7 @@ impl Early {
         let unified = plan.cgroup.hierarchies.iter().find(|hierarchy| hierarchy.unified).map(make::leaf);
         plan.born_in.is_empty()
             && plan.foreign.is_none()
-            && plan.user.is_none()
-            && plan.idmaps.is_empty()
+            && !trees::are_needed(plan)
             && plan.namespaces == self.guess.namespaces
             && unified == self.unified.as_deref()
     }

@@ -56,15 +56,21 @@ pub(super) fn overlay(
     owners: &Owners,
     make: impl FnOnce() -> Result<OwnedFd, Fault>,
 ) -> Result<OwnedFd, Fault> {
+    by_child(namespace::MOUNT, || {
+        cover(options, owners)?;
+        become_root(owners.root)?;
+        make()
+    })
+}
+
+/// A mount that a child makes where it would not do for us to be.
+pub(super) fn by_child(namespaces: u64, make: impl FnOnce() -> Result<OwnedFd, Fault>) -> Result<OwnedFd, Fault> {
     let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC);
     let (ours, theirs) = pair.during(Act::CloneMount)?;
-    match process::clone3(namespace::MOUNT, None).during(Act::Unshare)? {
+    match process::clone3(namespaces, None).during(Act::Unshare)? {
         Forked::Child => {
             let _ = cred::set_parent_death_signal(libc::SIGKILL);
-            answer(
-                theirs.as_fd(),
-                cover(options, owners).and_then(|()| become_root(owners.root)).and_then(|()| make()),
-            );
+            answer(theirs.as_fd(), make());
             process::exit(0)
         }
         Forked::Parent { pidfd, .. } => {

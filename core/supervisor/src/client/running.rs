@@ -1,5 +1,6 @@
 //! Talking to the supervisor of a running container, of this or any other 1.x version.
 
+use super::say_finished;
 use super::session::Session;
 use crate::launch::SinkSpec;
 use crate::wire::{self, Ask, Exit, SinkCounters, Tell};
@@ -93,7 +94,7 @@ impl Taken {
 
     /// It is cleaned up. The keeper goes when this process lets go of the answer, so as not to be in its way.
     pub fn finished(&self) -> Result<()> {
-        wire::send(self.keeper.as_fd(), &Ask::Finished {}, &[]).map_err(Error::talk("tell"))
+        say_finished(self.keeper.as_fd())
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`Supervisor::release`] its death aborts the start.
 
 use super::guess::Guess;
+use super::say_finished;
 use super::session::Session;
 use crate::launch::Launch;
 use crate::wire::{self, Ask, Exit, Started, Tell};
@@ -110,7 +111,7 @@ impl Supervisor {
     /// The caller has cleaned up. Keeper and pump go when this is dropped: until then they are not in the way of what
     /// the caller still has to do.
     pub fn finished(&mut self) -> Result<()> {
-        self.tell(&Ask::Finished {}, &[])
+        say_finished(self.control.as_fd())
     }
 
     /// Readable when the keeper has something to say; for callers with a loop of their own.

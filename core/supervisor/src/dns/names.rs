@@ -94,8 +94,8 @@ impl Names {
 
     /// Those of the first network that knows the name; a link of the container's own comes before.
     fn members(&self, name: &str) -> Vec<Member> {
-        if let Some(id) = self.asker.links.get(name) {
-            return self.zones.iter().filter_map(|zone| zone.members.get(id)).map(|m| m.member.clone()).collect();
+        if let Some(meant) = self.asker.links.get(name) {
+            return self.zones.iter().flat_map(|zone| zone.meant(meant)).collect();
         }
         let of = |zone: &CachedZone| -> Vec<Member> {
             let bare = name.strip_suffix(zone.name.as_str()).and_then(|rest| rest.strip_suffix('.'));
@@ -156,6 +156,12 @@ struct CachedZone {
 }
 
 impl CachedZone {
+    /// The members of an id or a name.
+    fn meant(&self, text: &str) -> Vec<Member> {
+        let ids = self.by_name.get(text).cloned().unwrap_or_else(|| vec![text.to_owned()]);
+        ids.iter().filter_map(|id| self.members.get(id)).map(|cached| cached.member.clone()).collect()
+    }
+
     fn kept(zone: &Zone, old: &mut Vec<CachedZone>) -> CachedZone {
         match old.iter().position(|known| known.dir == zone.dir) {
             Some(at) => CachedZone { name: zone.name.clone(), ..old.swap_remove(at) },
@@ -221,7 +227,7 @@ mod tests {
         let zone = |name: &str| Zone { name: name.into(), dir: dir.path().join(name) };
         let asker = Asker {
             networks: vec![zone("front"), zone("back")],
-            links: [("db".to_owned(), "c".repeat(64))].into(),
+            links: [("db".to_owned(), "c".repeat(64)), ("later".to_owned(), "www".to_owned())].into(),
             ..Asker::default()
         };
         for zone in &asker.networks {
@@ -269,6 +275,7 @@ mod tests {
         assert_eq!(scene.ask("b1", Kind::Aaaa), ["Nothing"]);
         assert_eq!(scene.ask("b1", Kind::Other), ["Nothing"]);
         assert_eq!(scene.ask("db", Kind::A), ["10.1.0.3"]);
+        assert_eq!(scene.ask("later", Kind::A), ["10.0.0.2"], "a link by name");
         assert_eq!(scene.ask("nobody", Kind::A), ["Unknown"]);
         assert_eq!(scene.ask("2.0.1.10.in-addr.arpa", Kind::Ptr), ["web.back"]);
         assert_eq!(scene.ask("9.9.9.9.in-addr.arpa", Kind::Ptr), ["Unknown"]);

@@ -18,7 +18,8 @@ pub const ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(127, 0, 0, 11);
 pub struct Asker {
     /// The networks whose names it sees, in the order they are searched.
     pub networks: Vec<Zone>,
-    /// Names that only this container knows: lower case, and the id of the container meant.
+    /// Names that only this container knows: lower case, and the id of the container meant, or its name (lower case) when
+    /// there was none yet.
     pub links: BTreeMap<String, String>,
     /// Where unknown names are asked for, in order.
     pub upstreams: Vec<Upstream>,

@@ -198,7 +198,10 @@ impl Keeper {
         while !self.caller_finished {
             let Some(control) = &self.estate.control else { return Ok(false) };
             match wire::receive::<wire::Ask>(control.as_fd())? {
-                Some(packet) => self.caller_finished = packet.message == wire::Ask::Finished {},
+                Some(packet) => {
+                    self.caller_finished = packet.message == wire::Ask::Finished {};
+                    self.slow_to_close = packet.fds;
+                }
                 None => return Ok(false),
             }
         }
@@ -209,8 +212,9 @@ impl Keeper {
     /// True when somebody who took this over has done it.
     fn finisher_cleans_up(&mut self) -> bool {
         let Some(finisher) = self.finisher.take() else { return false };
-        let heard = wire::receive::<wire::Ask>(finisher.as_fd());
-        let finished = heard.is_ok_and(|heard| heard.is_some_and(|packet| packet.message == wire::Ask::Finished {}));
+        let Ok(Some(packet)) = wire::receive::<wire::Ask>(finisher.as_fd()) else { return false };
+        self.slow_to_close = packet.fds;
+        let finished = packet.message == wire::Ask::Finished {};
         if finished {
             await_parting(&finisher);
         }

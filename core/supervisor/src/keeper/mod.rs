@@ -13,6 +13,7 @@ mod record;
 mod runtime;
 mod serve;
 mod start;
+mod timeout;
 
 pub use fork::main;
 pub use health::FILE as HEALTH_FILE;
@@ -76,11 +77,15 @@ struct Keeper {
     told_cloned: bool,
     checks: Option<health::Checks>,
     leases: lease::Leases,
+    /// It ran for too long, and its end was ordered.
+    overdue: bool,
     pump_ready: Option<(Vec<String>, Option<Refusal>)>,
     drained: bool,
     /// The pump said that it has nothing left to do.
     pump_over: bool,
     caller_finished: bool,
+    /// Sockets of the one that has cleaned up, whose closing waits for the kernel: ours, who keep nobody waiting.
+    slow_to_close: Vec<OwnedFd>,
     /// The lock that keeps an ordinary user's namespaces.
     _namespaces: Option<std::fs::File>,
 }

@@ -44,10 +44,12 @@ impl Keeper {
             told_cloned: false,
             checks: None,
             leases: Leases::default(),
+            overdue: false,
             pump_ready: None,
             drained: false,
             pump_over: false,
             caller_finished: false,
+            slow_to_close: Vec::new(),
         }
     }
 
@@ -59,6 +61,7 @@ impl Keeper {
             self.serve(&ready)?;
             self.check_health();
             self.check_leases(&ready);
+            self.check_run_limit();
         }
         self.end_checks();
         self.conclude()
@@ -69,7 +72,8 @@ impl Keeper {
         let watched = self.watched(with_init);
         let mut fds: Vec<_> = watched.iter().map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN)).collect();
         let checks = self.checks.as_ref().map(|checks| checks.due());
-        let until = until.into_iter().chain(self.pump.retry_at).chain(checks).chain(self.leases.wakes_at()).min();
+        let until = until.into_iter().chain(self.pump.retry_at).chain(checks).chain(self.leases.wakes_at());
+        let until = until.chain(self.run_limit_at()).min();
         let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis() as i32;
         let timeout = until.map_or(Ok(PollTimeout::NONE), |until| PollTimeout::try_from(left(until).saturating_add(1)));
         match poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX)) {
@@ -156,7 +160,10 @@ impl Keeper {
                 self.life.caller_finishes = true;
                 let _ = self.estate.state.set_life(&self.life);
             }
-            Ask::Finished {} => self.caller_finished = true,
+            Ask::Finished {} => {
+                self.slow_to_close = packet.fds;
+                self.caller_finished = true;
+            }
             _ => {}
         }
     }

@@ -1,5 +1,6 @@
 //! The driver's entry.
 
+use crate::disk;
 use crate::error::Error;
 use crate::mounts;
 use crate::options::{Choice, OPTIONS, check_name};
@@ -11,6 +12,9 @@ use gantry_plugin_api::options::{OptionSpec, Options};
 use gantry_plugin_api::types::Dirs;
 use gantry_plugin_api::volume::{VolumeCapabilities, VolumeDriver, VolumeInfo, VolumeMount};
 use std::path::Path;
+
+/// The fact by which the engine learns which file holds a volume's data.
+const BACKING_FILE: &str = "Backing File";
 
 /// The local volume driver.
 #[derive(Default)]
@@ -88,6 +92,9 @@ fn remove(name: &str, root: &Path) -> Result<(), Error> {
 
 fn mount(name: &str, root: &Path) -> Result<VolumeMount, Error> {
     let (shelf, choice) = find(name, root)?;
+    if let Some(disk) = shelf.disk(name) {
+        return Ok(VolumeMount::FileSystem(disk::mount(&disk)));
+    }
     let Some(mount) = mounts::mount(&choice) else {
         return Ok(VolumeMount::Directory(shelf.data(name).display().to_string()));
     };
@@ -106,15 +113,26 @@ fn clone(from: &str, to: &str, root: &Path, host: &Host) -> Result<VolumeInfo, E
     if shelf.find(to)?.is_some() {
         return Err(Error::Exists(to.to_owned()));
     }
-    let draft = shelf.draft(&choice)?;
-    match copy_tree(&shelf.data(from), &draft.path.join("_data"), CopyMode::Copy) {
-        Ok(report) => host.count("copied_bytes", report.copied_bytes),
+    let has_disk = shelf.disk(from).is_some();
+    let draft = if has_disk { shelf.draft_unlimited(&choice)? } else { shelf.draft(&choice)? };
+    match copy(&shelf, from, &draft.path, has_disk) {
+        Ok(bytes) => host.count("copied_bytes", bytes),
         Err(error) => {
             shelf.abandon(draft);
-            return Err(error.into());
+            return Err(error);
         }
     }
     if shelf.publish(draft, to)? { Ok(info(&shelf, to)) } else { Err(Error::Exists(to.to_owned())) }
+}
+
+fn copy(shelf: &Shelf, from: &str, to: &Path, has_disk: bool) -> Result<u64, Error> {
+    if !has_disk {
+        return Ok(copy_tree(&shelf.data(from), &to.join("_data"), CopyMode::Copy)?.copied_bytes);
+    }
+    disk::copy(&shelf.folder_of(from), to).map_err(|error| match error {
+        mounted @ Error::Mounted => Error::CloneInUse { name: from.to_owned(), source: Box::new(mounted) },
+        other => other,
+    })
 }
 
 fn rename(from: &str, to: &str, root: &Path) -> Result<VolumeInfo, Error> {
@@ -138,6 +156,10 @@ fn info(shelf: &Shelf, name: &str) -> VolumeInfo {
         name: name.to_owned(),
         mountpoint: shelf.data(name).display().to_string(),
         created_ns: shelf.created_ns(name),
-        status: Vec::new(),
+        status: shelf
+            .disk(name)
+            .map(|disk| (BACKING_FILE.to_owned(), disk.display().to_string()))
+            .into_iter()
+            .collect(),
     }
 }

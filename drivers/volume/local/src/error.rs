@@ -36,12 +36,36 @@ pub enum Error {
     /// A port in the address of a share.
     #[error("port not allowed in CIFS device \"{0}\", include 'port' in 'o='")]
     CifsPort(String),
-    /// A limit cannot be kept here.
-    #[error("quota size requested but no quota support")]
-    Quota,
+    /// A limit cannot be kept here, neither by quotas nor by a file system in a file.
+    #[error("quota size requested but no quota support, {0}")]
+    Quota(&'static str),
+    /// A limit below what a file system needs.
+    #[error("a volume limited to less than 1 MB needs a file system with project quotas")]
+    TooSmall,
+    /// The file system in a file could not be made.
+    #[error("cannot make the volume's file system with {name}")]
+    Program {
+        /// The program.
+        name: String,
+        /// What it said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file system in a file is mounted.
+    #[error("its file system is mounted, and a copy of it would be torn")]
+    Mounted,
     /// A limit could not be set.
     #[error("cannot limit the volume")]
     Limit(#[source] std::io::Error),
+    /// The data cannot be copied now.
+    #[error("cannot clone volume {name}: it is in use")]
+    CloneInUse {
+        /// The volume.
+        name: String,
+        /// Why that matters.
+        #[source]
+        source: Box<Error>,
+    },
     /// A limit that is no size.
     #[error("invalid option \"size\": not a size")]
     Size,
@@ -94,7 +118,7 @@ pub enum Error {
 impl From<QuotaError> for Error {
     fn from(error: QuotaError) -> Error {
         match error {
-            QuotaError::Unsupported => Error::Quota,
+            QuotaError::Unsupported => Error::Quota("the file system keeps no project quotas"),
             QuotaError::Io(source) => Error::Limit(source),
         }
     }
@@ -105,7 +129,9 @@ impl Error {
         match self {
             Error::Tree(e) => ApiError::io("", &e.source).class,
             Error::Limit(e) => ApiError::io("", e).class,
-            Error::Quota | Error::CloneDevice { .. } => Class::UNSUPPORTED,
+            Error::Quota(_) | Error::CloneDevice { .. } => Class::UNSUPPORTED,
+            Error::Mounted | Error::CloneInUse { .. } => Class::IN_USE,
+            Error::Program { .. } => Class::DRIVER,
             Error::Missing(_) | Error::Device { .. } => Class::NOT_FOUND,
             Error::Differs { .. } | Error::Exists(_) => Class::EXISTS,
             Error::Damaged { .. } => Class::DRIVER,
@@ -118,9 +144,10 @@ impl Error {
             Error::Name(_) => "if you intended to pass a host directory, use an absolute path",
             Error::UnknownOption(_) => "known options: device, o, size, type",
             Error::Differs { .. } => "remove the volume first, or choose another name",
-            Error::Quota => {
-                "leave the option size away, or move the root directory to xfs with pquota or ext4 with prjquota"
+            Error::Quota(_) => {
+                "install e2fsprogs and load the module loop, or move the root directory to xfs with pquota or ext4 with prjquota"
             }
+            Error::CloneInUse { .. } => "stop the containers that use it",
             Error::SizeOfDevice => "write o=size=… for a file system that takes it",
             _ => "",
         }

@@ -55,7 +55,6 @@ const IGNORED: &[&str] =
 const REFUSED: &[(&str, &str)] = &[
     ("remount", "a volume's mount is always a new one"),
     ("move", "a volume's mount is always a new one"),
-    ("loop", "attach a loop device yourself and give it as device"),
     ("shared", "volumes are mounted privately; choose the propagation with the container's -v"),
     ("rshared", "volumes are mounted privately; choose the propagation with the container's -v"),
     ("slave", "volumes are mounted privately; choose the propagation with the container's -v"),
@@ -147,6 +146,8 @@ mod tests {
         let keys: Vec<&str> = nfs.options.iter().map(|(k, _)| k.as_str()).collect();
         assert_eq!(keys, ["addr", "nfsvers", "soft"]);
         assert_eq!(of("ext4", "/dev/sdb1", "ro,rw,ro,noatime").flags, MS_RDONLY | MS_NOATIME);
+        // The engine shows the file as a device.
+        assert_eq!(of("ext4", "/srv/disk", "loop").options, [("loop".into(), None)]);
     }
 
     #[test]
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        for word in ["remount", "shared", "loop", "rslave"] {
+        for word in ["remount", "shared", "move", "rslave"] {
             let text = choice("ext4", "/dev/sdb1", word).unwrap_err().to_string();
             assert!(text.contains(&format!("\"o={word}\"")), "{text}");
         }

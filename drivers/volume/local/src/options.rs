@@ -11,7 +11,11 @@ pub const OPTIONS: &[OptionSpec] = &[
     OptionSpec::string("type", "file system type as in mount(8): tmpfs, nfs, ext4 …; none for a bind mount"),
     OptionSpec::string("device", "device, directory or server path to mount"),
     OptionSpec::string("o", "mount options, comma separated: bind, ro, size=1m, addr=host …"),
-    OptionSpec::new("size", OptionKind::SIZE_BINARY, "limit of the volume's data; needs project quotas"),
+    OptionSpec::new(
+        "size",
+        OptionKind::SIZE_BINARY,
+        "limit of the volume's data, by a project quota or a file system of that size in a file",
+    ),
 ];
 
 /// The options of one volume, as stored beside it.

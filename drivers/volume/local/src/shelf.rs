@@ -1,9 +1,10 @@
 //! The directory of all volumes, and the steps that keep it whole: a volume is made in `.staging` and renamed into
 //! place, removed by a rename into `.trash`. What a killed process left in either is swept by the next removal.
 
+use crate::disk;
 use crate::error::Error;
 use crate::options::Choice;
-use gantry_driver_shared::quota;
+use gantry_driver_shared::quota::{self, QuotaError};
 use gantry_driver_shared::tree::{self, TreeError, entries, open_dir, open_root};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, RenameFlags, renameat2};
@@ -52,6 +53,16 @@ impl Shelf {
         self.root.join(name).join("_data")
     }
 
+    /// The file that holds the data of a volume, if one does.
+    pub fn disk(&self, name: &str) -> Option<PathBuf> {
+        disk::find(&self.root.join(name))
+    }
+
+    /// Everything of a volume.
+    pub fn folder_of(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
     /// The options of a volume; `None` when there is no such volume.
     pub fn find(&self, name: &str) -> Result<Option<Choice>, Error> {
         let path = self.root.join(name).join(OPTIONS_FILE);
@@ -80,8 +91,20 @@ impl Shelf {
         Ok(names)
     }
 
-    /// Starts a volume: its directory, its data directory, its options.
+    /// Starts a volume: its directory, its data directory, its options, its limit.
     pub fn draft(&self, choice: &Choice) -> Result<Draft, Error> {
+        let draft = self.draft_unlimited(choice)?;
+        match choice.size().map_or(Ok(()), |size| limit(&draft.path, size)) {
+            Ok(()) => Ok(draft),
+            Err(error) => {
+                self.abandon(draft);
+                Err(error)
+            }
+        }
+    }
+
+    /// The same without its limit.
+    pub fn draft_unlimited(&self, choice: &Choice) -> Result<Draft, Error> {
         self.folder(STAGING)?;
         let draft = loop {
             if let Some(draft) = self.try_draft()? {
@@ -92,11 +115,6 @@ impl Shelf {
         std::fs::create_dir(&data).map_err(|e| TreeError::new("create", &data, e))?;
         let mode = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(&data, mode).map_err(|e| TreeError::new("set the mode of", &data, e))?;
-        let limited = choice.size().map_or(Ok(()), |size| quota::limit(&[&data], size));
-        if let Err(error) = limited {
-            self.abandon(draft);
-            return Err(error.into());
-        }
         if !choice.is_empty() {
             write_options(&draft.path.join(OPTIONS_FILE), choice)?;
         }
@@ -206,6 +224,14 @@ impl Shelf {
 
     fn failed(&self, act: &'static str, name: &str, error: Errno) -> Error {
         TreeError::new(act, self.root.join(name), error).into()
+    }
+}
+
+/// By a project quota, else by a file system of that size.
+fn limit(volume: &Path, size: u64) -> Result<(), Error> {
+    match quota::limit(&[&volume.join("_data")], size) {
+        Err(QuotaError::Unsupported) => disk::make(volume, size),
+        limited => Ok(limited?),
     }
 }
 
