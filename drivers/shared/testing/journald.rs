@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 use std::fs;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -47,8 +47,11 @@ impl Private {
         command.env("PROGRAM", program).env("SETTINGS", settings).envs(environment.iter().copied());
         let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let private = Private { child };
-        let socket = private.root().join("run/systemd/journal/socket");
-        if eventually(|| UnixDatagram::unbound().unwrap().connect(&socket).is_ok()) {
+        let [socket, control] =
+            ["socket", "io.systemd.journal"].map(|name| private.root().join("run/systemd/journal").join(name));
+        // They are made one after the other.
+        let takes_messages = || UnixDatagram::unbound().unwrap().connect(&socket).is_ok();
+        if eventually(|| takes_messages() && UnixStream::connect(&control).is_ok()) {
             return Some(private);
         }
         eprintln!("skipped: no journald can be started here; it needs root");

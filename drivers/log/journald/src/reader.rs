@@ -24,8 +24,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(50);
 /// New files are looked for so often.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long journald may take to write down what it has received.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long journald may take to write down what it has received; a busy one on a slow disk takes seconds.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Records and bytes handed over at once.
 const BATCH: usize = 1024;
 const BATCH_BYTES: usize = 4 << 20;
@@ -62,7 +62,7 @@ impl Reader {
     /// Opens the files and finds where to begin.
     pub fn open(places: Places, container: &LogContainer, query: ReadQuery, host: Host) -> Result<Reader> {
         // Refused to all but the superuser; then the last records may come a little later.
-        let _ = synchronize(&places, PATIENCE);
+        let synchronized = synchronize(&places, PATIENCE);
         let owner = std::fs::metadata(&container.dir).ok().map(|meta| meta.uid());
         let mut reader = Reader {
             places,
@@ -81,6 +81,13 @@ impl Reader {
             sleep: SHORTEST,
             looked: Instant::now(),
         };
+        if synchronized.is_err_and(|error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut))
+        {
+            let seconds = PATIENCE.as_secs();
+            reader.warn(&format!(
+                "journald did not write out its newest entries within {seconds} s: the last may be missing"
+            ));
+        }
         let denied = reader.find_files();
         if let Some(error) = denied.filter(|_| reader.views.is_empty()) {
             return Err(error);
