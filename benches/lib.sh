@@ -6,8 +6,8 @@ shopt -s extglob
 BENCH_NAME=gantry-bench          # cgroups of the containers
 ALL_ENGINES="gantry docker podman"
 ALL_RUNTIMES="crun runc"
-ALL_FIGURES="start exec lifecycle fleet ps df logs sinks image net api"
-ALL_PARTS="attaching many_ports at_once names throughput"
+ALL_FIGURES="start exec lifecycle fleet ps df logs sinks image net throughput api"
+ALL_PARTS="attaching many_ports at_once names"
 
 # ---- Who takes part -------------------------------------------------------------------------------------------------
 
@@ -37,6 +37,29 @@ engine_commands() {
 engine() { local -n command_line=$1; shift; "${command_line[@]}" "$@"; }
 engine_quietly() { engine "$@" >/dev/null 2>>"$BENCH_DIR/errors"; }
 remove() { local -n how=$1_rm; engine_quietly "$1" "${how[@]}" "${@:2}"; }
+
+# NAME PROXY WRAPPER...: a dockerd with directories and a socket of that name, its pid in `dockerd_pid`.
+start_dockerd() {
+  local name=$1 proxy=$2 tries; shift 2
+  setsid "$@" dockerd --data-root "$BENCH_DIR/var/$name" --exec-root "$BENCH_DIR/run/$name" -s overlay2 -H "unix://$BENCH_DIR/run/$name.sock" \
+    -p "$BENCH_DIR/run/$name.pid" --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$BENCH_NAME" \
+    --userland-proxy="$proxy" --default-ulimit "nofile=$BENCH_FILES:$BENCH_FILES" >"$BENCH_DIR/$name.log" 2>&1 </dev/null &
+  dockerd_pid=$!
+  for ((tries = 0; tries < 200; tries++)); do
+    "$(docker_client)" -H "unix://$BENCH_DIR/run/$name.sock" version >/dev/null 2>&1 && return 0
+    sleep 0.1
+  done
+  tail -5 "$BENCH_DIR/$name.log" >&2
+  return 1
+}
+
+stop_dockerd() {
+  [ -n "${dockerd_pid:-}" ] || return 0
+  kill "$dockerd_pid" 2>/dev/null
+  timeout 20 tail --pid="$dockerd_pid" -f /dev/null || kill -KILL "$dockerd_pid"
+  wait "$dockerd_pid" 2>/dev/null
+  return 0
+}
 
 # ---- Measuring and telling ------------------------------------------------------------------------------------------
 

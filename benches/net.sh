@@ -1,6 +1,6 @@
 #!/bin/bash
 # net: what networks cost. Attaching (`run --rm` on the bridge less `run --rm` without network, and one more published
-# port), 10,000 ports at once, 64 starts at the same time, answers of the resolver, throughput. Needs iperf3 for the last.
+# port), 10,000 ports at once, 64 starts at the same time, answers of the resolver.
 . "$BENCH_HOME/lib.sh"
 engine_commands
 
@@ -92,63 +92,6 @@ names() {
     remove "$e" asked asker
     engine_quietly "$e" network rm netbench
   done
-}
-
-# A machine outside on a veth pair, where iperf3's client runs; the server runs in the container's namespace.
-outside() {
-  ip netns add bench-out || return 1
-  ip link add bout0 type veth peer name eth0 netns bench-out && ip addr add 192.0.2.1/24 dev bout0 && ip link set bout0 up
-  ip -n bench-out addr add 192.0.2.2/24 dev eth0; ip -n bench-out link set eth0 up; ip -n bench-out link set lo up
-  ip -n bench-out route add default via 192.0.2.1
-}
-
-# CLIENT-NAMESPACE ADDRESS PORT: GBit/s of three seconds, the best of as many rounds, at most three
-rate() {
-  local n best=0 got
-  for n in $(seq $((BENCH_ROUNDS < 3 ? BENCH_ROUNDS : 3))); do
-    got=$(ip netns exec "$1" iperf3 -c "$2" -p "$3" -t 3 -J 2>/dev/null | awk -F'[:,]' '/"sum_received"/ { s = 1 } s && /bits_per_second/ { printf "%.2f", $2 / 1e9; exit }')
-    best=$(awk -v a="$best" -v b="${got:-0}" 'BEGIN { print (a > b ? a : b) }')
-  done
-  echo "$best"
-}
-
-serve() { nsenter -t "$1" -n iperf3 -s -p 5201 >/dev/null 2>&1 & server=$!; sleep 0.3; }
-
-throughput() {
-  printf '\n### Network: throughput, TCP, one stream, GBit/s\n\n'
-  command -v iperf3 >/dev/null || { echo "Left out: iperf3 is not installed."; return 0; }
-  outside || { echo "Left out: no namespace can be made for a machine outside."; return 0; }
-  echo "| engine | container to container | outside to published port | outside to macvlan |"; echo "|---|--:|--:|--:|"
-  local e pid server same published direct
-  for e in $(engines); do
-    local -n flags=${e}_run
-    engine_quietly "$e" run -d --name served "${flags[@]}" --network=bridge -p 15201:5201 bb sleep 1000 || { echo "| $e | failed | | |"; continue; }
-    engine_quietly "$e" run -d --name calling "${flags[@]}" --network=bridge bb sleep 1000
-    pid=$(engine "$e" inspect -f '{{.State.Pid}}' served)
-    serve "$pid"
-    ln -sf "/proc/$(engine "$e" inspect -f '{{.State.Pid}}' calling)/ns/net" /run/netns/bench-calling
-    same=$(rate bench-calling "$(engine "$e" inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' served)" 5201)
-    published=$(rate bench-out 192.0.2.1 15201)
-    kill "$server"; wait "$server" 2>/dev/null
-    rm -f /run/netns/bench-calling
-    remove "$e" served calling
-    direct=$(over_macvlan "$e")
-    printf '| %s | %s | %s | %s |\n' "$e" "$same" "$published" "$direct"
-  done
-  ip netns del bench-out
-}
-
-over_macvlan() {
-  local e=$1 pid server got
-  engine_quietly "$e" network create -d macvlan --subnet 192.0.2.0/24 --ip-range 192.0.2.128/25 --gateway 192.0.2.2 -o parent=bout0 lan &&
-    engine_quietly "$e" run -d --name served "${flags[@]}" --network=lan bb sleep 1000 || { engine_quietly "$e" network rm lan; echo "failed"; return; }
-  pid=$(engine "$e" inspect -f '{{.State.Pid}}' served)
-  serve "$pid"
-  got=$(rate bench-out "$(engine "$e" inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' served)" 5201)
-  kill "$server"; wait "$server" 2>/dev/null
-  remove "$e" served
-  engine_quietly "$e" network rm lan
-  echo "$got"
 }
 
 for part in $BENCH_PARTS; do "$part"; done
