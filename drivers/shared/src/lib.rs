@@ -1,6 +1,7 @@
 //! What two drivers share: netlink messages, nf_tables encoding, namespaces, layers, log files.
 
 pub mod attributes;
+pub mod child;
 pub mod conntrack;
 pub mod device;
 pub mod inside;

@@ -2,13 +2,14 @@
 //! an end at a deadline.
 
 use crate::error::{Error, Result};
+use gantry_driver_shared::child;
 use serde_json::Value;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// For plugins that run programs, when whoever runs us has none.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -92,22 +93,7 @@ fn finish(mut child: Child, input: Vec<u8>, until: Instant) -> io::Result<Option
         }
     }
     let [out, err] = said;
-    Ok(end(&mut child, until)?.map(|good| Done { good, out, err }))
-}
-
-/// It has closed its output: it is about to end.
-fn end(child: &mut Child, until: Instant) -> io::Result<Option<bool>> {
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status.success()));
-        }
-        if Instant::now() >= until {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        thread::sleep(Duration::from_micros(200));
-    }
+    Ok(child::finish(&mut child, until)?.map(|good| Done { good, out, err }))
 }
 
 fn spawn(act: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -139,6 +125,7 @@ fn refusal(plugin: &str, command: &'static str, done: &Done) -> Error {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
 
     fn plugin(dir: &Path, script: &str) {
         let path = dir.join("p");

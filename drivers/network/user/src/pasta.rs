@@ -4,13 +4,15 @@ use crate::error::{Error, Result};
 use crate::inside;
 use crate::notes::Helper;
 use crate::options::Program;
-use crate::process::{self, finish, heard, last_words};
+use crate::process::{self, LIMIT, heard, last_words};
 use crate::work::Start;
+use gantry_driver_shared::child;
 use gantry_plugin_api::network::{PortMapping, Protocol};
 use std::net::IpAddr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 /// The name it runs under: it goes by it, too, and others may recognise it.
 pub fn name(key: &str) -> String {
@@ -25,7 +27,8 @@ pub fn start(path: &Path, start: &Start<'_>) -> Result<Helper> {
     command.arg0(name(start.key)).args(words(start)).env_clear().current_dir("/");
     command.stdin(Stdio::from(netns)).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(execute)?;
-    let good = finish(&mut child).map_err(execute)?.ok_or(Error::Late(Program::Pasta))?;
+    let good =
+        child::finish(&mut child, Instant::now() + LIMIT).map_err(execute)?.ok_or(Error::Late(Program::Pasta))?;
     let (told, said) = (heard(child.stdout.take()), heard(child.stderr.take()));
     let pid = told.trim().parse::<i32>().ok().filter(|_| good);
     let helper = pid.and_then(|pid| Some(Helper { program: Program::Pasta, pid, start: process::start_of(pid)? }));

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A call of the engine ends after ten seconds, and there may be two programs to try.
@@ -59,22 +59,6 @@ fn named(name: &str) -> Vec<(i32, u64)> {
         line.split(|byte| *byte == 0).next() == Some(name.as_bytes())
     };
     pids.filter(is_named).filter_map(|pid| Some((pid, start_of(pid)?))).collect()
-}
-
-/// Waits for the end of a child that goes into the background by itself; `None`: it had to be killed.
-pub fn finish(child: &mut Child) -> io::Result<Option<bool>> {
-    let until = Instant::now() + LIMIT;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status.success()));
-        }
-        if Instant::now() >= until {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        std::thread::sleep(STEP);
-    }
 }
 
 /// What lies in a pipe. Its other end may be open still, with nobody who will write.
