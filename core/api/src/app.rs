@@ -148,7 +148,11 @@ impl App {
     }
 
     /// Runs a call with an engine of its own, on a client's behalf. One that panics takes its engine along.
-    fn with_engine<T>(&self, client: Option<Doer>, act: impl FnOnce(&Engine) -> Result<T, Fault>) -> Result<T, Fault> {
+    pub fn with_engine<T>(
+        &self,
+        client: Option<Doer>,
+        act: impl FnOnce(&Engine) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let settings = Arc::clone(&locked(&self.settings));
         let spare = locked(&self.spare).pop().filter(|(of, _)| Arc::ptr_eq(of, &settings));
         let engine = match spare {

@@ -16,7 +16,11 @@ use std::fs::File;
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex};
-use tokio::sync::oneshot;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+/// How long keeper and pump are kept from ending after their container.
+const PARTING: Duration = Duration::from_millis(50);
 
 /// Somebody who wants a container's streams from its start.
 pub struct Guest {
@@ -24,11 +28,18 @@ pub struct Guest {
     pub session: oneshot::Sender<Session>,
 }
 
+/// The end of a run that this server started.
+pub struct Ended {
+    pub code: i32,
+    /// Closed when the cleaning up is over, whatever became of it.
+    pub cleaned: watch::Receiver<()>,
+}
+
 /// Who waits for one container's start.
 #[derive(Default)]
 pub struct Party {
     pub guests: Vec<Guest>,
-    pub ends: Vec<oneshot::Sender<i32>>,
+    pub ends: Vec<oneshot::Sender<Ended>>,
 }
 
 /// Who waits for starts, by the container's id.
@@ -43,8 +54,8 @@ impl Expected {
         receiver
     }
 
-    /// The exit code of the next run.
-    pub fn end(&self, id: &str) -> oneshot::Receiver<i32> {
+    /// The end of the next run.
+    pub fn end(&self, id: &str) -> oneshot::Receiver<Ended> {
         let (end, receiver) = oneshot::channel();
         self.with(id, |party| party.ends.push(end));
         receiver
@@ -66,8 +77,9 @@ impl Expected {
     }
 }
 
-/// Tells all who wait how the container ended.
-pub fn tell_end(ending: Ending, mut ends: Vec<oneshot::Sender<i32>>) {
+/// Tells all who wait how the container ended, and cleans up after it. When nobody waits any more, or this server ends,
+/// that is the keeper's again.
+pub fn tell_end(app: Arc<App>, ending: Ending, mut ends: Vec<oneshot::Sender<Ended>>) {
     ends.retain(|end| !end.is_closed());
     let Some(ready) = Ready::new(ending.as_fd()).ok().filter(|_| !ends.is_empty()) else { return };
     tokio::spawn(async move {
@@ -75,16 +87,37 @@ pub fn tell_end(ending: Ending, mut ends: Vec<oneshot::Sender<i32>>) {
             () = ready.wait() => {}
             () = all_gone(&mut ends) => return,
         }
-        let code = tokio::task::spawn_blocking(|| ending.wait()).await;
-        if let Ok(Ok(code)) = code {
-            for end in ends {
-                let _ = end.send(code);
-            }
-        }
+        drop(ready);
+        let ending = tokio::task::spawn_blocking(move || conclude(&app, ending, ends)).await;
+        // Keeper and pump go with it: their own end would take the processor from the clients.
+        tokio::time::sleep(PARTING).await;
+        drop(ending);
     });
 }
 
-async fn all_gone(ends: &mut [oneshot::Sender<i32>]) {
+/// Tells the exit code, cleans up, and tells that, too. Blocks.
+fn conclude(app: &App, mut ending: Ending, ends: Vec<oneshot::Sender<Ended>>) -> Ending {
+    let (_cleaning, cleaned) = watch::channel(());
+    let code = match ending.wait() {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::debug!("a container goes on with another keeper: {error}");
+            return ending;
+        }
+    };
+    for end in ends {
+        let _ = end.send(Ended { code, cleaned: cleaned.clone() });
+    }
+    // With all threads in use the keeper has to do it.
+    if let Ok(_permit) = app.permit()
+        && let Err(fault) = app.with_engine(None, |engine| Ok(engine.clean_up(&mut ending)?))
+    {
+        tracing::warn!("cannot clean up after a container: {fault}");
+    }
+    ending
+}
+
+async fn all_gone(ends: &mut [oneshot::Sender<Ended>]) {
     for end in ends {
         end.closed().await;
     }

@@ -18,6 +18,7 @@ mod dockerapi_doors;
 mod dockerapi_more;
 mod dockerapi_refusals;
 mod dockerapi_shape;
+mod dockerapi_waits;
 mod errors;
 mod events;
 mod faults;

@@ -26,13 +26,14 @@ pub fn start(app: Arc<App>, ask: Ask) -> Answer {
             let watched = engine.watch_end(&name)?;
             if matches!(watched.end, Watch::Running(_) | Watch::Unreachable) {
                 // One that runs stays as it is; one that is paused is not started by this.
-                let started = engine.start_detached(&watched.id, AttachRequest::default())?;
+                let started = engine.start_detached(&watched.id, AttachRequest::default(), false)?;
                 return Ok((started.map(|running| running.into_parts().1), Party::default()));
             }
             let mut party = own.expected.take(&watched.id);
             party.guests.retain(|guest| !guest.session.is_closed());
+            party.ends.retain(|end| !end.is_closed());
             let request = party.guests.first().map_or_else(AttachRequest::default, |guest| guest.request);
-            let started = engine.start_detached(&watched.id, request)?;
+            let started = engine.start_detached(&watched.id, request, !party.ends.is_empty())?;
             let Some(running) = started else { return Ok((None, party)) };
             let (session, ending) = running.into_parts();
             let mut guests = std::mem::take(&mut party.guests).into_iter();
@@ -49,7 +50,7 @@ pub fn start(app: Arc<App>, ask: Ask) -> Answer {
         .await
         .map(|(ending, party)| match ending {
             Some(ending) => {
-                tell_end(ending, party.ends);
+                tell_end(app, ending, party.ends);
                 empty(StatusCode::NO_CONTENT)
             }
             None => empty(StatusCode::NOT_MODIFIED),

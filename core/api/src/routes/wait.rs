@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::ask::Ask;
+use crate::attach::Ended;
 use crate::body::Body;
 use crate::fault::Fault;
 use crate::ready::Ready;
@@ -13,7 +14,7 @@ use hyper::StatusCode;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How often a container that does not run is looked at: one that is started through this server is heard of at once.
 const LOOK: Duration = Duration::from_millis(500);
@@ -46,7 +47,8 @@ pub fn wait(app: Arc<App>, ask: Ask) -> Answer {
         // Noted before the head goes out: the client starts the container as soon as it has that.
         let next = (condition != Condition::NotRunning).then(|| app.expected.end(&watched.id));
         let (sender, receiver) = mpsc::channel(1);
-        let waiter = Waiter { app, id: watched.id, started_ns: watched.started_ns, condition, next };
+        let (id, started_ns) = (watched.id, watched.started_ns);
+        let waiter = Waiter { app, id, started_ns, condition, next, cleaned: None };
         tokio::spawn(async move {
             tokio::select! {
                 code = waiter.end(watched.end) => {
@@ -65,7 +67,9 @@ struct Waiter {
     id: String,
     started_ns: u64,
     condition: Condition,
-    next: Option<oneshot::Receiver<i32>>,
+    next: Option<oneshot::Receiver<Ended>>,
+    /// Closed when this server has cleaned up after the end.
+    cleaned: Option<watch::Receiver<()>>,
 }
 
 impl Waiter {
@@ -108,14 +112,23 @@ impl Waiter {
             Some(next) => tokio::time::timeout(patience, next).await.ok()?.ok(),
             None => None,
         };
-        if heard.is_none() {
-            self.next = None;
-            tokio::time::sleep(patience).await;
+        self.next = None;
+        match heard {
+            Some(ended) => {
+                self.cleaned = Some(ended.cleaned);
+                Some(ended.code)
+            }
+            None => {
+                tokio::time::sleep(patience).await;
+                None
+            }
         }
-        heard
     }
 
-    async fn gone(&self) {
+    async fn gone(&mut self) {
+        if let Some(mut cleaned) = self.cleaned.take() {
+            let _ = cleaned.changed().await;
+        }
         let mut pause = Duration::from_millis(1);
         loop {
             let id = self.id.clone();

@@ -39,6 +39,8 @@ pub struct Running {
     ports: String,
     supervisor: Supervisor,
     session: Option<Session>,
+    /// The cleaning up after the end was promised.
+    cleans_up: bool,
 }
 
 impl Running {
@@ -49,13 +51,16 @@ impl Running {
 
     /// Parts with what is followed from here on: the streams, and the end.
     pub fn into_parts(self) -> (Option<Session>, Ending) {
-        (self.session, Ending { supervisor: self.supervisor })
+        (self.session, Ending { id: self.id, supervisor: self.supervisor, cleans_up: self.cleans_up })
     }
 }
 
-/// The end of a container that this process started and left to itself.
+/// The end of a container that this process started. Dropped before [`Engine::clean_up`], what is to be done about it is
+/// its keeper's.
 pub struct Ending {
+    id: String,
     supervisor: Supervisor,
+    cleans_up: bool,
 }
 
 impl Ending {
@@ -65,7 +70,7 @@ impl Ending {
     }
 
     /// Waits for the end; answers the exit code.
-    pub fn wait(mut self) -> Result<i32> {
+    pub fn wait(&mut self) -> Result<i32> {
         Ok(self.supervisor.wait_exit()?.code)
     }
 }
@@ -116,12 +121,13 @@ impl Engine {
         self.start_as(reference, attach, !attach.any())
     }
 
-    /// Starts a container that lives on its own, whoever follows it from its first byte.
+    /// Starts a container that lives on its own, whoever follows it from its first byte; where `cleaned`, this process
+    /// means to clean up after it ([`Engine::clean_up`]).
     /// One that is to be removed at its end and does not start goes at once.
-    pub fn start_detached(&self, reference: &str, attach: AttachRequest) -> Result<Option<Running>> {
+    pub fn start_detached(&self, reference: &str, attach: AttachRequest, cleaned: bool) -> Result<Option<Running>> {
         let id = self.resolve(reference)?;
         let auto_remove = self.container_file(&id)?.host.auto_remove;
-        match self.start_as(&id, attach, true) {
+        match self.start_as(&id, attach, !cleaned) {
             Err(error)
                 if auto_remove && !containers::read(&self.layout, &id).is_ok_and(|r| r.state.status.is_live()) =>
             {
@@ -241,13 +247,14 @@ impl Engine {
         // An init that failed takes its namespaces with it: its own reason comes before that of the attach.
         let mut warnings = supervisor.wait_ready()?;
         warnings.extend(attached?);
-        if !detach && file.host.restart_policy.name.trim_start_matches("no").is_empty() {
+        let cleans_up = !detach && file.host.restart_policy.name.trim_start_matches("no").is_empty();
+        if cleans_up {
             supervisor.take_finish()?;
         }
         supervisor.release()?;
         let session = supervisor.session();
         let ports = ports::shown(&file.config, prepared.network.planned.iter().flat_map(|p| &p.endpoint.ports));
-        Ok(Running { ports, id: file.id.clone(), warnings, supervisor, session })
+        Ok(Running { ports, id: file.id.clone(), warnings, supervisor, session, cleans_up })
     }
 
     fn prepare_start(&self, file: &ContainerFile, record: &Record, attach: AttachRequest) -> Result<Prepared> {
@@ -383,6 +390,16 @@ impl Engine {
         running.supervisor.finished()?;
         finished?;
         Ok(exit.code)
+    }
+
+    /// Cleans up after an end that was waited for, if that was promised at the start. What supervised the container goes
+    /// when `ending` is dropped.
+    pub fn clean_up(&self, ending: &mut Ending) -> Result<()> {
+        if !ending.cleans_up {
+            return Ok(());
+        }
+        self.internal_finish(&ending.id)?;
+        Ok(ending.supervisor.finished()?)
     }
 
     /// Lets a started container live on its own.

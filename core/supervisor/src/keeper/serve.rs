@@ -152,6 +152,7 @@ impl Keeper {
         let Some(control) = &self.estate.control else { return };
         let Ok(Some(packet)) = wire::receive::<Ask>(control.as_fd()) else {
             self.estate.control = None;
+            self.promise_nothing();
             return;
         };
         match packet.message {
@@ -165,6 +166,13 @@ impl Keeper {
                 self.caller_finished = true;
             }
             _ => {}
+        }
+    }
+
+    /// A caller that has gone does not clean up: who stops the container may.
+    fn promise_nothing(&mut self) {
+        if std::mem::take(&mut self.life.caller_finishes) {
+            let _ = self.estate.state.set_life(&self.life);
         }
     }
 

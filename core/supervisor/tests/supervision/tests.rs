@@ -16,6 +16,7 @@ pub const ALL: &[Test] = &[
     ("runs_logs_and_records", runs_logs_and_records),
     ("finish_is_the_callers_if_it_lives", finish_is_the_callers_if_it_lives),
     ("finish_is_the_keepers_if_the_caller_dies", finish_is_the_keepers_if_the_caller_dies),
+    ("a_caller_that_has_gone_promises_nothing", a_caller_that_has_gone_promises_nothing),
     ("caller_death_before_release_undoes", caller_death_before_release_undoes),
     ("a_program_that_cannot_run_ends_127", a_program_that_cannot_run_ends_127),
     ("odd_lines_survive", odd_lines_survive),
@@ -73,6 +74,30 @@ fn finish_is_the_keepers_if_the_caller_dies() {
     let Scene { dir: _dir, supervisor, .. } = scene;
     drop(supervisor);
     eventually("the keeper cleans up", || finished.exists());
+}
+
+fn a_caller_that_has_gone_promises_nothing() {
+    let (dir, launch) = order("sleep 1000");
+    let state = launch.state_dir.clone();
+    let finished = dir.path().join("finished");
+    let mut scene = start_order(dir, launch);
+    scene.supervisor.take_finish().expect("take");
+    let take = || connect(&state).and_then(|keeper| keeper.take_finish());
+    eventually("it is the caller's", || take().is_err());
+    let Scene { dir: _dir, supervisor, pid, .. } = scene;
+    drop(supervisor);
+    let mut taken = None;
+    eventually("another may have it", || {
+        taken = take().ok();
+        taken.is_some()
+    });
+    let taken = taken.expect("taken");
+    kill(pid);
+    assert_eq!(taken.wait(Duration::from_secs(10)).map(|exit| exit.code), Some(137));
+    taken.finished().expect("told");
+    drop(taken);
+    thread::sleep(Duration::from_millis(100));
+    assert!(!finished.exists());
 }
 
 fn caller_death_before_release_undoes() {
