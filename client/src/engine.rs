@@ -64,7 +64,12 @@ impl Client {
         let mut reply = self.exchange(&head, &mut Sent::Nothing, false)?;
         let said = reply.header("api-version").and_then(|text| text.strip_prefix("1.")).and_then(|n| n.parse().ok());
         if reply.status >= 400 {
-            return Err(self.refusal(&mut reply));
+            let status = reply.status;
+            return Err(match self.refusal(&mut reply) {
+                // Some other server.
+                Error::Refused { .. } if said.is_none() => self.protocol(format!("it answers /_ping with {status}")),
+                refusal => refusal,
+            });
         }
         self.drain(reply)?;
         let spoken = said.map_or(OLDEST, |newest: u16| newest.min(NEWEST));
@@ -159,9 +164,13 @@ impl Client {
             return Ok(reply);
         }
         let line = BufReader::new(Line::open(&self.target)?);
+        let ssh = line.get_ref().ssh();
         converse(line, head, body, headless).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => self.protocol(error.to_string()),
-            _ => self.talk(error),
+            _ => match ssh.and_then(|ssh| ssh.verdict()) {
+                Some(reason) => Error::Ssh { address: self.address(), reason },
+                None => self.talk(error),
+            },
         })
     }
 
@@ -273,8 +282,13 @@ mod tests {
 
     #[test]
     fn what_is_no_engine() {
-        let (_dir, client, _server) = engine(vec!["SSH-2.0-OpenSSH\r\nConnection: close\r\n\r\n"]);
-        let error = client.version().expect_err("no HTTP").sentence();
-        assert!(error.contains("does not speak the Engine API"), "{error}");
+        let page = "HTTP/1.0 404 Not Found\r\nConnection: close\r\nContent-Length: 6\r\n\r\n<html>";
+        for (answer, reason) in
+            [("SSH-2.0-OpenSSH\r\nConnection: close\r\n\r\n", "no reply of HTTP"), (page, "with 404")]
+        {
+            let (_dir, client, _server) = engine(vec![answer]);
+            let error = client.version().expect_err("no engine").sentence();
+            assert!(error.contains("does not speak the Engine API") && error.contains(reason), "{error}");
+        }
     }
 }

@@ -14,6 +14,8 @@ pub enum Error {
     Tls { address: String, reason: String },
     #[error("the connection to {address} broke")]
     Talk { address: String, source: io::Error },
+    #[error("cannot reach the engine at {address}: {reason}")]
+    Ssh { address: String, reason: String },
     #[error("{address} does not speak the Engine API: {reason}")]
     Protocol { address: String, reason: String },
     #[error("{message}")]

@@ -10,8 +10,10 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A host that does not answer is given up after this time.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -24,14 +26,46 @@ pub struct Target {
     pub tls: Option<Files>,
 }
 
+/// How long an `ssh` that has closed its side may take to end.
+const PARTING: Duration = Duration::from_secs(1);
+
 /// One connection.
 #[derive(Debug)]
-pub struct Line(File);
+pub struct Line {
+    socket: File,
+    ssh: Option<Ssh>,
+}
+
+/// The `ssh` behind a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Ssh(Arc<Mutex<Child>>);
+
+impl Ssh {
+    /// Why it ended, if it does within a moment. What it had to say itself is on stderr.
+    pub(crate) fn verdict(&self) -> Option<String> {
+        let mut child = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + PARTING;
+        let status = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if Instant::now() < until => thread::sleep(Duration::from_millis(10)),
+                _ => return None,
+            }
+        };
+        Some(match status.code() {
+            Some(255) => "ssh does not get there".to_owned(),
+            Some(127) => "there is no 'gantry' in the PATH of commands by ssh there".to_owned(),
+            Some(code) => format!("what ssh executes there ended with exit code {code}"),
+            None => format!("ssh ended: {status}"),
+        })
+    }
+}
 
 impl Line {
     /// Connects.
     pub fn open(target: &Target) -> Result<Line> {
         let failed = |source| Error::Connect { address: target.address.to_string(), source };
+        let mut behind = None;
         let socket: OwnedFd = match &target.address {
             Address::Unix(path) => UnixStream::connect(path).map_err(failed)?.into(),
             Address::Tcp { host, port } => {
@@ -43,32 +77,39 @@ impl Line {
                 }
             }
             Address::Ssh { user, host, port, socket } => {
-                ssh(user.as_deref(), host, *port, socket.as_deref()).map_err(failed)?.into()
+                let (near, child) = ssh(user.as_deref(), host, *port, socket.as_deref()).map_err(failed)?;
+                behind = Some(Ssh(Arc::new(Mutex::new(child))));
+                near.into()
             }
         };
-        Ok(Line(File::from(socket)))
+        Ok(Line { socket: File::from(socket), ssh: behind })
     }
 
     /// A second handle of the same connection.
     pub fn try_clone(&self) -> io::Result<Line> {
-        self.0.try_clone().map(Line)
+        Ok(Line { socket: self.socket.try_clone()?, ssh: self.ssh.clone() })
+    }
+
+    /// What stands behind it.
+    pub(crate) fn ssh(&self) -> Option<Ssh> {
+        self.ssh.clone()
     }
 
     /// Nothing more is sent; answers are still read.
     pub fn finish(&self) -> io::Result<()> {
-        shutdown(self.0.as_raw_fd(), Shutdown::Write).map_err(io::Error::from)
+        shutdown(self.socket.as_raw_fd(), Shutdown::Write).map_err(io::Error::from)
     }
 }
 
 impl Read for Line {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.0.read(bytes)
+        self.socket.read(bytes)
     }
 }
 
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.socket.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -78,7 +119,7 @@ impl Write for Line {
 
 impl AsFd for Line {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -98,7 +139,7 @@ fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
 
 /// `ssh HOST gantry system dial-stdio`, its stdin and stdout the other end of our socket. It asks its questions on the
 /// user's terminal and says what is wrong on stderr.
-fn ssh(user: Option<&str>, host: &str, port: Option<u16>, socket: Option<&str>) -> io::Result<UnixStream> {
+fn ssh(user: Option<&str>, host: &str, port: Option<u16>, socket: Option<&str>) -> io::Result<(UnixStream, Child)> {
     let (near, far) = UnixStream::pair()?;
     let mut command = Command::new("ssh");
     if let Some(user) = user {
@@ -111,8 +152,8 @@ fn ssh(user: Option<&str>, host: &str, port: Option<u16>, socket: Option<&str>) 
     command.args(far_command(socket));
     let far = OwnedFd::from(far);
     command.stdin(Stdio::from(far.try_clone()?)).stdout(Stdio::from(far)).stderr(Stdio::inherit());
-    command.spawn().map_err(|error| io::Error::new(error.kind(), format!("cannot execute ssh: {error}")))?;
-    Ok(near)
+    let failed = |error: io::Error| io::Error::new(error.kind(), format!("cannot execute ssh: {error}"));
+    Ok((near, command.spawn().map_err(failed)?))
 }
 
 /// What the far shell is told; a path is quoted for it.

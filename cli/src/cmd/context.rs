@@ -8,6 +8,7 @@ use crate::out::failure::Failure;
 use crate::out::list::{Column, Layout, Wish};
 use gantry_client::{Address, Context as Entry, Contexts, Error, Files};
 use serde_json::{Value, json};
+use std::fs::File;
 use std::path::PathBuf;
 
 pub static CREATE: Command<ContextArgs> = Command { info: args::CREATE, flags: &[args::FLAGS], run: create };
@@ -62,6 +63,16 @@ fn endpoint(text: &str) -> Result<(String, Option<Files>), Failure> {
     Ok((host, tls.then_some(files)))
 }
 
+/// Files that cannot be read would be noticed at the first connection only.
+fn check(files: Option<&Files>) -> Result<(), Failure> {
+    let named =
+        files.into_iter().flat_map(|files| [Some(&files.ca), files.cert.as_ref(), files.key.as_ref()]).flatten();
+    for path in named {
+        File::open(path).map_err(|error| Failure::error(format!("cannot read {}: {error}", path.display())))?;
+    }
+    Ok(())
+}
+
 fn create(_: &Context, args: ContextArgs, names: Vec<String>) -> Outcome {
     let name = &names[0];
     Contexts::check_name(name).map_err(said)?;
@@ -73,6 +84,7 @@ fn create(_: &Context, args: ContextArgs, names: Vec<String>) -> Outcome {
         return Err(Failure::error("where the engine is must be said: --docker host=ADDRESS"));
     };
     let (host, tls) = endpoint(&docker)?;
+    check(tls.as_ref())?;
     let description = args.description.unwrap_or_default();
     contexts.contexts.insert(name.clone(), Entry { description, host, tls });
     save(&contexts)?;
@@ -85,6 +97,7 @@ fn update(_: &Context, args: ContextArgs, names: Vec<String>) -> Outcome {
     let mut entry = contexts.find(name).map_err(said)?.clone();
     if let Some(docker) = args.docker {
         (entry.host, entry.tls) = endpoint(&docker)?;
+        check(entry.tls.as_ref())?;
     }
     entry.description = args.description.unwrap_or(entry.description);
     contexts.contexts.insert(name.clone(), entry);

@@ -41,20 +41,42 @@ struct Row {
     cpu_percent: f64,
 }
 
+/// Where the looks come from: the engine here, or one elsewhere.
+pub trait Source {
+    /// One look at each. A name nobody has is an error.
+    fn look(&mut self, request: &StatsRequest) -> Result<Vec<Sample>, Failure>;
+    /// Whether somebody has this name.
+    fn knows(&mut self, name: &str) -> bool;
+}
+
+impl Source for Watch<'_> {
+    fn look(&mut self, request: &StatsRequest) -> Result<Vec<Sample>, Failure> {
+        Watch::look(self, request).map_err(failed)
+    }
+
+    fn knows(&mut self, name: &str) -> bool {
+        let request = StatsRequest { names: vec![name.to_owned()], wanted: Wanted::Time, ..StatsRequest::default() };
+        !Watch::look(self, &request).is_err_and(|error| error.class() == Class::NotFound)
+    }
+}
+
 fn run(context: &Context, args: StatsArgs, names: Vec<String>) -> Outcome {
-    let engine = context.engine()?;
+    watch(&mut context.engine()?.watch_stats(), args, names)
+}
+
+/// Shows what containers use, once or until somebody ends it.
+pub fn watch(source: &mut dyn Source, args: StatsArgs, names: Vec<String>) -> Outcome {
     let format = args.format.as_deref().unwrap_or("table");
     // Each pump is asked for its counters only when they are shown.
     let logs = format == "json" || ["Log", "json .}", "json . "].iter().any(|word| format.contains(word));
     // Of the first of two looks only the processor time is of use.
     let wanted = if args.no_stream { Wanted::Time } else { Wanted::Shown };
-    let mut request = StatsRequest { names, all: args.all, logs: false, wanted };
-    let mut watch = engine.watch_stats();
-    let mut before = watch.look(&request).map_err(failed)?;
+    let mut request = StatsRequest { names, all: args.all, wanted, ..StatsRequest::default() };
+    let mut before = source.look(&request)?;
     (request.logs, request.wanted) = (logs, Wanted::Shown);
     if args.no_stream {
         thread::sleep(if before.is_empty() { Duration::ZERO } else { GLANCE });
-        let rows = round(&mut watch, &mut request, &mut before)?;
+        let rows = round(source, &mut request, &mut before)?;
         return out::print(&render(&rows, &args)?).map(|()| 0);
     }
     let screen = Screen::new();
@@ -62,7 +84,7 @@ fn run(context: &Context, args: StatsArgs, names: Vec<String>) -> Outcome {
     loop {
         thread::sleep(ROUND);
         let named = !request.names.is_empty();
-        let rows = round(&mut watch, &mut request, &mut before)?;
+        let rows = round(source, &mut request, &mut before)?;
         if named && rows.is_empty() {
             return Ok(0);
         }
@@ -71,18 +93,18 @@ fn run(context: &Context, args: StatsArgs, names: Vec<String>) -> Outcome {
 }
 
 /// Looks again. A container that was named and is gone by now is left out.
-fn round(watch: &mut Watch<'_>, request: &mut StatsRequest, before: &mut Vec<Sample>) -> Result<Vec<Row>, Failure> {
+fn round(source: &mut dyn Source, request: &mut StatsRequest, before: &mut Vec<Sample>) -> Result<Vec<Row>, Failure> {
     let now = loop {
-        match watch.look(request) {
+        let error = match source.look(request) {
             Ok(now) => break now,
-            Err(error) if error.class() == Class::NotFound && !request.names.is_empty() => {
-                let one = |name: &String| StatsRequest { names: vec![name.clone()], ..StatsRequest::default() };
-                request.names.retain(|name| watch.look(&one(name)).is_ok());
-                if request.names.is_empty() {
-                    return Ok(Vec::new());
-                }
-            }
-            Err(error) => return Err(failed(error)),
+            Err(error) => error,
+        };
+        let count = request.names.len();
+        request.names.retain(|name| source.knows(name));
+        match request.names.len() {
+            left if left == count => return Err(error),
+            0 => return Ok(Vec::new()),
+            _ => {}
         }
     };
     let rows = rows(&request.names, before, now.clone());
@@ -139,7 +161,7 @@ fn sink(sink: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gantry_engine::container::stats::{NetworkUsage, Usage};
+    use gantry_engine::container::stats::{Detail, NetworkUsage, Usage};
     use serde_json::json;
     use std::time::Instant;
 
@@ -156,6 +178,7 @@ mod tests {
             memory_limit: 2 << 30,
             networks: vec![eth0],
             logs: vec![json!({ "Driver": "local", "In": 7, "Out": 5, "Dropped": 2 })],
+            detail: Detail::default(),
         }
     }
 

@@ -89,14 +89,14 @@ fn diff(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {
 }
 
 /// One side of a copy.
-enum Side<'a> {
+pub enum Side<'a> {
     Host(&'a str),
     Container(&'a str, &'a str),
     Stream,
 }
 
 /// `CONTAINER:PATH`, unless it is written as a path of the host.
-fn side(text: &str) -> Side<'_> {
+pub fn side(text: &str) -> Side<'_> {
     match text.split_once(':') {
         _ if text == "-" => Side::Stream,
         Some((name, path)) if !text.starts_with(['/', '.']) && !name.contains('/') => Side::Container(name, path),
@@ -128,8 +128,13 @@ fn copy(context: &Context, args: CopyArgs, sides: Vec<String>) -> Outcome {
         }
         _ => return Err(Failure::error("must specify at least one container source")),
     };
+    copied(bytes, &sides[1], &args)
+}
+
+/// Tells what was copied.
+pub fn copied(bytes: u64, target: &str, args: &CopyArgs) -> Outcome {
     if !args.quiet {
-        out::note(&format!("Successfully copied {} to {}", human_decimal(bytes, 3), sides[1]));
+        out::note(&format!("Successfully copied {} to {target}", human_decimal(bytes, 3)));
     }
     Ok(0)
 }

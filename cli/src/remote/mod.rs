@@ -2,11 +2,13 @@
 //! those of the engine here; only where the answer comes from differs. What is not in the table says so by name.
 
 mod containers;
+mod copy;
 mod exec;
 mod follow;
 mod images;
 mod looks;
 mod run;
+mod stats;
 mod things;
 mod transfer;
 
@@ -50,6 +52,8 @@ static COMMANDS: &[&dyn Runnable] = &[
     &containers::RENAME,
     &containers::TOP,
     &containers::LOGS,
+    &stats::COMMAND,
+    &copy::COMMAND,
     &images::LIST,
     &images::TAG,
     &images::RMI,
@@ -108,7 +112,19 @@ pub fn perform(context: &Context, command: &'static dyn Runnable, words: &[Strin
     }
     let remote = Remote { client: Client::new(chosen.target), by: chosen.by };
     let context = Context { globals: context.globals.clone(), remote: Some(remote) };
-    command.execute(&context, words)
+    command.execute(&context, words).map_err(|failure| with_origin(failure, &context))
+}
+
+/// Who did not say himself where the engine is learns who did, when it is not there.
+fn with_origin(failure: Failure, context: &Context) -> Failure {
+    let by = context.remote.as_ref().map_or("", |remote| remote.by.as_str());
+    match failure {
+        Failure::Error { message, hint: None, code } if by != "--host" && message.contains(" the engine at ") => {
+            let hint = Some(format!("it is meant by {by}; GANTRY_HOST=local means the engine here"));
+            Failure::Error { message, hint, code }
+        }
+        other => other,
+    }
 }
 
 fn place(chosen: &Chosen) -> String {

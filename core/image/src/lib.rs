@@ -31,6 +31,7 @@ mod pull;
 mod push;
 pub mod records;
 mod remove;
+mod renamed;
 mod save;
 mod store;
 mod sums;
@@ -59,6 +60,7 @@ pub use pull::{Planned, Pulled, Remote};
 pub use push::{PushBlob, PushPlan};
 pub use records::{Image, Layer};
 pub use remove::{DeadLayer, DeleteLayer, Removal, Removed, User, Users};
+pub use renamed::{Renaming, rename};
 pub use store::{ImageStore, ImageSummary};
 
 #[cfg(test)]

@@ -58,6 +58,12 @@ fn containers() {
     line("exec -d cc touch /tmp/made").code(0);
     eventually("the detached process has run", || line("exec cc ls /tmp/made").code == 0);
     assert!(line("top cc").ok().contains("sleep 1000"));
+    let looks = "stats --no-stream --format {{.Name}}|{{.PIDs}}|{{.MemUsage}}";
+    for one in [line(looks).ok(), line(&format!("{looks} cc")).ok()] {
+        let parts: Vec<&str> = one.split('|').collect();
+        assert!(parts[..2] == ["cc", "1"] && !parts[2].starts_with("0B"), "{one}");
+    }
+    line("stats --no-stream nosuch").fails(1, "No such container: nosuch");
     assert_eq!(line("inspect -f {{.State.Status}} cc").ok(), "running");
     line("inspect nosuch").fails(1, "No such object: nosuch");
     for verb in ["pause", "unpause", "restart -t 0", "stop -t 0", "start"] {
@@ -78,8 +84,61 @@ fn containers() {
         events.contains("start") && events.contains("die")
     });
     line("rm -f once nosuch").code(0);
-    line("stats").fails(125, "'gantry stats' does not work with an engine elsewhere");
+    line("system df").fails(125, "'gantry system df' does not work with an engine elsewhere");
     g(&["--root", "/x", "ps"]).fails(125, "--root is about the engine here");
+    drop(server);
+    world.assert_no_leaks();
+}
+
+/// Files go both ways, under other names, as content of directories, through links and as archives.
+#[test]
+fn copies() {
+    need!();
+    let world = World::new();
+    let server = Server::start(&world, "api.sock", &[]);
+    let host = host(&server);
+    let fed = |line: &str, input: &[u8]| {
+        let words: Vec<&str> = ["-H", &host, "cp"].into_iter().chain(line.split_whitespace()).collect();
+        run(world.dir(), &words, input)
+    };
+    let cp = |line: &str| fed(line, b"");
+    let shell = |script: &str| world.gantry(["exec", "cc", "sh", "-c", script]).ok();
+    world.file("put/a", "A");
+    world.file("put/sub/b", "B");
+    let at = |name: &str| world.text(name);
+    let read = |name: &str| std::fs::read_to_string(world.path(name)).unwrap_or_default();
+    world.detached("cc", "sleep 1000");
+    assert!(cp(&format!("{} cc:/tmp/renamed", at("put/a"))).code(0).stderr.contains("Successfully copied"));
+    for (source, target) in [("put", "/tmp"), ("put", "/tmp/whole"), ("put/.", "/tmp/content"), ("put/.", "/tmp")] {
+        cp(&format!("-q {} cc:{target}", at(source))).ok();
+    }
+    let places = "/tmp/renamed /tmp/put/sub/b /tmp/whole/a /tmp/content/sub/b /tmp/a";
+    assert_eq!(shell(&format!("cat {places}; stat -c %u:%g /tmp/a")), "ABABA0:0");
+    std::fs::create_dir(world.path("there")).unwrap();
+    for (source, target) in
+        [("renamed", "one"), ("renamed", "there"), ("whole", "two"), ("whole/.", "three"), ("whole/.", "there")]
+    {
+        cp(&format!("-q cc:/tmp/{source} {}", at(target))).ok();
+    }
+    let places = ["one", "there/renamed", "two/sub/b", "three/sub/b", "there/a"];
+    assert_eq!(places.map(read), ["A", "A", "B", "B", "A"]);
+    shell("ln -s /tmp/renamed /tmp/link; ln -s whole /tmp/way");
+    cp(&format!("cc:/tmp/link {}", at("link"))).code(0);
+    cp(&format!("-L cc:/tmp/link {}", at("followed"))).code(0);
+    assert!(world.path("link").is_symlink() && read("followed") == "A");
+    cp(&format!("{} cc:/tmp/way", at("one"))).code(0);
+    assert_eq!(shell("cat /tmp/whole/one"), "A");
+    let mut archive = run(world.dir(), &["-H", &host, "cp", "cc:/tmp/renamed", "-"], b"");
+    assert!(archive.stdout.starts_with("renamed"), "{archive:?}");
+    archive = fed("- cc:/tmp/content", archive.stdout.as_bytes());
+    archive.ok();
+    assert_eq!(shell("cat /tmp/content/renamed"), "A");
+    cp("cc:/nosuch x").fails(1, "Could not find the file /nosuch in container cc");
+    cp(&format!("{} cc:/tmp/renamed", at("put"))).fails(1, "cannot copy directory");
+    cp(&format!("cc:/tmp/whole {}", at("one"))).fails(1, "cannot copy directory");
+    cp(&format!("{} cc:/nosuch/", at("one"))).fails(1, "Could not find the file /nosuch/ in container cc");
+    cp(&format!("{} nobody:/tmp", at("one"))).fails(1, "No such container: nobody");
+    cp("/nosuch cc:/tmp").fails(1, "lstat /nosuch: no such file or directory");
     drop(server);
     world.assert_no_leaks();
 }
@@ -147,6 +206,7 @@ fn contexts() {
     assert_eq!(line(&format!("context create far --description there --docker {place}")).ok(), "far");
     line(&format!("context create far --docker {place}")).fails(1, "already exists");
     line("context create near --docker host=x").fails(1, "expected unix://");
+    line("context create near --docker host=tcp://h:1,ca=/nosuch.pem").fails(1, "cannot read /nosuch.pem");
     line("context use nosuch").fails(1, "does not exist");
     assert_eq!(line("--context far images -q").ok().lines().count(), 1);
     assert_eq!(line("context show").ok(), "default");
@@ -168,7 +228,8 @@ fn contexts() {
     assert_eq!(Running::start(docker, b"").end().ok(), "(DOCKER_HOST)");
     let mut docker = bare(&home, &["ps"]);
     docker.env("DOCKER_HOST", "tcp://127.0.0.1:1");
-    Running::start(docker, b"").end().fails(1, "cannot connect to the engine at tcp://127.0.0.1:1");
+    let ran = Running::start(docker, b"").end();
+    ran.fails(1, "cannot connect to the engine at tcp://127.0.0.1:1").fails(1, "it is meant by DOCKER_HOST");
 }
 
 /// Over ssh: an `ssh` that goes to this very machine.
@@ -193,6 +254,80 @@ fn ssh() {
     let said = std::fs::read_to_string(format!("{ssh}.said")).unwrap();
     assert!(said.contains("-l me -p 2222") && said.contains("-- far gantry -H"), "{said}");
     run(world.dir(), &["-H", "unix:///nosuch", "system", "dial-stdio"], b"").fails(1, "gantry serve");
+    for (code, reason) in
+        [(255, "ssh does not get there"), (127, "there is no 'gantry'"), (3, "ended with exit code 3")]
+    {
+        world.file("bin/ssh", format!("#!/bin/sh\nexit {code}\n"));
+        g(&["ps"], b"").fails(1, &format!("cannot reach the engine at {far}: {reason}"));
+    }
+}
+
+/// Over OpenSSH: its server runs at the other end of the client's pipe, with keys of the test's own.
+#[test]
+fn openssh() {
+    need!();
+    let world = World::new();
+    if !["/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen"].iter().all(|path| Path::new(path).is_file()) {
+        eprintln!("skipped: needs openssh-server and openssh-client");
+        return;
+    }
+    let server = Server::start(&world, "api.sock", &[]);
+    let dir = world.dir().display();
+    for key in ["host", "user"] {
+        world.shell(&format!("/usr/bin/ssh-keygen -q -t ed25519 -N '' -f {dir}/{key}")).ok();
+    }
+    let bin = binary("gantry");
+    let bin = bin.parent().unwrap().display();
+    let config = world.file(
+        "sshd_config",
+        format!(
+            "HostKey {dir}/host\nAuthorizedKeysFile {dir}/user.pub\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n\
+             SetEnv PATH={bin}:/usr/bin:/bin\n"
+        ),
+    );
+    // It insists on a directory below /run.
+    let start = format!(
+        "mount -t tmpfs tmpfs /run && mkdir -m 755 /run/sshd && exec /usr/sbin/sshd -i -f {config} -E {dir}/sshd.log"
+    );
+    let proxy = world.file("proxy", format!("#!/bin/sh\nexec unshare -m sh -c '{start}'\n"));
+    let known = world.file(
+        "ssh_config",
+        format!(
+            "Host far\n User root\n ProxyCommand sh {proxy}\n IdentityFile {dir}/user\n BatchMode yes\n\
+             UserKnownHostsFile {dir}/known\n StrictHostKeyChecking accept-new\n LogLevel ERROR\n"
+        ),
+    );
+    let ssh = world.file("bin/ssh", format!("#!/bin/sh\nexec /usr/bin/ssh -F {known} \"$@\"\n"));
+    std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let tried = world.shell(&format!("{ssh} far true"));
+    if tried.code != 0 {
+        eprintln!("skipped: no login by ssh: {}", tried.stderr);
+        return;
+    }
+    let far = format!("ssh://far{}", server.socket.display());
+    let command = |words: &[&str]| {
+        let mut command = bare(world.dir(), &[&["-H", &far], words].concat());
+        command.env("PATH", format!("{}:/usr/bin:/bin", world.text("bin")));
+        command
+    };
+    let g = |words: &[&str], input: &[u8]| Running::start(command(words), input).end();
+    let much = "0123456789abcdef".repeat(40_000);
+    assert_eq!(g(&["run", "-i", "--rm", "--network", "none", "bb", "cat"], much.as_bytes()).ok(), much);
+    g(&["run", "--rm", "--network", "none", "bb", "sh", "-c", "echo out; echo err >&2; exit 7"], b"").code(7);
+    let script = "echo one; sleep 1; echo two; exec sleep 1000";
+    g(&["run", "-d", "--name", "cc", "--network", "none", "bb", "sh", "-c", script], b"").ok();
+    let follower = Running::start(command(&["logs", "-f", "cc"]), b"");
+    let typed = format!("stty rows 33 cols 99; {bin}/gantry -H {far} exec -it cc sh -c 'sleep 1; stty size; exit 6'");
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &typed, "/dev/null"]).env("HOME", world.dir()).env_remove("GANTRY_HOST");
+    terminal.env("PATH", format!("{}:/usr/bin:/bin", world.text("bin")));
+    let ran = Running::start(terminal, b"").end();
+    assert!(ran.code == 6 && ran.stdout.contains("33 99"), "{ran:#?}");
+    assert_eq!(g(&["stats", "--no-stream", "--format", "{{.Name}}|{{.PIDs}}"], b"").ok(), "cc|1");
+    g(&["rm", "-f", "cc"], b"").ok();
+    assert_eq!(follower.end().ok(), "one\ntwo");
+    drop(server);
+    world.assert_no_leaks();
 }
 
 /// Ends its process with itself.

@@ -9,7 +9,7 @@ use crate::route::Answer;
 use crate::schema::Kind;
 use crate::schema::stats::STATS;
 use crate::schema::trim::trim;
-use gantry_engine::container::stats::{Sample, StatsRequest, host_cpu};
+use gantry_engine::container::stats::{DeviceUse, Sample, StatsRequest, host_cpu};
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -70,7 +70,8 @@ pub fn stats(app: Arc<App>, ask: Ask) -> Answer {
 async fn look(app: &Arc<App>, name: &str) -> Result<Look, Fault> {
     let names = vec![name.to_owned()];
     app.quick(move |engine| {
-        let samples = engine.watch_stats().look(&StatsRequest { names, all: true, ..StatsRequest::default() })?;
+        let samples =
+            engine.watch_stats().look(&StatsRequest { names, all: true, detail: true, ..StatsRequest::default() })?;
         let sample = samples.into_iter().next().ok_or_else(|| Fault::missing("the container is gone"))?;
         Ok(Look { read: jiff::Timestamp::now().to_string(), sample, host: host_cpu()? })
     })
@@ -108,14 +109,15 @@ fn pids(sample: &Sample) -> Value {
 }
 
 fn disks(sample: &Sample) -> Value {
-    let entry = |op: &str, bytes: u64| json!({ "major": 0, "minor": 0, "op": op, "value": bytes });
-    let bytes = match sample.live {
-        true => json!([entry("read", sample.usage.read_bytes), entry("write", sample.usage.write_bytes)]),
+    let entry =
+        |each: &DeviceUse| json!({ "major": each.major, "minor": each.minor, "op": each.act, "value": each.amount });
+    let list = |of: &[DeviceUse]| match sample.live {
+        true => Value::Array(of.iter().map(entry).collect()),
         false => Value::Null,
     };
     json!({
-        "io_service_bytes_recursive": bytes,
-        "io_serviced_recursive": null,
+        "io_service_bytes_recursive": list(&sample.detail.bytes),
+        "io_serviced_recursive": list(&sample.detail.requests),
         "io_queue_recursive": null,
         "io_service_time_recursive": null,
         "io_wait_time_recursive": null,
@@ -126,8 +128,8 @@ fn disks(sample: &Sample) -> Value {
 }
 
 fn processor(look: &Look) -> Value {
-    let usage = &look.sample.usage;
-    json!({
+    let (usage, detail) = (&look.sample.usage, &look.sample.detail);
+    let mut value = json!({
         "cpu_usage": {
             "total_usage": usage.cpu_nanoseconds,
             "usage_in_kernelmode": usage.cpu_system_nanoseconds,
@@ -135,8 +137,16 @@ fn processor(look: &Look) -> Value {
         },
         "system_cpu_usage": look.host.0,
         "online_cpus": look.host.1,
-        "throttling_data": { "periods": 0, "throttled_periods": usage.throttled_periods, "throttled_time": 0 },
-    })
+        "throttling_data": {
+            "periods": detail.periods,
+            "throttled_periods": usage.throttled_periods,
+            "throttled_time": detail.throttled_nanoseconds,
+        },
+    });
+    if !detail.processors.is_empty() {
+        value["cpu_usage"]["percpu_usage"] = detail.processors.clone().into();
+    }
+    value
 }
 
 fn no_processor() -> Value {
@@ -147,16 +157,16 @@ fn no_processor() -> Value {
 }
 
 fn memory(sample: &Sample) -> Value {
-    let usage = &sample.usage;
-    match sample.live {
-        true => json!({
-            "usage": usage.memory_usage,
-            "limit": sample.memory_limit,
-            // Both names, for the two versions of cgroups.
-            "stats": { "inactive_file": usage.memory_cache, "total_inactive_file": usage.memory_cache },
-        }),
-        false => json!({}),
+    let (usage, detail) = (&sample.usage, &sample.detail);
+    if !sample.live {
+        return json!({});
     }
+    let mut value = json!({ "usage": usage.memory_usage, "limit": sample.memory_limit, "stats": detail.memory });
+    let more = [("max_usage", detail.memory_peak), ("failcnt", detail.memory_failures)];
+    for (key, number) in more.into_iter().filter_map(|(key, number)| Some((key, number?))) {
+        value[key] = number.into();
+    }
+    value
 }
 
 fn networks(sample: &Sample) -> Value {

@@ -29,7 +29,7 @@ static PIDS: Type = Type {
 
 const DISK_FIELDS: &[Field] = &[
     field("io_service_bytes_recursive", Kind::Objects(&DISK), "bytes"),
-    field("io_serviced_recursive", Kind::Objects(&DISK), "not told"),
+    field("io_serviced_recursive", Kind::Objects(&DISK), "requests"),
     field("io_queue_recursive", Kind::Objects(&DISK), "not told"),
     field("io_service_time_recursive", Kind::Objects(&DISK), "not told"),
     field("io_wait_time_recursive", Kind::Objects(&DISK), "not told"),
@@ -44,9 +44,9 @@ static DISK: Type = Type {
     name: "BlkioEntry",
     about: "An amount.",
     fields: &[&[
-        integer("major", "0: all"),
-        integer("minor", "0: all"),
-        text("op", "read or write"),
+        integer("major", "the device"),
+        integer("minor", "the device"),
+        text("op", "read or write, as the kernel's cgroups call it"),
         integer("value", "the amount"),
     ]],
 };
@@ -69,6 +69,7 @@ static CPU_USAGE: Type = Type {
         integer("total_usage", "in all"),
         integer("usage_in_kernelmode", "in the kernel"),
         integer("usage_in_usermode", "in programs"),
+        field("percpu_usage", Kind::List(&Kind::Integer), "by processor, where cgroups are of version 1"),
     ]],
 };
 
@@ -76,9 +77,9 @@ static THROTTLING: Type = Type {
     name: "ThrottlingData",
     about: "What the quota did.",
     fields: &[&[
-        integer("periods", "0"),
+        integer("periods", "periods of the quota"),
         integer("throttled_periods", "periods in which it held back"),
-        integer("throttled_time", "0"),
+        integer("throttled_time", "nanoseconds"),
     ]],
 };
 
@@ -88,7 +89,13 @@ static MEMORY: Type = Type {
     fields: &[&[
         integer("usage", "used, caches included"),
         integer("limit", "at most"),
-        field("stats", Kind::Map(&Kind::Integer), "caches that can go, by either version's name"),
+        integer("max_usage", "the highest so far, where the kernel tells"),
+        integer("failcnt", "how often the limit was reached, where the kernel tells"),
+        field(
+            "stats",
+            Kind::Map(&Kind::Integer),
+            "memory.stat of the kernel, whose names differ between cgroups of version 1 and 2",
+        ),
     ]],
 };
 

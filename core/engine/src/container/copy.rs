@@ -28,9 +28,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const HOPS: usize = 40;
 
 /// A file by its directory and name, and what it is.
-struct Located {
+pub(super) struct Located {
     dir: OwnedFd,
-    name: Vec<u8>,
+    pub(super) name: Vec<u8>,
     /// `None`: there is nothing of that name.
     stat: Option<FileStat>,
 }
@@ -120,21 +120,7 @@ impl Engine {
     /// Copies a file or directory of the host into a container; answers the bytes of the archive in between.
     pub fn copy_in(&self, source: &str, reference: &str, target: &str, request: &CopyRequest) -> Result<u64> {
         let id = self.resolve(reference)?;
-        let host = File::open("/").map_err(Error::io("open /"))?;
-        let absolute = std::path::absolute(source).map_err(Error::io(format!("look at {source}")))?;
-        let mut text = absolute.to_string_lossy().into_owned();
-        let content = source.ends_with("/.") || source == ".";
-        text.push_str(if content {
-            "/."
-        } else if source.ends_with('/') {
-            "/"
-        } else {
-            ""
-        });
-        let found = locate(host.as_fd(), &text, request.follow).map_err(Error::io(format!("look at {source}")))?;
-        if found.stat.is_none() {
-            return Err(Error::request(Class::NotFound, format!("lstat {source}: no such file or directory")));
-        }
+        let found = host_source(source, request.follow)?;
         let owner = owner(request, (0, 0));
         self.in_root(&id, View::Whole, move |root, owners| {
             let target = target_in(root, target, &found, reference)?;
@@ -165,8 +151,28 @@ impl Engine {
     }
 }
 
+/// A file or directory of the host that is to be copied.
+pub(super) fn host_source(source: &str, follow: bool) -> Result<Located> {
+    let host = File::open("/").map_err(Error::io("open /"))?;
+    let absolute = std::path::absolute(source).map_err(Error::io(format!("look at {source}")))?;
+    let mut text = absolute.to_string_lossy().into_owned();
+    let content = source.ends_with("/.") || source == ".";
+    text.push_str(if content {
+        "/."
+    } else if source.ends_with('/') {
+        "/"
+    } else {
+        ""
+    });
+    let found = locate(host.as_fd(), &text, follow).map_err(Error::io(format!("look at {source}")))?;
+    if found.stat.is_none() {
+        return Err(Error::request(Class::NotFound, format!("lstat {source}: no such file or directory")));
+    }
+    Ok(found)
+}
+
 /// Who owns the copies: whoever owned the files, or one user for all.
-fn owner(request: &CopyRequest, other: (u32, u32)) -> Option<(u32, u32)> {
+pub(super) fn owner(request: &CopyRequest, other: (u32, u32)) -> Option<(u32, u32)> {
     (!request.archive).then_some(other)
 }
 
@@ -175,7 +181,7 @@ fn no_file(path: &str, container: &str) -> Error {
 }
 
 impl Located {
-    fn is_dir(&self) -> bool {
+    pub(super) fn is_dir(&self) -> bool {
         self.stat.is_some_and(|stat| is_dir(&stat))
     }
 
@@ -245,8 +251,8 @@ fn open_dir(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Where on the host a copy goes, before it is known what is copied.
-struct Local {
-    dir: OwnedFd,
+pub(super) struct Local {
+    pub(super) dir: OwnedFd,
     /// The name it gets; `None`: its own, in a directory that is there.
     name: Option<Vec<u8>>,
     /// A file of that name is there.
@@ -256,7 +262,7 @@ struct Local {
     shown: String,
 }
 
-fn local(target: &str) -> io::Result<Local> {
+pub(super) fn local(target: &str) -> io::Result<Local> {
     let path = Path::new(target);
     let shown = target.to_owned();
     match std::fs::metadata(path) {
@@ -273,21 +279,27 @@ fn local(target: &str) -> io::Result<Local> {
 }
 
 /// A place for a copy.
-trait Place {
+pub(super) trait Place {
     /// The name under which it is written; refuses what cannot be.
     fn name_for(&self, source: &Located) -> Result<Vec<u8>>;
 }
 
-impl Place for Local {
-    fn name_for(&self, source: &Located) -> Result<Vec<u8>> {
+impl Local {
+    /// The name that a file or a directory gets; `None`: its own.
+    pub(super) fn name_of(&self, is_dir: bool) -> Result<Option<Vec<u8>>> {
         match &self.name {
-            None => Ok(source.name.clone()),
-            Some(_) if self.is_file && source.is_dir() => Err(Error::invalid("cannot copy directory")),
-            Some(_) if self.must_be_dir && !source.is_dir() => {
+            Some(_) if self.is_file && is_dir => Err(Error::invalid("cannot copy directory")),
+            Some(_) if self.must_be_dir && !is_dir => {
                 Err(Error::invalid(format!("destination directory \"{}\" does not exist", self.shown)))
             }
-            Some(name) => Ok(name.clone()),
+            name => Ok(name.clone()),
         }
+    }
+}
+
+impl Place for Local {
+    fn name_for(&self, source: &Located) -> Result<Vec<u8>> {
+        Ok(self.name_of(source.is_dir())?.unwrap_or_else(|| source.name.clone()))
     }
 }
 
@@ -318,11 +330,11 @@ fn target_in(root: BorrowedFd<'_>, path: &str, source: &Located, container: &str
     }
 }
 
-fn options(owner: Option<(u32, u32)>, owners: Option<&IdMaps>) -> TreeOptions {
+pub(super) fn options(owner: Option<(u32, u32)>, owners: Option<&IdMaps>) -> TreeOptions {
     TreeOptions { owner, owners: owners.cloned(), ..TreeOptions::default() }
 }
 
-fn write(source: &Located, target: &dyn Place, options: TreeOptions, output: impl Write) -> Result<()> {
+pub(super) fn write(source: &Located, target: &dyn Place, options: TreeOptions, output: impl Write) -> Result<()> {
     let name = target.name_for(source)?;
     let mut tree = TreeWriter::new(io::BufWriter::with_capacity(256 << 10, output), options);
     let written = tree.tree(source.dir.as_fd(), &source.name, &name).and_then(|()| tree.finish());
@@ -332,7 +344,7 @@ fn write(source: &Located, target: &dyn Place, options: TreeOptions, output: imp
     buffer.flush().map_err(Error::io("write the archive"))
 }
 
-fn extract(input: impl Read + Send, dir: &OwnedFd, owners: Option<&IdMaps>) -> Result<()> {
+pub(super) fn extract(input: impl Read + Send, dir: &OwnedFd, owners: Option<&IdMaps>) -> Result<()> {
     let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd()));
     let limits = gantry_image::Limits::default();
     let warnings = match owners {
@@ -355,7 +367,7 @@ fn as_root_of<T: Send>(maps: &IdMaps, act: impl FnOnce() -> Result<T> + Send) ->
 }
 
 /// Writes on a thread of its own while this one unpacks; answers how many bytes went through.
-fn stream<P: Sync>(
+pub(super) fn stream<P: Sync>(
     write: impl FnOnce(Counted) -> Result<()> + Send,
     unpack: impl FnOnce(io::PipeReader, &P) -> Result<()>,
     place: &P,
@@ -376,7 +388,7 @@ fn stream<P: Sync>(
     })
 }
 
-struct Counted {
+pub(super) struct Counted {
     writer: io::PipeWriter,
     count: Arc<AtomicU64>,
 }

@@ -7,7 +7,7 @@ use crate::Engine;
 use crate::error::{Error, Result};
 use gantry_model::record::Record;
 use gantry_runtime::cgroup::{self, Host};
-pub use gantry_runtime::cgroup::{Stats as Usage, Wanted};
+pub use gantry_runtime::cgroup::{Detail, DeviceUse, Stats as Usage, Wanted};
 use gantry_store::containers;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -36,6 +36,8 @@ pub struct StatsRequest {
     pub logs: bool,
     /// Which numbers.
     pub wanted: Wanted,
+    /// All others that the kernel has, too.
+    pub detail: bool,
 }
 
 /// One interface's counters.
@@ -70,6 +72,8 @@ pub struct Sample {
     pub networks: Vec<NetworkUsage>,
     /// As in `inspect`'s `State.Logs`.
     pub logs: Vec<Value>,
+    /// Empty unless asked for.
+    pub detail: Detail,
 }
 
 impl Sample {
@@ -114,13 +118,15 @@ struct HostFacts {
     memory: u64,
     own_network: u64,
     wanted: Wanted,
+    detail: bool,
 }
 
 impl Engine {
     /// Begins to look at what containers use.
     pub fn watch_stats(&self) -> Watch<'_> {
         let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| memory_total(&text)).unwrap_or(0);
-        let host = HostFacts { memory, own_network: network_of(Path::new("/proc/self")), wanted: Wanted::All };
+        let own_network = network_of(Path::new("/proc/self"));
+        let host = HostFacts { memory, own_network, wanted: Wanted::All, detail: false };
         Watch { engine: self, groups: HashMap::new(), host }
     }
 }
@@ -131,7 +137,7 @@ impl Watch<'_> {
         let records = self.records(request)?.into_iter();
         // One that was removed meanwhile is left out.
         let known: Vec<_> = records.filter_map(|record| Some((self.group(&record.id).ok()?, record))).collect();
-        let host = HostFacts { wanted: request.wanted, ..self.host };
+        let host = HostFacts { wanted: request.wanted, detail: request.detail, ..self.host };
         let mut samples = host.sample_all(self.engine.cgroups()?, &known);
         if request.logs {
             self.add_logs(&mut samples);
@@ -214,6 +220,7 @@ impl HostFacts {
                 Vec::new()
             },
             logs: Vec::new(),
+            detail: if live && self.detail { cgroup::detail(cgroups, group) } else { Detail::default() },
         }
     }
 
@@ -291,7 +298,18 @@ mod tests {
     fn sample(at: Instant, cpu_nanoseconds: u64) -> Sample {
         let usage = Usage { cpu_nanoseconds, memory_usage: 5 << 20, memory_cache: 1 << 20, ..Usage::default() };
         let (id, name, networks, logs) = (String::new(), String::new(), Vec::new(), Vec::new());
-        Sample { id, name, live: true, started_ns: 1, at, usage, memory_limit: 16 << 20, networks, logs }
+        Sample {
+            id,
+            name,
+            live: true,
+            started_ns: 1,
+            at,
+            usage,
+            memory_limit: 16 << 20,
+            networks,
+            logs,
+            detail: Detail::default(),
+        }
     }
 
     #[test]

@@ -50,6 +50,16 @@ impl<W: Write> TarWriter<W> {
         Ok(copied == entry.size)
     }
 
+    /// Some of the data after a header.
+    pub fn piece(&mut self, data: &[u8]) -> io::Result<()> {
+        self.output.write_all(data)
+    }
+
+    /// Ends the data after a header.
+    pub fn end_of_data(&mut self, size: u64) -> io::Result<()> {
+        self.pad(size)
+    }
+
     /// Writes an entry with data that is here.
     pub fn bytes(&mut self, entry: &Entry, data: &[u8]) -> io::Result<()> {
         self.file(&Entry { size: data.len() as u64, ..entry.clone() }, data).map(drop)

@@ -6,6 +6,7 @@
 
 mod absent;
 pub(crate) mod bpf;
+mod detail;
 pub(crate) mod files;
 mod layout;
 pub(crate) mod limits;
@@ -17,6 +18,7 @@ mod usage;
 mod v1;
 mod v2;
 
+pub use detail::{Detail, DeviceUse, detail};
 pub use layout::{Hierarchy, Host, Layout, detect};
 pub use limits::Limits;
 pub use rare::Rare;

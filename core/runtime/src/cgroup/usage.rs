@@ -46,17 +46,17 @@ fn cpu_time(host: &Host, path: &str, parted: bool, stats: &mut Stats) {
     }
 }
 
-struct Place {
-    dir: PathBuf,
+pub(super) struct Place {
+    pub(super) dir: PathBuf,
     unified: bool,
 }
 
-fn place(host: &Host, path: &str, controller: &str) -> Option<Place> {
+pub(super) fn place(host: &Host, path: &str, controller: &str) -> Option<Place> {
     let hierarchy = host.with(controller)?;
     Some(Place { dir: hierarchy.mount.join(path), unified: hierarchy.unified })
 }
 
-fn unified(host: &Host, path: &str) -> Option<PathBuf> {
+pub(super) fn unified(host: &Host, path: &str) -> Option<PathBuf> {
     let hierarchy = host.hierarchies.iter().find(|hierarchy| hierarchy.unified)?;
     Some(hierarchy.mount.join(path))
 }
