@@ -1,4 +1,4 @@
-//! `commit`: one more layer on an image, or on nothing.
+//! `commit`: one more layer on an image, or on nothing; where nothing was changed, none, as in Docker.
 
 use std::io::Read;
 
@@ -9,7 +9,7 @@ use crate::config::{ContainerConfig, History, ImageConfig, RootFs, host_architec
 use crate::error::{Error, Result};
 use crate::files;
 use crate::hash::sha256;
-use crate::layers::{UnpackOptions, one_more};
+use crate::layers::{UnpackOptions, one_more, unchanged};
 use crate::load::manifest_of;
 use crate::records::{Image, Layer, LayerRecord};
 use crate::store::ImageStore;
@@ -37,10 +37,11 @@ pub struct Committed {
 }
 
 impl ImageStore {
-    /// Takes a layer as a tar stream, plain or compressed; its blob is kept as it comes.
+    /// Takes a layer as a tar stream, plain or compressed; its blob is kept as it comes. Without one, the image has the
+    /// layers of below.
     pub fn commit(
         &self,
-        input: impl Read + Send,
+        input: Option<impl Read + Send>,
         request: &CommitRequest,
         options: &UnpackOptions<'_>,
     ) -> Result<Committed> {
@@ -53,9 +54,13 @@ impl ImageStore {
         }
         let _writing = self.begin_writing()?;
         let below = self.layers_below(request, options.driver)?;
-        let mut stack = one_more(self, input, below, options, "the container")?;
+        let changed = input.is_some();
+        let mut stack = match input {
+            Some(input) => one_more(self, input, below, options, "the container")?,
+            None => unchanged(self, below, options),
+        };
         let warnings = std::mem::take(&mut stack.warnings);
-        let config = self.committed_config(request, &stack.layers);
+        let config = self.committed_config(request, &stack.layers, changed);
         let bytes = serde_json::to_vec(&config).map_err(|source| Error::Json { name: "the image".into(), source })?;
         let manifest = self.content().stage(&manifest_of(&bytes, &stack.layers))?;
         let digest = manifest.digest;
@@ -82,7 +87,7 @@ impl ImageStore {
     }
 
     /// The configuration of the image below, changed; one that is gone is made up from its layers.
-    fn committed_config(&self, request: &CommitRequest, layers: &[Layer]) -> ImageConfig {
+    fn committed_config(&self, request: &CommitRequest, layers: &[Layer], changed: bool) -> ImageConfig {
         let base = request.base.and_then(|id| self.config(&id).ok());
         let mut config = base.unwrap_or_else(|| ImageConfig {
             architecture: host_architecture().to_owned(),
@@ -95,7 +100,7 @@ impl ImageStore {
             author: request.author.clone(),
             created_by: request.created_by.clone(),
             comment: request.comment.clone(),
-            empty_layer: false,
+            empty_layer: !changed,
         });
         let rootfs = RootFs { diff_ids: layers.iter().map(|layer| layer.diff).collect(), ..RootFs::default() };
         let (author, comment) = (request.author.clone(), request.comment.clone());

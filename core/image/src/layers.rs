@@ -399,6 +399,12 @@ pub(crate) fn one_more<'a>(
     Ok(Stack { layers: [below, stack.layers].concat(), warnings, ..stack })
 }
 
+/// The layers of below and no other.
+pub(crate) fn unchanged<'a>(store: &ImageStore, below: Vec<LayerRecord>, options: &'a UnpackOptions<'a>) -> Stack<'a> {
+    let layers = below.into_iter().map(|record| record.layer).collect();
+    Stack { layers, ..Stack::new(options, Begun::new(store, options)) }
+}
+
 /// A stack of the new layer, or of the same one if the driver has it.
 fn named_by_content<'a>(
     store: &ImageStore,

@@ -149,6 +149,26 @@ fn a_commit_is_an_image_with_the_changes() {
 }
 
 #[test]
+fn a_commit_without_changes_has_the_layers_of_its_image() {
+    need!();
+    let world = World::new();
+    world.line("create --name idle --network none bb true").ok();
+    world.gantry(["commit", "-c", "ENV A=b", "idle", "same:1"]).ok();
+    let layers = |image| world.gantry(["image", "inspect", "-f", "{{json .RootFS.Layers}}", image]).ok();
+    assert_eq!(layers("bb"), layers("same:1"));
+    let sizes = world.line("history --format {{.Size}} same:1").ok();
+    assert_eq!(Some("0B"), sizes.lines().next(), "{sizes}");
+    let file = world.text("same.tar");
+    world.gantry(["save", "-o", &file, "same:1"]).ok();
+    world.line("rm idle").ok();
+    world.line("rmi same:1").ok();
+    world.gantry(["load", "-i", &file]).ok();
+    assert_eq!("b", world.gantry(["run", "--rm", "--network", "none", "same:1", "sh", "-c", "echo $A"]).ok());
+    world.line("rmi same:1").ok();
+    world.assert_no_leaks();
+}
+
+#[test]
 fn an_export_holds_the_files_and_no_volume() {
     need!();
     let world = World::new();
