@@ -73,17 +73,17 @@ fn wanted(app: &App, method: &Method, path: &str, segments: &[&str]) -> Result<(
     }
 }
 
-/// Takes `v1.X` from the front of a path; without it, the newest is meant.
+/// Takes a version from the front of a path; without it, the newest is meant.
 fn take_version(segments: &mut Vec<&str>) -> Result<Version, Fault> {
-    let Some(version) = segments.first().and_then(|first| Version::parse(first)) else { return Ok(NEWEST) };
+    let Some(first) = segments.first() else { return Ok(NEWEST) };
+    let Some(version) = Version::parse(first) else { return Ok(NEWEST) };
+    let said = first.trim_start_matches('v');
     if version > NEWEST {
-        return Err(Fault::bad(format!(
-            "client version {version} is too new. Maximum supported API version is {NEWEST}"
-        )));
+        return Err(Fault::bad(format!("client version {said} is too new. Maximum supported API version is {NEWEST}")));
     }
     if version < OLDEST {
         return Err(Fault::bad(format!(
-            "client version {version} is too old. Minimum supported API version is {OLDEST}, please upgrade your \
+            "client version {said} is too old. Minimum supported API version is {OLDEST}, please upgrade your \
              client to a newer version"
         )));
     }
@@ -104,6 +104,8 @@ mod tests {
         assert_eq!(take("/v1.41/info"), Ok((Version(41), "info".into())));
         assert_eq!(take("/info"), Ok((NEWEST, "info".into())));
         assert!(take("/v1.99/info").is_err_and(|fault| fault.message.contains("too new")));
+        assert!(take("/v9.9/info").is_err_and(|fault| fault.message.contains("client version 9.9 is too new")));
+        assert!(take("/v1/info").is_err_and(|fault| fault.message.contains("client version 1 is too old")));
         assert!(take("/v1.12/info").is_err_and(|fault| fault.message.contains("too old")));
     }
 }

@@ -51,7 +51,11 @@ impl Query {
     pub fn filters(&self) -> Result<Filters, Fault> {
         let Some(text) = self.text("filters") else { return Ok(Filters::new()) };
         let refuse = || Fault::bad(format!("invalid filter: {text}"));
-        let Ok(Value::Object(map)) = serde_json::from_str::<Value>(text) else { return Err(refuse()) };
+        let map = match serde_json::from_str(text) {
+            Ok(Value::Object(map)) => map,
+            Ok(Value::Null) => return Ok(Filters::new()),
+            _ => return Err(refuse()),
+        };
         map.into_iter().map(|(key, value)| Ok((key, filter_values(value).ok_or_else(refuse)?))).collect()
     }
 }

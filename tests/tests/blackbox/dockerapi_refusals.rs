@@ -35,6 +35,11 @@ fn containers_that_cannot_be() {
         (r#""HostConfig":{"PortBindings":{"x":[{}]}}"#, "invalid containerPort: x"),
         (r#""HostConfig":{"ShmSize":-1}"#, "SHM size"),
         (r#""HostConfig":{"Isolation":"hyperv"}"#, "only supports 'default'"),
+        (r#""HostConfig":{"CpusetCpus":"9999"}"#, "Requested CPUs are not available"),
+        (r#""HostConfig":{"CpuPeriod":1}"#, "CPU cfs period"),
+        (r#""HostConfig":{"OomScoreAdj":5000}"#, "oom score adj"),
+        (r#""HostConfig":{"ExtraHosts":["x"]}"#, "bad format for add-host"),
+        (r#""HostConfig":{"SecurityOpt":["frob"]}"#, "invalid --security-opt"),
     ] {
         let reply = server.request("POST", "/containers/create", &format!(r#"{{"Image":"bb","Cmd":["true"],{more}}}"#));
         assert!(reply.starts_with("HTTP/1.1 400 ") && reply.contains(words), "{more}: {reply}");
@@ -68,6 +73,14 @@ fn refusals() {
         ("POST", "/containers/held/start", "", 409),
         ("POST", "/containers/made/update", r#"{"RestartPolicy":{"Name":"frob"}}"#, 400),
         ("POST", "/networks/create", r#"{"Name":"host"}"#, 403),
+        ("POST", "/networks/create", r#"{"Name":"n","IPAM":{"Driver":"frob"}}"#, 400),
+        ("POST", "/networks/bridge/connect", "{}", 400),
+        ("POST", "/containers/nosuch/rename?name=x", "", 404),
+        ("POST", "/containers/made/unpause", "", 409),
+        ("POST", &format!("/containers/made/rename?name={}", "x".repeat(300)), "", 400),
+        ("GET", "/containers/json?filters=null", "", 200),
+        ("GET", "/v9.9/containers/json", "", 400),
+        ("GET", "/v1/containers/json", "", 400),
         ("POST", "/networks/create", r#"{"Name":"a b"}"#, 201),
         ("DELETE", "/networks/a%20b", "", 204),
         ("POST", "/auth", r#"{"username":"u","password":"p","serveraddress":"127.0.0.1:1"}"#, 503),

@@ -92,9 +92,15 @@ pub fn prune(engine: &Engine, call: &Call) -> Outcome {
     json(json!({ "NetworksDeleted": if removed.is_empty() { Value::Null } else { json!(removed) } }))
 }
 
+/// No name is a wrong one, not one that nobody has.
+fn check_container(name: &str) -> Result<(), Fault> {
+    if name.is_empty() { Err(Fault::bad("invalid name or ID supplied: \"\"")) } else { Ok(()) }
+}
+
 /// `POST /networks/{}/connect`.
 pub fn connect(engine: &Engine, call: &Call) -> Outcome {
     let wish: NetworkConnect = call.json()?;
+    check_container(&wish.container)?;
     for warning in engine.network_connect(call.name(), &wish.container, wish.endpoint_config)? {
         tracing::warn!("{warning}");
     }
@@ -104,6 +110,7 @@ pub fn connect(engine: &Engine, call: &Call) -> Outcome {
 /// `POST /networks/{}/disconnect`.
 pub fn disconnect(engine: &Engine, call: &Call) -> Outcome {
     let wish: NetworkDisconnect = call.json()?;
+    check_container(&wish.container)?;
     engine.network_disconnect(call.name(), &wish.container, wish.force)?;
     Ok(empty(StatusCode::OK))
 }

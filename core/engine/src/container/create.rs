@@ -22,6 +22,8 @@ use std::{fs, io};
 
 /// The number of a process that ended is not given to another one within this time.
 const JUST_NOW: Duration = Duration::from_millis(500);
+/// The most characters of a container's name: it stands in the name of a file, for a moment with its id behind it.
+const LONGEST_NAME: usize = 180;
 
 /// A request that was found sound.
 pub(crate) struct Prepared {
@@ -277,11 +279,18 @@ fn creator(note: &str) -> Option<(ProcessRef, &str)> {
     Some((process, words.next()?))
 }
 
-fn check_name(name: &str) -> Result<()> {
-    if gantry_model::ids::is_valid_name(name) {
-        return Ok(());
+pub(super) fn check_name(name: &str) -> Result<()> {
+    if !gantry_model::ids::is_valid_name(name) {
+        let message = format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+        return Err(Error::invalid(message));
     }
-    Err(Error::invalid(format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")))
+    if name.len() > LONGEST_NAME {
+        let length = name.len();
+        return Err(Error::invalid(format!(
+            "Invalid container name: it has {length} characters, {LONGEST_NAME} are allowed"
+        )));
+    }
+    Ok(())
 }
 
 /// Fills in from the image what the user left open.

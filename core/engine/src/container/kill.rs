@@ -202,7 +202,7 @@ impl Engine {
         match (freeze, status) {
             (true, Status::Running) | (false, Status::Paused) => {}
             (true, Status::Paused) => return Err(state_error(format!("Container {id} is already paused"))),
-            (false, Status::Running) => return Err(state_error(format!("Container {id} is not paused"))),
+            (false, _) => return Err(state_error(format!("Container {id} is not paused"))),
             _ => return Err(not_running(reference, &id)),
         }
         let file = self.container_file(&id)?;
@@ -279,12 +279,9 @@ impl Engine {
 
     /// Gives a container another name.
     pub fn rename(&self, reference: &str, new: &str) -> Result<()> {
-        let new = new.trim_start_matches('/');
-        if !gantry_model::ids::is_valid_name(new) {
-            let message = format!("Invalid container name ({new}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
-            return Err(Error::invalid(message));
-        }
         let id = self.resolve(reference)?;
+        let new = new.trim_start_matches('/');
+        super::create::check_name(new)?;
         let act = self.begin(&id, "rename")?;
         let old = act.record.name.clone();
         if old == new {

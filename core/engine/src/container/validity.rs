@@ -12,6 +12,8 @@ use gantry_model::platform::Platform;
 pub(super) fn check(config: &Config, host: &HostConfig) -> Result<()> {
     spec::check_resources(host)?;
     spec::check_capabilities(host)?;
+    spec::check_options(host)?;
+    check_extra_hosts(host)?;
     if host.uts_mode == "host" && !config.hostname.is_empty() {
         return Err(Error::invalid("conflicting options: hostname and the UTS mode"));
     }
@@ -32,12 +34,24 @@ pub(super) fn check(config: &Config, host: &HostConfig) -> Result<()> {
     if let Some(entry) = config.env.iter().find(|entry| entry.is_empty() || entry.starts_with('=')) {
         return refuse(format!("invalid environment variable: {entry}"));
     }
+    if !(-1000..=1000).contains(&host.oom_score_adj) {
+        let value = host.oom_score_adj;
+        return refuse(format!("Invalid value {value}, range for oom score adj is [-1000, 1000]"));
+    }
     if host.shm_size < 0 {
         return refuse("SHM size can not be less than 0".to_owned());
     }
     match host.isolation.as_str() {
         "" | "default" => Ok(()),
         other => refuse(format!("invalid isolation: \"{other}\" - linux only supports 'default'")),
+    }
+}
+
+/// `NAME:ADDRESS` or `NAME=ADDRESS`; the start reads the address.
+fn check_extra_hosts(host: &HostConfig) -> Result<()> {
+    match host.extra_hosts.iter().flatten().find(|entry| !entry.contains([':', '='])) {
+        Some(entry) => Err(Error::invalid(format!("bad format for add-host: \"{entry}\""))),
+        None => Ok(()),
     }
 }
 
@@ -82,10 +96,13 @@ mod tests {
     #[test]
     fn refused() {
         type Spoil = fn(&mut Config, &mut HostConfig);
-        let cases: [(Spoil, &str); 7] = [
+        let cases: [(Spoil, &str); 10] = [
             (|config, _| config.env = vec!["A=b".into(), "=x".into()], "invalid environment variable: =x"),
             (|config, _| config.working_dir = "x".into(), "absolute path"),
             (|_, host| host.shm_size = -1, "SHM size"),
+            (|_, host| host.oom_score_adj = 1001, "range for oom score adj"),
+            (|_, host| host.extra_hosts = Some(vec!["x".into()]), "bad format for add-host"),
+            (|_, host| host.security_opt = Some(vec!["frob".into()]), "invalid --security-opt"),
             (|_, host| host.isolation = "hyperv".into(), "only supports 'default'"),
             (|_, host| host.cap_add = Some(vec!["ALL".into(), "FROB".into()]), "unknown capability"),
             (

@@ -155,6 +155,10 @@ impl Engine {
         if request.ipam_driver == "null" || capabilities.own_ipam || !capabilities.addresses {
             return no_pools(request);
         }
+        if !matches!(request.ipam_driver.as_str(), "" | "default") {
+            let known = format!("default, {}, null", dhcp::NAME);
+            return Err(Error::invalid(format!("unknown IPAM driver \"{}\" (known: {known})", request.ipam_driver)));
+        }
         check_given(request)?;
         let mut pools = request.subnets.iter().map(|text| self.given_pool(text)).collect::<Result<Vec<_>>>()?;
         let (ipv4, ipv6) = (request.ipv4.unwrap_or(true), request.ipv6.unwrap_or(false));

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 pub(crate) use process::arguments;
 pub(crate) use resources::{check as check_resources, limits};
-pub(crate) use security::{SeccompChoice, check_capabilities, labels, seccomp_choice};
+pub(crate) use security::{SeccompChoice, check_capabilities, check_options, labels, seccomp_choice};
 
 /// How a container's network namespace comes to be.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxPids, LinuxResources,
     LinuxThrottleDevice, LinuxThrottleDeviceBuilder, LinuxWeightDeviceBuilder, Spec,
 };
+use std::ops::RangeInclusive;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 const LEAST_MEMORY: i64 = 6 * 1024 * 1024;
@@ -121,6 +122,7 @@ pub(crate) fn check(host: &HostConfig) -> Result<()> {
     if host.blkio_weight != 0 && !(10..=1000).contains(&host.blkio_weight) {
         return refuse("Range of blkio weight is from 10 to 1000".into());
     }
+    check_processors(host)?;
     if host.nano_cpus == 0 {
         return Ok(());
     }
@@ -135,6 +137,48 @@ pub(crate) fn check(host: &HostConfig) -> Result<()> {
         return refuse("conflicting options: Nano CPUs and CPU Period or Quota cannot both be set.".into());
     }
     Ok(())
+}
+
+/// The quota's period in microseconds, and processors and memory nodes that exist.
+fn check_processors(host: &HostConfig) -> Result<()> {
+    let refuse = |message: String| Err(Error::invalid(message));
+    if host.cpu_period != 0 && !(1000..=1_000_000).contains(&host.cpu_period) {
+        let message = "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)";
+        return refuse(message.into());
+    }
+    if host.cpu_quota > 0 && host.cpu_quota < 1000 {
+        return refuse("CPU cfs quota can not be less than 1ms (i.e. 1000)".into());
+    }
+    let sets = [
+        ("cpuset cpus", &host.cpuset_cpus, "CPUs", "/sys/devices/system/cpu/online"),
+        ("cpuset mems", &host.cpuset_mems, "memory nodes", "/sys/devices/system/node/online"),
+    ];
+    for (option, wanted, things, file) in sets.into_iter().filter(|(_, wanted, ..)| !wanted.is_empty()) {
+        let Some(numbers) = ranges(wanted) else {
+            return refuse(format!("Invalid value {wanted} for {option}: invalid format: {wanted}"));
+        };
+        // Where the kernel does not tell what there is, it tells at the start what there is not.
+        let Ok(text) = std::fs::read_to_string(file) else { continue };
+        let available = ranges(text.trim()).unwrap_or_default();
+        let there = |number: &u32| available.iter().any(|range| range.contains(number));
+        if !numbers.iter().all(|range| there(range.start()) && there(range.end())) {
+            let available = text.trim();
+            return refuse(format!(
+                "Requested {things} are not available - requested {wanted}, available: {available}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// `0-2,5`.
+fn ranges(text: &str) -> Option<Vec<RangeInclusive<u32>>> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        (first <= last).then_some(first..=last)
+    };
+    text.split(',').map(range).collect()
 }
 
 fn memory(host: &HostConfig) -> Option<LinuxMemory> {
@@ -182,5 +226,17 @@ mod tests {
         assert_eq!(memory(&host).expect("limits").swap(), Some(128 << 20));
         assert!(check(&HostConfig { memory: 1 << 20, ..HostConfig::default() }).is_err());
         assert!(check(&HostConfig { nano_cpus: 4096 * 1_000_000_000, ..HostConfig::default() }).is_err());
+    }
+
+    #[test]
+    fn processors_that_exist() {
+        let of = |cpus: &str| check(&HostConfig { cpuset_cpus: cpus.to_owned(), ..HostConfig::default() });
+        assert!(of("0").is_ok() && of("0-0,0").is_ok() && of("").is_ok());
+        for (cpus, words) in [("x", "invalid format"), ("1-0", "invalid format"), ("0,99999", "not available")] {
+            assert!(of(cpus).is_err_and(|error| error.to_string().contains(words)), "{cpus}");
+        }
+        assert!(check(&HostConfig { cpu_period: 1, ..HostConfig::default() }).is_err());
+        assert!(check(&HostConfig { cpu_quota: 10, ..HostConfig::default() }).is_err());
+        assert!(check(&HostConfig { cpu_period: 1000, cpu_quota: -1, ..HostConfig::default() }).is_ok());
     }
 }

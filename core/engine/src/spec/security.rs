@@ -89,6 +89,11 @@ fn unmask(spec: &mut Spec) {
     }
 }
 
+/// Refuses security options that nobody knows.
+pub(crate) fn check_options(host: &HostConfig) -> Result<()> {
+    no_new_privileges(host).map(drop)
+}
+
 fn no_new_privileges(host: &HostConfig) -> Result<bool> {
     let mut wanted = false;
     for option in host.security_opt.iter().flatten() {
