@@ -192,7 +192,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         path: "plugins.isolate",
-        help: "Plugins whose driver gets a process of its own, as KIND/NAME.",
+        help: "Plugins whose driver gets a process of its own, as KIND/NAME; or isolation = \"process\" in the driver's own table.",
         variable: "GANTRY_PLUGIN_ISOLATE",
         set: |c, v| v.list(plugin_name).map(|names| c.plugin_isolate = names),
         show: |c| list(&c.plugin_isolate),

@@ -94,6 +94,8 @@ pub struct Config {
     pub plugin_pins: Vec<(String, String)>,
     /// `plugins.isolate`: `kind/name` of drivers with a process of their own.
     pub plugin_isolate: Vec<String>,
+    /// `isolation` in a driver's table: `kind/name` to whether it gets a process of its own.
+    pub isolation: BTreeMap<String, bool>,
     /// `plugins.deadline`.
     pub plugin_deadline: Duration,
     /// `[log.X]`, `[storage.X]`, `[network.X]`, `[volume.X]`: (kind, name) to options.
@@ -139,6 +141,7 @@ impl Default for Config {
             plugin_allow: None,
             plugin_pins: Vec::new(),
             plugin_isolate: Vec::new(),
+            isolation: BTreeMap::new(),
             plugin_deadline: Duration::from_secs(10),
             drivers: BTreeMap::new(),
             origins: BTreeMap::new(),
@@ -153,6 +156,13 @@ impl Config {
     /// The options an operator set for a driver.
     pub fn driver_options(&self, kind: &str, name: &str) -> &[(String, String)] {
         self.drivers.get(&(kind.to_owned(), name.to_owned())).map_or(&[], Vec::as_slice)
+    }
+
+    /// Drivers with a process of their own, as `kind/name`: what a driver's own table says goes before the list.
+    pub fn isolated(&self) -> Vec<String> {
+        let listed = self.plugin_isolate.iter().filter(|name| !self.isolation.contains_key(*name));
+        let own = self.isolation.iter().filter_map(|(name, apart)| apart.then_some(name));
+        listed.chain(own).cloned().collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The configuration in force, value by value, for `config show`.
 
 use crate::keys::{KEYS, quoted};
+use crate::tables::{APART, IN_PROCESS, ISOLATION};
 use crate::{Config, Origin, registry};
 use std::fmt::Write as _;
 
@@ -24,7 +25,12 @@ impl Config {
         let drivers = self.drivers.iter().flat_map(|((kind, name), options)| {
             options.iter().map(move |(key, value)| self.shown(format!("{kind}.{name}.{key}"), quoted(value)))
         });
-        own.chain(self.registries()).chain(self.other_runtimes()).chain(pins).chain(drivers).collect()
+        own.chain(self.registries())
+            .chain(self.other_runtimes())
+            .chain(pins)
+            .chain(self.isolations())
+            .chain(drivers)
+            .collect()
     }
 
     /// The engine's keys with their defaults, as comments of a file.
@@ -45,6 +51,13 @@ impl Config {
             let _ = write!(text, "# {}{by}\n# {name}{sign} {value}\n", key.help);
         }
         text
+    }
+
+    fn isolations(&self) -> impl Iterator<Item = Shown> {
+        self.isolation.iter().map(|(name, apart)| {
+            let place = if *apart { APART } else { IN_PROCESS };
+            self.shown(format!("{}.{ISOLATION}", name.replacen('/', ".", 1)), quoted(place))
+        })
     }
 
     fn other_runtimes(&self) -> impl Iterator<Item = Shown> {

@@ -10,6 +10,10 @@ use std::sync::Arc;
 use toml::de::{DeString, DeTable};
 
 const RUNTIMES: &str = "engine.runtimes";
+/// Where a driver runs, and the two places.
+pub const ISOLATION: &str = "isolation";
+pub const IN_PROCESS: &str = "in-process";
+pub const APART: &str = "process";
 
 type Name<'a> = toml::Spanned<DeString<'a>>;
 
@@ -139,12 +143,23 @@ impl Walk<'_> {
         options.sort_by_key(|(name, _)| name.span().start);
         for (name, value) in options {
             let key = join(prefix, name.get_ref());
-            if value.get_ref().is_table() {
+            if key == ISOLATION {
+                self.isolation(kind, driver, name, value);
+            } else if value.get_ref().is_table() {
                 self.options(kind, driver, &key, value);
             } else {
                 self.option(kind, driver, key, name.span(), value);
             }
         }
+    }
+
+    /// The one key in a driver's table that is the engine's.
+    fn isolation(&mut self, kind: &str, driver: &str, name: &Name<'_>, value: &Value<'_>) {
+        let plugin = format!("{kind}/{driver}");
+        let read = Given::Toml(value).word(&[IN_PROCESS, APART]).map(|word| {
+            self.config.isolation.insert(plugin, word == APART);
+        });
+        self.note(&join(&join(kind, driver), ISOLATION), name, value, read);
     }
 
     fn option(&mut self, kind: &str, driver: &str, key: String, key_span: Range<usize>, value: &Value<'_>) {

@@ -375,3 +375,28 @@ client-cert = "/c"
         assert!(told.starts_with(wanted), "{told}");
     }
 }
+
+#[test]
+fn a_driver_gets_a_process_of_its_own_by_its_table_or_by_a_list() {
+    let text = r#"[plugins]
+isolate = ["log/json-file", "volume/nfs"]
+[log.json-file]
+isolation = "in-process"
+max-size = "1m"
+[network.bridge]
+isolation = "process"
+"#;
+    let config = load(text).expect("sound");
+    assert_eq!(["volume/nfs", "network/bridge"], config.isolated()[..]);
+    assert_eq!(
+        [("max-size".to_owned(), "1m".to_owned())],
+        config.driver_options("log", "json-file"),
+        "no option of it"
+    );
+    let shown = config.show();
+    let one = shown.iter().find(|one| one.key == "network.bridge.isolation").expect("shown");
+    assert_eq!("\"process\"", one.value);
+    assert!(matches!(one.origin, Origin::File(_, 7)), "{:?}", one.origin);
+    let told = told("[log.x]\nisolation = \"vm\"\n");
+    assert_eq!(["2:13: log.x.isolation: expected one of: in-process, process"], told[..]);
+}

@@ -135,10 +135,10 @@ impl Engine {
 
 /// Which drivers get a process of their own; the pump's program can be that, too.
 fn isolation(config: &gantry_config::Config) -> Result<Option<Isolation>> {
-    if config.plugin_isolate.is_empty() {
+    let (drivers, deadline) = (config.isolated(), config.plugin_deadline);
+    if drivers.is_empty() {
         return Ok(None);
     }
-    let (drivers, deadline) = (config.plugin_isolate.clone(), config.plugin_deadline);
     Ok(Some(Isolation { drivers, program: find_program("gantry-pump")?, deadline }))
 }
 

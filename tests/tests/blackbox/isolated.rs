@@ -5,8 +5,8 @@ use crate::plugins::misbehaving;
 use gantry_tests::{World, within};
 use std::time::Duration;
 
-const ALL: &str =
-    "[plugins]\nisolate = [\"log/json-file\", \"storage/overlay2\", \"network/bridge\", \"volume/local\"]\n";
+const ALL: &str = "[plugins]\nisolate = [\"storage/overlay2\", \"network/bridge\"]\n\
+    [log.json-file]\nisolation = \"process\"\n[volume.local]\nisolation = \"process\"\n";
 
 #[test]
 fn a_container_of_isolated_drivers_lives_as_any_other() {

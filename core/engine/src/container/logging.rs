@@ -108,7 +108,7 @@ impl Engine {
             quarantine: Some(self.layout.state().join("quarantine")),
             faults: self.faults_to_pass_on().to_vec(),
             metrics: Some(self.layout.driver_metrics()),
-            isolate: config.plugin_isolate.clone(),
+            isolate: config.isolated(),
             deadline: config.plugin_deadline,
         }
     }
