@@ -57,6 +57,10 @@ pub const RENEW: Info =
 pub const RESTART: Info =
     Info::new(&["internal restart"], "CONTAINER", "Start a container again by its policy").arguments(1, 1);
 
+/// `gantry internal thaw`.
+pub const THAW: Info =
+    Info::new(&["internal thaw"], "CONTAINER", "Thaw a container whose freezer was killed").arguments(1, 1);
+
 /// `gantry internal unhealthy`.
 pub const UNHEALTHY: Info = Info::new(
     &["internal unhealthy"],

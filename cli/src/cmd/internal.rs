@@ -3,13 +3,19 @@
 use super::{Command, Context, Outcome, failed};
 use crate::args::system::{
     COLLECT as COLLECT_INFO, FINISH as FINISH_INFO, GC as GC_INFO, LOGS as LOGS_INFO, RENEW as RENEW_INFO,
-    RESTART as RESTART_INFO, SETTLE as SETTLE_INFO, UNHEALTHY as UNHEALTHY_INFO,
+    RESTART as RESTART_INFO, SETTLE as SETTLE_INFO, THAW as THAW_INFO, UNHEALTHY as UNHEALTHY_INFO,
 };
 use crate::args::{NO_FLAGS, NoArgs};
 
 pub static COLLECT: Command<NoArgs> = Command { info: COLLECT_INFO, flags: &[NO_FLAGS], run: collect };
 pub static FINISH: Command<NoArgs> = Command { info: FINISH_INFO, flags: &[NO_FLAGS], run: finish };
 pub static RESTART: Command<NoArgs> = Command { info: RESTART_INFO, flags: &[NO_FLAGS], run: restart };
+
+pub static THAW: Command<NoArgs> = Command { info: THAW_INFO, flags: &[NO_FLAGS], run: thaw };
+
+fn thaw(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {
+    context.engine()?.internal_thaw(&names[0]).map(|()| 0).map_err(failed)
+}
 
 pub static UNHEALTHY: Command<NoArgs> = Command { info: UNHEALTHY_INFO, flags: &[NO_FLAGS], run: unhealthy };
 pub static SETTLE: Command<NoArgs> = Command { info: SETTLE_INFO, flags: &[NO_FLAGS], run: settle };

@@ -267,6 +267,7 @@ static COMMANDS: &[&dyn Runnable] = &[
     &internal::RENEW,
     &internal::RESTART,
     &internal::SETTLE,
+    &internal::THAW,
     &plugins::operator::TRY,
     &internal::UNHEALTHY,
 ];

@@ -21,6 +21,9 @@ pub const MOST_SINKS: usize = 16;
 /// When the engine is to renew addresses, in the container's runtime directory: seconds since boot, as text.
 pub const LEASE_DUE: &str = "lease-due";
 
+/// Which process has frozen the container for as long as its own work takes, in the runtime directory: a `ProcessRef`.
+pub const FROZEN_BY: &str = "frozen-by";
+
 /// One container's start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Launch {

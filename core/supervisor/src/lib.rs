@@ -26,5 +26,7 @@ pub use client::{Action, AttachOptions, Client, End, Guess, Session, SessionIo, 
 pub use client::{change_sinks, connect, counters, keys, last_counters};
 pub use error::{Error, Result};
 pub use exec::{Note, exec, exec_detached, exec_terminal};
-pub use launch::{Allowance, HealthSpec, Joining, LEASE_DUE, Launch, LogData, PluginSearch, Policy, Rate, SinkSpec};
+pub use launch::{
+    Allowance, FROZEN_BY, HealthSpec, Joining, LEASE_DUE, Launch, LogData, PluginSearch, Policy, Rate, SinkSpec,
+};
 pub use wire::{Exit, SinkCounters, Started};

@@ -174,6 +174,8 @@ pub enum Ask {
     LetGo { sockets: Vec<(SocketAddr, u8)> },
     /// From now on the container resolves names of others.
     ResolveNames {},
+    /// The runtime directory says who freezes the container for the time of his work: have it thawed if he dies before.
+    Frozen {},
     /// Something of a later version.
     #[serde(other)]
     Unknown,

@@ -1,7 +1,7 @@
 //! What a container changed: `diff`, and `commit`, which makes an image of it; and `export`, which writes all of it.
 
+use super::ContainerFile;
 use super::root::View;
-use super::{ContainerFile, truth};
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::request::CommitRequest;
@@ -11,9 +11,7 @@ use gantry_image::tree::{TreeOptions, TreeWriter};
 use gantry_image::{UnpackOptions, apply_changes};
 use gantry_model::container::Config;
 use gantry_model::digest::{ChainId, Digest};
-use gantry_model::record::Status;
 use gantry_model::reference::Reference;
-use gantry_store::containers;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -50,6 +48,7 @@ impl Engine {
     }
 
     fn changes(&self, file: &ContainerFile) -> Result<Vec<Change>> {
+        let _disk = self.borrow_disk_of(file)?;
         let found = self.with_storage(&file.storage_driver, |store| Ok(store.changes(&file.id, &file.layers)?))?;
         Ok(without_mount_points(found))
     }
@@ -111,6 +110,7 @@ impl Engine {
             let message = format!("the container's files are in the storage driver {}", file.storage_driver);
             return Err(Error::invalid(message).with_hint("choose it with --storage-driver"));
         }
+        let _disk = self.borrow_disk_of(file)?;
         let own = storage.store.writable_dir(&file.id)?;
         let images = self.images()?;
         let options = UnpackOptions::new(&storage.driver, storage);
@@ -136,17 +136,6 @@ impl Engine {
         }?;
         committed.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(committed.id)
-    }
-
-    /// Stops the container's processes until what is returned is dropped.
-    pub(crate) fn frozen(&self, id: &str, wanted: bool) -> Result<Option<Frozen<'_>>> {
-        let status = truth::corrected(containers::read(&self.layout, id)?).state.status;
-        // Where no cgroup was delegated to an ordinary user nothing can be frozen.
-        if !wanted || status != Status::Running || self.cgroups()?.hierarchies.is_empty() {
-            return Ok(None);
-        }
-        self.pause(id)?;
-        Ok(Some(Frozen { engine: self, id: id.to_owned() }))
     }
 
     /// The container's settings as an image has them, over those of its image that containers do not carry.
@@ -177,20 +166,6 @@ fn is_broken_pipe(error: &Error) -> bool {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     let mut systems = causes.filter_map(|cause| cause.downcast_ref::<io::Error>());
     systems.any(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// Thaws when dropped.
-pub(crate) struct Frozen<'a> {
-    engine: &'a Engine,
-    id: String,
-}
-
-impl Drop for Frozen<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.engine.unpause(&self.id) {
-            tracing::error!(container = %self.id, "cannot unpause it again: {error}");
-        }
-    }
 }
 
 fn health(check: &gantry_model::container::Healthcheck) -> Healthcheck {

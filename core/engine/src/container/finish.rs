@@ -209,6 +209,9 @@ impl Engine {
         if idle && (lost || unclean || abandoned) {
             return self.clean(id);
         }
+        if record.state.status == Status::Paused && idle && self.is_frozen_for_nobody(id) {
+            return self.internal_thaw(id);
+        }
         if idle && is_forsaken(&record.state) { self.restart_later(id, &record) } else { Ok(()) }
     }
 

@@ -184,59 +184,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Freezes a container.
-    pub fn pause(&self, reference: &str) -> Result<()> {
-        self.freeze(reference, true)
-    }
-
-    /// Thaws a container.
-    pub fn unpause(&self, reference: &str) -> Result<()> {
-        self.freeze(reference, false)
-    }
-
-    fn freeze(&self, reference: &str, freeze: bool) -> Result<()> {
-        let id = self.resolve(reference)?;
-        self.repair(&id)?;
-        let act = self.begin(&id, if freeze { "pause" } else { "unpause" })?;
-        let status = act.record.state.status;
-        match (freeze, status) {
-            (true, Status::Running) | (false, Status::Paused) => {}
-            (true, Status::Paused) => return Err(state_error(format!("Container {id} is already paused"))),
-            (false, _) => return Err(state_error(format!("Container {id} is not paused"))),
-            _ => return Err(not_running(reference, &id)),
-        }
-        let file = self.container_file(&id)?;
-        let manager = self.cgroup(&super::start::cgroup_path(&file.host, &id))?;
-        if freeze {
-            manager.freeze()?
-        } else {
-            manager.thaw()?
-        }
-        let record = act.finish(|r| r.state.status = if freeze { Status::Paused } else { Status::Running })?;
-        self.tell_container(&file, &record.name, if freeze { "pause" } else { "unpause" }, &[]);
-        Ok(())
-    }
-
-    /// What was frozen or thawed half-way runs.
-    pub(crate) fn mend_freeze(&self, act: super::Act) -> Result<()> {
-        let file = self.container_file(&act.record.id)?;
-        self.cgroup(&super::start::cgroup_path(&file.host, &act.record.id))?.thaw()?;
-        act.finish(|r| {
-            if r.state.status == Status::Paused {
-                r.state.status = Status::Running;
-            }
-        })
-        .map(drop)
-    }
-
-    fn thaw_if_paused(&self, record: &Record) -> Result<()> {
-        if record.state.status != Status::Paused {
-            return Ok(());
-        }
-        let file = self.container_file(&record.id)?;
-        Ok(self.cgroup(&super::start::cgroup_path(&file.host, &record.id))?.thaw()?)
-    }
-
     /// Waits for the end of a container; answers its exit code.
     pub fn wait(&self, reference: &str) -> Result<i32> {
         let id = self.resolve(reference)?;
@@ -314,10 +261,6 @@ fn asked(state: &mut State) {
 pub(crate) fn not_running(reference: &str, id: &str) -> Error {
     let _ = reference;
     Error::request(Class::InUse, format!("container {id} is not running"))
-}
-
-fn state_error(message: String) -> Error {
-    Error::request(Class::InUse, message)
 }
 
 #[cfg(test)]

@@ -185,6 +185,11 @@ impl Client {
         done(self.ask_pump(&Ask::ResolveNames {})?)
     }
 
+    /// The runtime directory says for whose work the container is frozen.
+    pub fn watch_freezer(&mut self) -> Result<()> {
+        done(self.ask(&Ask::Frozen {}, &[])?)
+    }
+
     fn ask(&mut self, question: &Ask, fds: &[i32]) -> Result<Tell> {
         wire::ask(self.keeper.as_fd(), question, fds, "an answer")
     }

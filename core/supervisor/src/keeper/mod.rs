@@ -3,6 +3,7 @@
 
 mod end;
 mod fork;
+mod freezer;
 mod health;
 mod lease;
 mod make;
@@ -77,6 +78,8 @@ struct Keeper {
     told_cloned: bool,
     checks: Option<health::Checks>,
     leases: lease::Leases,
+    /// The process that has frozen the container for its own work.
+    freezer: Option<OwnedFd>,
     /// It ran for too long, and its end was ordered.
     overdue: bool,
     pump_ready: Option<(Vec<String>, Option<Refusal>)>,

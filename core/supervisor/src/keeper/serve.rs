@@ -26,6 +26,7 @@ pub(super) enum Cause {
     Program(usize),
     Check,
     CheckOutput,
+    Freezer,
 }
 
 impl Keeper {
@@ -44,6 +45,7 @@ impl Keeper {
             told_cloned: false,
             checks: None,
             leases: Leases::default(),
+            freezer: None,
             overdue: false,
             pump_ready: None,
             drained: false,
@@ -56,6 +58,7 @@ impl Keeper {
     /// From the start to the end.
     pub(super) fn run(&mut self) -> io::Result<()> {
         self.leases.look(&self.estate.launch.state_dir);
+        self.watch_freezer();
         while self.life.phase == Phase::Running && !self.init_ended() {
             let ready = self.wait(true, None)?;
             self.serve(&ready)?;
@@ -94,6 +97,7 @@ impl Keeper {
         watched.extend(self.estate.init.as_ref().filter(|_| with_init).map(|fd| (Cause::Init, fd.as_fd())));
         watched.extend(self.clients.iter().enumerate().map(|(at, fd)| (Cause::Client(at), fd.as_fd())));
         watched.extend(self.programs.iter().enumerate().map(|(at, (fd, _))| (Cause::Program(at), fd.as_fd())));
+        watched.extend(self.freezer.as_ref().map(|fd| (Cause::Freezer, fd.as_fd())));
         watched.extend(self.checks.iter().flat_map(|checks| checks.watched()));
         watched
     }
@@ -120,6 +124,7 @@ impl Keeper {
                 }
                 Cause::Check => self.check_ended(),
                 Cause::CheckOutput => self.hear_check(),
+                Cause::Freezer => self.freezer_died(),
                 Cause::Init | Cause::Link => {}
             }
         }
@@ -187,6 +192,10 @@ impl Keeper {
             Ask::Exec { argv, exec } => self.exec(&argv, exec, packet.fds).unwrap_or_else(Tell::Refused),
             Ask::Hold {} => {
                 self.hold(packet.fds);
+                Tell::Done {}
+            }
+            Ask::Frozen {} => {
+                self.watch_freezer();
                 Tell::Done {}
             }
             Ask::LetGo { sockets } => {

@@ -73,6 +73,7 @@ fn search(launch: &Launch) -> Search {
         cache_dir: search.cache_dir.clone(),
         quarantine: search.quarantine.clone(),
         deadline: Duration::MAX,
+        deadlines: vec![],
         faults: faults(launch),
         fault_counts: Some(fault_counts(launch)),
         isolation: isolation(search),
@@ -88,7 +89,7 @@ fn fault_counts(launch: &Launch) -> PathBuf {
 fn isolation(search: &PluginSearch) -> Option<Isolation> {
     let (drivers, deadline) = (search.isolate.clone(), search.deadline);
     let program = gantry_host::program()?;
-    (!drivers.is_empty()).then_some(Isolation { drivers, program, deadline })
+    (!drivers.is_empty()).then_some(Isolation { drivers, program, deadlines: deadline.into() })
 }
 
 /// A pump that takes the place of a crashed one goes on counting where that one was.
