@@ -30,7 +30,8 @@ pub trait HostCalls: Send + Sync {
     fn gauge(&self, name: &str, value: i64);
 }
 
-/// A cheap, cloneable handle to the engine.
+/// A cheap, cloneable handle to the engine. A driver whose work takes long tells of it now and then, by a line, a counter or
+/// a gauge such as `progress`: so the engine knows that the call has not hung, and gives it its time once more.
 #[derive(Clone)]
 pub struct Host(Arc<dyn HostCalls>);
 

@@ -20,7 +20,7 @@ pub struct Key {
     pub show: fn(&Config) -> String,
 }
 
-/// Every key but the tables of drivers, `engine.runtimes` and `plugins.sha256`.
+/// Every key but the tables of drivers, `engine.runtimes`, `plugins.deadlines` and `plugins.sha256`.
 pub const KEYS: &[Key] = &[
     Key {
         path: "root",
@@ -199,7 +199,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         path: "plugins.deadline",
-        help: "Time for a call into a plugin.",
+        help: "Time for a call into a plugin; [plugins.deadlines] has others, as \"KIND/NAME\" or \"KIND/NAME.CALL\" = TIME.",
         variable: "GANTRY_PLUGIN_DEADLINE",
         set: |c, v| v.duration().map(|time| c.plugin_deadline = time),
         show: |c| quoted(&format!("{:?}", c.plugin_deadline)),

@@ -98,6 +98,8 @@ pub struct Config {
     pub isolation: BTreeMap<String, bool>,
     /// `plugins.deadline`.
     pub plugin_deadline: Duration,
+    /// `plugins.deadlines`: `kind/name` or `kind/name.call` to a time.
+    pub plugin_deadlines: Vec<(String, Duration)>,
     /// `[log.X]`, `[storage.X]`, `[network.X]`, `[volume.X]`: (kind, name) to options.
     pub drivers: BTreeMap<(String, String), Vec<(String, String)>>,
     /// Where each value came from, by its key; what is absent here is built in.
@@ -143,6 +145,7 @@ impl Default for Config {
             plugin_isolate: Vec::new(),
             isolation: BTreeMap::new(),
             plugin_deadline: Duration::from_secs(10),
+            plugin_deadlines: Vec::new(),
             drivers: BTreeMap::new(),
             origins: BTreeMap::new(),
             written: Vec::new(),

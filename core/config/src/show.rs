@@ -17,17 +17,22 @@ pub struct Shown {
 }
 
 impl Config {
-    /// Every value with its origin: the engine's keys in a fixed order, then registries, runtimes, pins, then the drivers' options.
+    /// Every value with its origin: the engine's keys in a fixed order, then registries, runtimes, pins, deadlines, then the drivers' options.
     pub fn show(&self) -> Vec<Shown> {
         let own = KEYS.iter().map(|key| self.shown(key.path.to_owned(), (key.show)(self)));
         let pins =
             self.plugin_pins.iter().map(|(name, digest)| self.shown(format!("plugins.sha256.{name}"), quoted(digest)));
+        let deadlines = self
+            .plugin_deadlines
+            .iter()
+            .map(|(name, time)| self.shown(format!("plugins.deadlines.{name}"), quoted(&format!("{time:?}"))));
         let drivers = self.drivers.iter().flat_map(|((kind, name), options)| {
             options.iter().map(move |(key, value)| self.shown(format!("{kind}.{name}.{key}"), quoted(value)))
         });
         own.chain(self.registries())
             .chain(self.other_runtimes())
             .chain(pins)
+            .chain(deadlines)
             .chain(self.isolations())
             .chain(drivers)
             .collect()

@@ -14,6 +14,7 @@ const RUNTIMES: &str = "engine.runtimes";
 pub const ISOLATION: &str = "isolation";
 pub const IN_PROCESS: &str = "in-process";
 pub const APART: &str = "process";
+const DEADLINES: &str = "plugins.deadlines";
 
 type Name<'a> = toml::Spanned<DeString<'a>>;
 
@@ -58,6 +59,8 @@ impl Walk<'_> {
             self.note(&path, name, value, read);
         } else if path == "plugins.sha256" {
             self.each(&path, value, |walk, name, value| walk.pin(name, value));
+        } else if path == DEADLINES {
+            self.each(&path, value, |walk, name, value| walk.deadline(name, value));
         } else if path == RUNTIMES {
             self.each(&path, value, |walk, name, value| walk.runtime(name, value));
         } else if KEYS.iter().any(|key| below(&path, key.path)) {
@@ -83,6 +86,15 @@ impl Walk<'_> {
             self.config.plugin_pins.push((plugin, digest));
         });
         self.note(&format!("plugins.sha256.{}", name.get_ref()), name, value, read);
+    }
+
+    fn deadline(&mut self, name: &Name<'_>, value: &Value<'_>) {
+        let key = plugin_name(Given::Text(name.get_ref())).map_err(|p| Problem { span: Some(name.span()), ..p });
+        let read = key.and_then(|key| Ok((key, Given::Toml(value).duration()?))).map(|(key, time)| {
+            self.config.plugin_deadlines.retain(|(other, _)| *other != key);
+            self.config.plugin_deadlines.push((key, time));
+        });
+        self.note(&join(DEADLINES, name.get_ref()), name, value, read);
     }
 
     fn runtime(&mut self, name: &Name<'_>, value: &Value<'_>) {
@@ -247,7 +259,7 @@ fn nearest(prefix: &str, name: &str) -> Option<String> {
 }
 
 fn neighbours(prefix: &str) -> Vec<&'static str> {
-    let paths = KEYS.iter().map(|key| key.path).chain(["plugins.sha256", RUNTIMES]);
+    let paths = KEYS.iter().map(|key| key.path).chain(["plugins.sha256", DEADLINES, RUNTIMES]);
     let here = paths.filter_map(|path| match prefix {
         "" => Some(path),
         _ => path.strip_prefix(prefix)?.strip_prefix('.'),

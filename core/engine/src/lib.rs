@@ -47,7 +47,7 @@ pub use gantry_sys::program;
 pub use network::{NetworkRecord, NetworkRequest, check_types};
 pub use volume::VolumeRecord;
 
-use gantry_host::{Faults, Isolation, Plugins, Search};
+use gantry_host::{Deadlines, Faults, Isolation, Plugins, Search};
 use gantry_image::ImageStore;
 use gantry_store::Layout;
 use request::Settings;
@@ -78,6 +78,7 @@ impl Engine {
             cache_dir: Some(layout.cache()),
             quarantine: Some(layout.state().join("quarantine")),
             deadline: config.plugin_deadline,
+            deadlines: config.plugin_deadlines.clone(),
             faults: Faults::of(&settings.faults)?,
             fault_counts: None,
             isolation: isolation(config)?,
@@ -135,11 +136,12 @@ impl Engine {
 
 /// Which drivers get a process of their own; the pump's program can be that, too.
 fn isolation(config: &gantry_config::Config) -> Result<Option<Isolation>> {
-    let (drivers, deadline) = (config.isolated(), config.plugin_deadline);
+    let drivers = config.isolated();
     if drivers.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Isolation { drivers, program: find_program("gantry-pump")?, deadline }))
+    let deadlines = Deadlines { all: config.plugin_deadline, own: config.plugin_deadlines.clone() };
+    Ok(Some(Isolation { drivers, program: find_program("gantry-pump")?, deadlines }))
 }
 
 /// A program of ours beside the running one.

@@ -4,7 +4,7 @@
 use crate::meter::{Meter, Slot};
 use gantry_plugin_api::host::{Host, HostCalls, Level};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A counter or gauge of a driver.
@@ -43,20 +43,25 @@ pub fn is_helper() {
 static HELPER: AtomicBool = AtomicBool::new(false);
 
 /// The handle for a driver called `kind/name`.
-pub fn host_for(driver: String, meter: Option<Arc<Meter>>) -> Host {
+pub fn host_for(driver: String, meter: Option<Arc<Meter>>, words: Words) -> Host {
     if HELPER.load(Ordering::Relaxed) {
         return Host::new(crate::isolate::Noting);
     }
-    Host::new(Lent { driver, meter })
+    Host::new(Lent { driver, meter, words })
 }
+
+/// How often a driver has said something: who does has not hung.
+pub type Words = Arc<AtomicU64>;
 
 struct Lent {
     driver: String,
     meter: Option<Arc<Meter>>,
+    words: Words,
 }
 
 impl Lent {
     fn change(&self, name: &str, change: impl FnOnce(&mut Kept)) {
+        self.words.fetch_add(1, Ordering::Relaxed);
         let mut metrics = METRICS.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (self.driver.clone(), name.to_owned());
         if let Some(kept) = metrics.get_mut(&key) {
@@ -71,6 +76,7 @@ impl Lent {
 
 impl HostCalls for Lent {
     fn log(&self, level: Level, message: &str) {
+        self.words.fetch_add(1, Ordering::Relaxed);
         let driver = self.driver.as_str();
         match level {
             Level::ERROR => tracing::error!(driver, "{message}"),
@@ -102,7 +108,7 @@ mod tests {
 
     #[test]
     fn counters_add_and_gauges_replace() {
-        let host = host_for("log/lend-test".into(), None);
+        let host = host_for("log/lend-test".into(), None, Words::default());
         host.count("lines", 2);
         host.count("lines", 3);
         host.gauge("depth", 7);

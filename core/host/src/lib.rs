@@ -7,6 +7,7 @@
 //! before the first call through a handle.
 
 mod cdoor;
+mod deadlines;
 mod doctor;
 mod elf;
 mod error;
@@ -27,6 +28,7 @@ mod trust;
 mod verdict;
 mod worker;
 
+pub use deadlines::Deadlines;
 pub use doctor::{Candidate, Diagnosis, Finding, digest, same_digest};
 pub use error::{Error, Result};
 pub use fault::Faults;

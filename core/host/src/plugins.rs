@@ -1,5 +1,6 @@
 //! The plugins of this machine as one process sees them.
 
+use crate::deadlines::Deadlines;
 use crate::doctor::same_digest;
 use crate::elf::{Fault, Library};
 use crate::error::{Error, Result};
@@ -9,6 +10,7 @@ use crate::handle::storage::StorageDriver;
 use crate::handle::volume::VolumeDriver;
 use crate::handle::{Driver, Loaded, said};
 use crate::isolate::{self, Helper, Order};
+use crate::lend::Words;
 use crate::meter::{self, DriverMeter, Meter, Readings};
 use crate::options::{Schema, nearest};
 use crate::quarantine::Quarantine;
@@ -222,8 +224,11 @@ impl Plugins {
         let found = self.find(D::KIND, name)?;
         let guards = self.guards(&found);
         // What has a process of its own needs no thread that could be given up.
-        let deadline = if guards.helper.is_some() { Duration::MAX } else { self.search.deadline };
-        let crew = Crew::new(D::KIND, name, deadline, guards);
+        let deadlines = match guards.helper.is_some() {
+            true => Deadlines::from(Duration::MAX),
+            false => Deadlines { all: self.search.deadline, own: self.search.deadlines.clone() },
+        };
+        let crew = Crew::new(D::KIND, name, deadlines, guards);
         let (verdicts, its_crew) = (self.verdicts.clone(), crew.clone());
         let driver = crew.run(Limit::Quick, "load", move || {
             let refused = |error| said(&its_crew, "load", error);
@@ -245,7 +250,7 @@ impl Plugins {
     fn helper(&self, found: &Found) -> Option<Arc<Helper>> {
         let full = format!("{}/{}", found.kind, found.name);
         let isolation = self.search.isolation.clone().filter(|isolation| isolation.drivers.contains(&full))?;
-        let host = crate::lend::host_for(full, self.search.metrics.as_deref().map(Meter::of));
+        let host = crate::lend::host_for(full, self.search.metrics.as_deref().map(Meter::of), Words::default());
         Some(Helper::new(found, self.order(found), isolation, self.quarantine.clone(), host))
     }
 

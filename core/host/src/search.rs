@@ -26,6 +26,8 @@ pub struct Search {
     /// For each call; those that may move an image's worth of data get sixty times as much. `Duration::MAX`: calls run
     /// on the caller's thread, without a deadline and without a thread of ours.
     pub deadline: Duration,
+    /// From `plugins.deadlines`: other times, by `kind/name` or `kind/name.call`.
+    pub deadlines: Vec<(String, Duration)>,
     /// What drivers must suffer for a test's sake.
     pub faults: Option<Arc<Faults>>,
     /// Where faults are counted by those that take each other's place; `None`: each process counts its own.
@@ -46,6 +48,7 @@ impl Default for Search {
             cache_dir: None,
             quarantine: None,
             deadline: Duration::from_secs(10),
+            deadlines: vec![],
             faults: None,
             fault_counts: None,
             isolation: None,

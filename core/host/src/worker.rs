@@ -1,14 +1,17 @@
 //! Runs calls of one driver with a deadline. A call goes to an idle thread, or a new one; a thread whose
 //! call is overdue is abandoned with everything the call borrowed, which is why jobs own what they use.
 
+use crate::deadlines::Deadlines;
 use crate::error::{Error, Result};
 use crate::fault::Faults;
 use crate::isolate::Helper;
+use crate::lend::Words;
 use crate::meter::{self, DriverMeter, Meter};
 use crate::quarantine::Quarantine;
 use gantry_plugin_api::manifest::Kind;
 use gantry_plugin_api::{Error as DriverError, Result as DriverResult};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -53,7 +56,8 @@ fn threads_for(kind: Kind) -> Arc<Idle> {
 pub struct Crew {
     pub kind: Kind,
     pub name: String,
-    deadline: Duration,
+    deadlines: Deadlines,
+    words: Words,
     idle: Arc<Idle>,
     stuck: OnceLock<&'static str>,
     guards: Guards,
@@ -87,15 +91,21 @@ enum State<R> {
 
 impl Crew {
     /// No threads yet.
-    pub fn new(kind: Kind, name: &str, deadline: Duration, guards: Guards) -> Arc<Self> {
+    pub fn new(kind: Kind, name: &str, deadlines: impl Into<Deadlines>, guards: Guards) -> Arc<Self> {
         let (idle, stuck) = (threads_for(kind), OnceLock::new());
         let meter = DriverMeter::new(kind, name, guards.meter.clone());
-        Arc::new(Crew { kind, name: name.to_owned(), deadline, idle, stuck, guards, meter })
+        let deadlines = deadlines.into();
+        Arc::new(Crew { kind, name: name.to_owned(), deadlines, words: Words::default(), idle, stuck, guards, meter })
     }
 
     /// The process of a driver that has one of its own.
     pub fn helper(&self) -> Option<&Arc<Helper>> {
         self.guards.helper.as_ref()
+    }
+
+    /// How often the driver has said something.
+    pub fn words(&self) -> &Words {
+        &self.words
     }
 
     /// What counts the driver's calls.
@@ -149,7 +159,7 @@ impl Crew {
         if let Some(stuck) = self.stuck.get() {
             return Err(Error::Wedged { kind: self.kind, name: self.name.clone(), call, stuck });
         }
-        if self.deadline == Duration::MAX {
+        if self.deadlines.are_none() {
             return self.finished(call, catch_unwind(AssertUnwindSafe(job)));
         }
         let slot = Arc::new(Slot { state: Mutex::new(State::Running), ready: Condvar::new() });
@@ -161,7 +171,7 @@ impl Crew {
     pub fn discard<T: Send + 'static>(self: &Arc<Self>, object: T) {
         if self.stuck.get().is_some() {
             std::mem::forget(object);
-        } else if self.deadline == Duration::MAX {
+        } else if self.deadlines.are_none() {
             drop(object);
         } else {
             let slot = Arc::new(Slot { state: Mutex::new(State::Running), ready: Condvar::new() });
@@ -202,8 +212,9 @@ impl Crew {
     }
 
     fn wait<R>(&self, slot: &Slot<R>, limit: Limit, call: &'static str) -> Result<R> {
-        let allowed = limit.of(self.deadline);
-        let until = Instant::now() + allowed;
+        let allowed = self.deadlines.of(self.kind, &self.name, call, limit);
+        let mut until = Instant::now() + allowed;
+        let (mut extensions, mut heard) = (BULK, self.words.load(Ordering::Relaxed));
         let mut state = lock(&slot.state);
         loop {
             match std::mem::replace(&mut *state, State::Running) {
@@ -211,6 +222,12 @@ impl Crew {
                 other => *state = other,
             }
             let left = until.saturating_duration_since(Instant::now());
+            let words = self.words.load(Ordering::Relaxed);
+            if left.is_zero() && words != heard && extensions > 0 {
+                // It is at work: whoever tells of it gets the same time once more, but not for ever.
+                (until, heard, extensions) = (Instant::now() + allowed, words, extensions - 1);
+                continue;
+            }
             if left.is_zero() {
                 *state = State::Abandoned;
                 return Err(self.give_up(call, allowed));
@@ -303,6 +320,23 @@ mod tests {
         let next = crew.run(Limit::Quick, "detach", || ());
         let text = "log driver \"x\": detach not tried: an earlier attach never returned";
         assert_eq!(next.expect_err("wedged").to_string(), text);
+    }
+
+    #[test]
+    fn who_tells_of_its_work_gets_more_time_but_not_for_ever() {
+        let crew = crew(Duration::from_millis(60));
+        let words = crew.words().clone();
+        let tell = move |times: u32| {
+            for _ in 0..times {
+                std::thread::sleep(Duration::from_millis(20));
+                words.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let telling = tell.clone();
+        assert!(crew.run(Limit::Quick, "create", move || telling(12)).is_ok());
+        let since = Instant::now();
+        assert!(crew.run(Limit::Quick, "create", move || tell(400)).is_err());
+        assert!(since.elapsed() < Duration::from_millis(60 * u64::from(BULK + 10)));
     }
 
     #[test]

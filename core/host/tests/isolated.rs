@@ -23,7 +23,7 @@ fn program() -> PathBuf {
 
 fn isolated(shelf: &Shelf, deadline: Duration) -> Search {
     let drivers = Kind::all().map(|kind| format!("{kind}/misbehaving")).collect();
-    let isolation = Some(Isolation { drivers, program: program(), deadline });
+    let isolation = Some(Isolation { drivers, program: program(), deadlines: deadline.into() });
     let quarantine = Some(shelf.temp.path().join("quarantine"));
     let metrics = Some(shelf.temp.path().join("metrics"));
     Search { isolation, quarantine, metrics, ..shelf.search() }
@@ -135,7 +135,8 @@ impl Isolated {
             return None;
         }
         shelf.put(kind, name, &library);
-        let isolation = Some(Isolation { drivers: vec![format!("{kind}/{name}")], program: program(), deadline: LONG });
+        let isolation =
+            Some(Isolation { drivers: vec![format!("{kind}/{name}")], program: program(), deadlines: LONG.into() });
         let plugins = Plugins::new(Search { isolation, ..shelf.search() });
         let specs = specs(&plugins.manifest(kind, name).unwrap().driver(kind).unwrap().options);
         Some(Isolated { kind, name, plugins, specs, _shelf: shelf })

@@ -114,6 +114,22 @@ fn a_volume_driver_that_hangs_misses_its_deadline() {
 }
 
 #[test]
+fn single_calls_have_their_own_deadlines() {
+    need!();
+    let world = World::new();
+    let slow = ["--fault", "volume.local.create:delay=700ms", "volume", "create"];
+    let create = |name: &str| world.gantry(slow.iter().chain(&[name]));
+    world.configure("[plugins]\ndeadline = \"200ms\"\n[plugins.deadlines]\n\"volume/local.create\" = \"20s\"\n");
+    create("patient").ok();
+    world.configure("[plugins.deadlines]\n\"volume/local\" = \"20s\"\n\"volume/local.create\" = \"100ms\"\n");
+    create("hasty").fails(1, "create did not return within 100 ms");
+    let shown = world.line("config show").ok();
+    assert!(shown.contains("plugins.deadlines.volume/local.create = \"100ms\""), "{shown}");
+    world.configure("[plugins.deadlines]\n\"local.create\" = \"100ms\"\n");
+    world.line("config check").fails(1, "names no plugin");
+}
+
+#[test]
 fn calls_of_drivers_are_counted_over_all_processes() {
     need!();
     let world = World::new();

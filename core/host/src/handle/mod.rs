@@ -168,7 +168,7 @@ pub fn construct<M: RootModule, O>(
     let found = ManuallyDrop::new(found);
     let (kind, name) = (found.kind, found.name.clone());
     let refused = |reason| Error::Load { kind, name: name.clone(), path: found.path.clone(), reason };
-    let host = crate::lend::host_for(format!("{kind}/{name}"), crew.meter().meter());
+    let host = crate::lend::host_for(format!("{kind}/{name}"), crew.meter().meter(), crew.words().clone());
     let made = match found.manifest.door {
         Door::C => in_c(&crate::load::plugin(&found, verdicts).map_err(refused)?, host),
         Door::Rust => unmirrored(new(&crate::load::module::<M>(&found, verdicts).map_err(refused)?, lend(host))),

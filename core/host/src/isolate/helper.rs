@@ -136,7 +136,7 @@ impl Helper {
         fds: &[BorrowedFd<'_>],
     ) -> Result<T> {
         let running = self.running(call)?;
-        let question = Question { call, limit: self.allowed(limit), body: body(call, arguments), fds };
+        let question = Question { call, limit: self.allowed(call, limit), body: body(call, arguments), fds };
         let answer = self.exchange(&running, &locked(&running.line), &question, &mut |_| None)?;
         self.understood(&running, call, &answer.0)
     }
@@ -144,7 +144,7 @@ impl Helper {
     /// A call that opens an object; `T` is what is said beside.
     pub fn open<T: Take>(self: &Arc<Self>, call: &str, arguments: &impl Put) -> Result<(T, Object)> {
         let running = self.running(call)?;
-        let limit = self.allowed(Limit::Quick);
+        let limit = self.allowed(call, Limit::Quick);
         let question = Question { call, limit, body: body(call, arguments), fds: &[] };
         let (bytes, fds) = self.exchange(&running, &locked(&running.line), &question, &mut |_| None)?;
         let told = self.understood(&running, call, &bytes)?;
@@ -152,8 +152,8 @@ impl Helper {
         Ok((told, Object { helper: self.clone(), running, line: Mutex::new(fd.into()) }))
     }
 
-    fn allowed(&self, limit: Limit) -> Duration {
-        limit.of(self.isolation.deadline)
+    fn allowed(&self, call: &str, limit: Limit) -> Duration {
+        self.isolation.deadlines.of(self.kind, &self.name, call, limit)
     }
 
     /// The process, started if need be.
@@ -193,7 +193,7 @@ impl Helper {
         let spawned = spawned.map_err(|errno| cannot(errno.into()))?;
         drop(theirs);
         let running = Running { pidfd: spawned.pidfd, line: Mutex::new(ours), fallen: AtomicBool::new(false) };
-        let limit = self.allowed(Limit::Quick);
+        let limit = self.allowed(call, Limit::Quick);
         let question = Question { call, limit, body: self.order.clone(), fds: &[] };
         self.exchange(&running, &locked(&running.line), &question, &mut |_| None)?;
         Ok(running)
@@ -253,7 +253,7 @@ impl Helper {
         };
         running.kill();
         self.pause();
-        let (class, message, short) = verdict(call, cause, exit.as_ref(), self.isolation.deadline);
+        let (class, message, short) = verdict(call, cause, exit.as_ref(), self.allowed(call, Limit::Quick));
         self.quarantine.strike(self.kind, &self.name, &short);
         Error::new(class, message)
     }
@@ -295,7 +295,7 @@ fn verdict(call: &str, cause: &io::Error, exit: Option<&Exit>, deadline: Duratio
 impl Object {
     /// A call of the object.
     pub fn ask<T: Take>(&self, limit: Limit, call: &str, arguments: &impl Put) -> Result<T> {
-        self.ask_until(self.helper.allowed(limit), call, arguments, &mut |_| None)
+        self.ask_until(self.helper.allowed(call, limit), call, arguments, &mut |_| None)
     }
 
     /// … with a limit of its own, whose answer may follow records.
@@ -316,7 +316,7 @@ impl Object {
 
     /// The deadline of a quick call.
     pub fn deadline(&self) -> Duration {
-        self.helper.isolation.deadline
+        self.helper.isolation.deadlines.all
     }
 
     /// True when its process is gone.

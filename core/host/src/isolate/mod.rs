@@ -18,9 +18,9 @@ pub mod volume;
 pub use helper::{Helper, Order, VERSION};
 pub use serve::program;
 
+use crate::deadlines::Deadlines;
 use gantry_plugin_api::host::{Host, HostCalls, Level};
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Which drivers get a process of their own.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,7 +30,7 @@ pub struct Isolation {
     /// The program that [`program`] is the `main` of; its first argument is [`WORD`].
     pub program: PathBuf,
     /// For each call, since such calls need no thread that could be given up.
-    pub deadline: Duration,
+    pub deadlines: Deadlines,
 }
 
 /// The argument by which the program knows what it is to be.
