@@ -164,4 +164,17 @@ pub trait Store: Send + Sync {
     fn clone_container(&self, _id: &str, _from: &str) -> Result<()> {
         Err(Error::unsupported("this storage driver cannot clone"))
     }
+
+    /// The file system of its own in which a container's writable layer lies, as that of a limited one may: `None` for all
+    /// others. `target` is an absolute path in `dirs.state`. The engine mounts it there, once for whoever uses the container,
+    /// before the mounts of [`Store::mount_plan`] are made and before it asks for `writable_dir` or `changes`, and unmounts it
+    /// when the last user has gone. The option `loop` says that `source` is a file. Since 1.1.
+    fn container_disk(&self, _id: &str) -> Result<Option<Mount>> {
+        Ok(None)
+    }
+
+    /// What was removed and takes space until `collect` deletes it. Since 1.1.
+    fn trash(&self) -> Result<Usage> {
+        Ok(Usage::default())
+    }
 }

@@ -24,6 +24,8 @@ const STORAGE: &[&str] = &[
     "list",
     "collect",
     "clone_container",
+    "container_disk",
+    "trash",
 ];
 const NETWORK: &[&str] =
     &["load", "validate", "create", "delete", "attach", "detach", "route", "publish", "unpublish", "reconcile"];

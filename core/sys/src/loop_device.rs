@@ -3,13 +3,17 @@
 use crate::{Errno, Result, check, check_unit};
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// `LOOP_CTL_GET_FREE` of linux/loop.h.
 const GET_FREE: libc::c_ulong = 0x4C82;
 /// `LOOP_CONFIGURE`, since Linux 5.8: file and flags in one step.
 const CONFIGURE: libc::c_ulong = 0x4C0A;
+/// `LOOP_GET_STATUS64`.
+const GET_STATUS: libc::c_ulong = 0x4C05;
 const READ_ONLY: u32 = 1;
 /// The kernel gives the file up when the device's last user has gone, however he went.
 const AUTOCLEAR: u32 = 4;
@@ -19,6 +23,8 @@ const DIRECT_IO: u32 = 16;
 const TRIM: libc::c_ulong = 0xC018_5879;
 /// Others look for a free device at the same moment.
 const TRIES: usize = 64;
+/// A device that is about to let go of the file does so within this time.
+const LETTING_GO: Duration = Duration::from_secs(5);
 
 /// `struct loop_info64`.
 #[repr(C)]
@@ -55,8 +61,13 @@ pub struct LoopDevice {
 }
 
 impl LoopDevice {
-    /// Shows `file`; writable if the file is open for writing and `read_only` is false.
+    /// Shows `file`; writable if the file is open for writing and `read_only` is false. Where a device shows it already, it
+    /// is that one: an earlier mount may live on in a namespace that nobody has left yet, and two devices of one file would
+    /// be two file systems that know nothing of each other.
     pub fn attach(file: BorrowedFd<'_>, read_only: bool) -> std::io::Result<LoopDevice> {
+        if let Some(device) = LoopDevice::showing(file, read_only)? {
+            return Ok(device);
+        }
         let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control")?;
         for _ in 0..TRIES {
             // SAFETY: LOOP_CTL_GET_FREE takes no argument and touches no memory of ours.
@@ -73,10 +84,49 @@ impl LoopDevice {
         Err(Errno::EBUSY.into())
     }
 
+    fn showing(file: BorrowedFd<'_>, read_only: bool) -> std::io::Result<Option<LoopDevice>> {
+        let meta = File::from(file.try_clone_to_owned()?).metadata()?;
+        let until = Instant::now() + LETTING_GO;
+        while let Some(path) = device_of(file)? {
+            let flags = libc::O_CLOEXEC;
+            let opened = OpenOptions::new().read(true).write(!read_only).custom_flags(flags).open(&path);
+            if let Ok(device) = opened
+                && shown_by(&device) == Some((meta.dev(), meta.ino()))
+            {
+                return Ok(Some(LoopDevice { path, _device: device }));
+            }
+            if Instant::now() > until {
+                return Err(std::io::Error::other(format!("{} does not let go of it", path.display())));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(None)
+    }
+
     /// Where the device is.
     pub fn path(&self) -> &std::path::Path {
         &self.path
     }
+}
+
+/// The device that shows a file, by the name it was opened with.
+fn device_of(file: BorrowedFd<'_>) -> std::io::Result<Option<PathBuf>> {
+    let own = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    let devices = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let mut devices = devices.filter(|entry| entry.file_name().as_bytes().starts_with(b"loop"));
+    let shows = |entry: &std::fs::DirEntry| {
+        let shown = std::fs::read(entry.path().join("loop/backing_file")).unwrap_or_default();
+        shown.strip_suffix(b"\n").is_some_and(|shown| shown == own.as_os_str().as_bytes())
+    };
+    Ok(devices.find(shows).map(|entry| PathBuf::from("/dev").join(entry.file_name())))
+}
+
+/// Device and inode of the file that a device shows; `None` when it is letting go of it.
+fn shown_by(device: &File) -> Option<(u64, u64)> {
+    let mut info = Info::with(0);
+    // SAFETY: LOOP_GET_STATUS64 writes one structure, the live variable we pass.
+    check_unit(unsafe { libc::ioctl(device.as_raw_fd(), GET_STATUS, &raw mut info) }.into()).ok()?;
+    Some((info.device, info.inode))
 }
 
 fn configure(device: &File, file: BorrowedFd<'_>, read_only: bool) -> Result<()> {
@@ -141,6 +191,10 @@ mod tests {
         File::open(device.path()).expect("opens").read_exact(&mut first).expect("reads");
         assert_eq!(first, [7; 4096]);
         let backing = format!("/sys/block/{}/loop/backing_file", device.path().file_name().expect("name").display());
+        assert!(std::path::Path::new(&backing).exists());
+        let again = LoopDevice::attach(file.as_fd(), false).expect("attached");
+        assert_eq!(again.path(), device.path(), "a file has one device");
+        drop(again);
         assert!(std::path::Path::new(&backing).exists());
         drop(device);
         let shown = || std::fs::read_to_string(&backing).is_ok_and(|text| text.trim() == dir.to_string_lossy());

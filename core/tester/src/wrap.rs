@@ -161,6 +161,14 @@ impl Store for Open {
         self.0.image_plan(layers).map_err(plain)
     }
 
+    fn container_disk(&self, id: &str) -> Result<Option<Mount>> {
+        self.0.container_disk(id).map_err(plain)
+    }
+
+    fn trash(&self) -> Result<Usage> {
+        self.0.trash().map_err(plain)
+    }
+
     fn clone_container(&self, id: &str, from: &str) -> Result<()> {
         self.0.clone_container(id, from).map_err(plain)
     }

@@ -231,6 +231,12 @@ impl Layers {
         Ok(tree::usage(&self.path(self.sort_of(id)?, id))?)
     }
 
+    /// Sizes of what was removed, or never completed, and is not deleted yet.
+    pub fn trash(&self) -> Result<TreeUsage, LayersError> {
+        let (trash, staging) = (tree::usage(&self.root.join("trash"))?, tree::usage(&self.root.join("staging"))?);
+        Ok(TreeUsage { bytes: trash.bytes + staging.bytes, inodes: trash.inodes + staging.inodes })
+    }
+
     /// Makes changes of names in a folder durable.
     pub fn sync(&self, folder: &str) -> Result<(), LayersError> {
         let dir = open_dir(&self.dir, &c_string(folder.into())).map_err(|e| self.failed("open", folder, e))?;

@@ -4,6 +4,7 @@ pub mod attributes;
 pub mod child;
 pub mod conntrack;
 pub mod device;
+pub mod disk;
 pub mod inside;
 pub mod layers;
 pub mod legacy;

@@ -13,7 +13,7 @@ use abi_stable::library::{CheckTypeLayout, LibHeader, RootModule};
 use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::sabi_types::VersionStrings;
-use abi_stable::std_types::{RBox, ROption, RSlice, RStr, RString, RVec, Tuple2};
+use abi_stable::std_types::{RBox, RNone, ROk, ROption, RSlice, RStr, RString, RVec, Tuple2};
 use abi_stable::{StableAbi, sabi_trait};
 use std::path::PathBuf;
 
@@ -63,6 +63,13 @@ pub trait StoreAbi: Send + Sync {
     fn layer_dir(&self, id: RStr<'_>) -> AbiResult<ROption<RVec<u8>>>;
     #[sabi(last_prefix_field)]
     fn image_plan(&self, layers: RSlice<'_, RString>) -> AbiResult<RVec<MountAbi>>;
+    // Since 1.1. What these answer where a plugin does not have them is what the author's trait answers.
+    fn container_disk(&self, _id: RStr<'_>) -> AbiResult<ROption<MountAbi>> {
+        ROk(RNone)
+    }
+    fn trash(&self) -> AbiResult<UsageAbi> {
+        ROk(Usage::default().to_abi())
+    }
 }
 
 pub type DriverBox = StorageDriverAbi_TO<'static, RBox<()>>;
@@ -140,6 +147,12 @@ impl StoreAbi for StoreGuard {
     }
     fn image_plan(&self, layers: RSlice<'_, RString>) -> AbiResult<RVec<MountAbi>> {
         guarded("image_plan", || self.0.image_plan(&strings(layers)))
+    }
+    fn container_disk(&self, id: RStr<'_>) -> AbiResult<ROption<MountAbi>> {
+        guarded("container_disk", || self.0.container_disk(id.as_str()))
+    }
+    fn trash(&self) -> AbiResult<UsageAbi> {
+        guarded("trash", || self.0.trash())
     }
 }
 

@@ -7,6 +7,7 @@ use crate::Engine;
 use crate::error::{Error, Result};
 use gantry_model::class::Class;
 use gantry_model::container::{Config, HostConfig, Mount};
+use gantry_model::idmap::IdMaps;
 use gantry_store::atomic::{self, Durability};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -101,6 +102,10 @@ impl Engine {
         mounts.iter().try_for_each(propagation::check)?;
         if !self.wants_userns(host) && mounts.iter().any(|mount| mount.options.iter().any(|o| o == "idmap")) {
             return Err(Error::invalid("idmap needs a user namespace of the container's own").with_hint("add --userns"));
+        }
+        if self.wants_userns(host) && mounts.iter().any(|mount| mount.options.iter().any(|o| is_map(o))) {
+            let error = Error::invalid("a mount with a map of its own needs a container without a user namespace");
+            return Err(error.with_hint("write idmap alone for the container's map"));
         }
         Ok(mounts)
     }
@@ -326,11 +331,17 @@ fn apply_mode(mount: &mut MountRecord, word: &str) -> Result<()> {
         "U" => mount.chown = true,
         "O" => mount.overlay = true,
         "idmap" => mount.options.push("idmap".into()),
+        map if bind && is_map(map) => mount.options.push(map.to_owned()),
         "nocreate" if bind => mount.create_source = false,
         word if bind && PROPAGATIONS.contains(&word) => word.clone_into(&mut mount.propagation),
         other => return Err(Error::invalid(format!("invalid mode: {other}"))),
     }
     Ok(())
+}
+
+/// A map of owners for one mount, checked.
+pub(crate) fn is_map(option: &str) -> bool {
+    option.strip_prefix("idmap=").is_some_and(|map| IdMaps::of_mount(map).is_ok())
 }
 
 fn clean_target(target: &str) -> Result<String> {

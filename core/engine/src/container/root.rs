@@ -59,6 +59,7 @@ impl Engine {
             return self.in_root(id, view, act);
         }
         let file = self.container_file(id)?;
+        let _disk = self.borrow_disk_of(&file)?;
         let plan = self.with_storage(&file.storage_driver, |store| self.root_plan(store, id, &file.layers))?;
         let mut borrowed = Vec::new();
         let attached = if view == View::Whole { self.attached(&file, &mut borrowed)? } else { Vec::new() };

@@ -268,13 +268,14 @@ impl Engine {
             self.confirm_networks(&network.planned)?;
         }
         self.write_asker(file, &endpoints)?;
+        let on_disk = self.open_disk(file)?;
         let mounts = self.open_mounts(file)?;
         let (links, mut env) = self.legacy_links(file, &record.name, &endpoints)?;
         let etc = self.write_etc(file, &network, &links)?;
         env.extend(self.secret_variables(file)?);
         let plan = self.plan_runtime(&with_environment(file, env), &mounts, &etc, network.netns.clone())?;
         let mut launch = self.launch_order(file, record, attach, plan)?;
-        launch.stale = mounts.iter().any(|mount| self.is_mounted_for_use(mount));
+        launch.stale = on_disk || mounts.iter().any(|mount| self.is_mounted_for_use(mount));
         Ok(Prepared { network, launch })
     }
 

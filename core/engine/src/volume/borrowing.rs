@@ -4,6 +4,7 @@
 use super::no_such_volume;
 use crate::Engine;
 use crate::error::Result;
+use gantry_host::api::types::Mount;
 use gantry_model::record::ProcessRef;
 use gantry_store::proc;
 use std::fs;
@@ -41,6 +42,13 @@ impl Engine {
     pub(crate) fn borrow_volume(&self, name: &str) -> Result<Borrowed<'_>> {
         let record = self.volume_record_of(name)?.ok_or_else(|| no_such_volume(name))?;
         self.borrow_of(&record.driver, name)
+    }
+
+    /// Makes a writable layer that is a file system of its own reachable for as long as the answer lives.
+    pub(crate) fn borrow_disk(&self, name: String, plan: &Mount) -> Result<Borrowed<'_>> {
+        let user = passing_user();
+        let path = self.use_disk(&user, &name, plan)?.into();
+        Ok(Borrowed { engine: self, user, name, path })
     }
 
     /// The same of a volume that may have no record yet.

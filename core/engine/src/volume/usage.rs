@@ -18,6 +18,9 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+/// Says where the file system is mounted, when that is not beside this file.
+const PLACE: &str = "place";
+
 /// What a driver answered, kept while there are users.
 #[derive(Serialize, Deserialize)]
 struct Opened {
@@ -51,6 +54,16 @@ impl Engine {
         self.use_with(container, name, |base| {
             let path = mount_file_system(name, plan, &base.join("data"))?;
             Ok(Opened { driver: String::new(), path, in_file: false })
+        })
+    }
+
+    /// Mounts the file system in which a container's writable layer lies, in the place where its driver looks for it.
+    pub(crate) fn use_disk(&self, user: &str, name: &str, plan: &Mount) -> Result<String> {
+        self.use_with(user, name, |base| {
+            let place = Path::new(&plan.target);
+            fs::write(base.join(PLACE), &plan.target).map_err(Error::io(format!("note the place of {name}")))?;
+            let path = mount_file_system(name, plan, place)?;
+            Ok(Opened { driver: String::new(), path, in_file: plan.options.iter().any(mounting::is_loop) })
         })
     }
 
@@ -139,17 +152,25 @@ impl Engine {
         let note = base.join("opened.json");
         let opened = atomic::read_json_optional::<Opened>(&note)?;
         if opened.as_ref().is_some_and(|opened| opened.in_file) && !borrowing::is_passing(user) {
-            give_back(&base.join("data"));
+            give_back(&place_of(base));
         }
         unmount(base)?;
         let Some(opened) = opened else { return Ok(()) };
         if opened.driver.is_empty() {
-            fs::remove_file(&note).map_err(Error::io("forget a mounted image"))?;
+            fs::remove_file(&note).map_err(Error::io("forget a mounted image or layer"))?;
             return forget(base);
         }
         let name = base.file_name().unwrap_or_default().to_string_lossy();
-        let left = self.plugins.volume(&opened.driver)?.unmount(&name, &self.driver_dirs("volume", &opened.driver));
+        let driver = self.plugins.volume(&opened.driver);
         let _ = fs::remove_file(&note);
+        let left = match driver {
+            Ok(driver) => driver.unmount(&name, &self.driver_dirs("volume", &opened.driver)),
+            Err(error) => {
+                // A container is not kept by a plugin that was taken away.
+                tracing::warn!("the driver of volume {name} is not told that nobody uses it any more: {error}");
+                return Ok(());
+            }
+        };
         match left {
             Err(error) if error.class() != gantry_host::Class::NOT_FOUND => Err(error.into()),
             _ => Ok(()),
@@ -179,8 +200,13 @@ fn give_back(mounted: &Path) {
     }
 }
 
+/// Where its file system is mounted: beside its users, unless somebody wanted another place.
+fn place_of(base: &Path) -> PathBuf {
+    fs::read_to_string(base.join(PLACE)).map_or_else(|_| base.join("data"), PathBuf::from)
+}
+
 fn unmount(base: &Path) -> Result<()> {
-    let target = base.join("data");
+    let target = place_of(base);
     if !target.is_dir() || !is_mount_point(&target) {
         return Ok(());
     }
@@ -190,10 +216,10 @@ fn unmount(base: &Path) -> Result<()> {
 
 /// Takes the directory away under its lock, never anything in what was mounted there.
 fn forget(base: &Path) -> Result<()> {
-    for name in ["data", "refs"] {
-        allow_missing(fs::remove_dir(base.join(name)), base)?;
+    for dir in [place_of(base), base.join("data"), base.join("refs")] {
+        allow_missing(fs::remove_dir(dir), base)?;
     }
-    for name in ["opened.json", "lock"] {
+    for name in ["opened.json", PLACE, "lock"] {
         allow_missing(fs::remove_file(base.join(name)), base)?;
     }
     allow_missing(fs::remove_dir(base), base)

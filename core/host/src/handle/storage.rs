@@ -176,6 +176,17 @@ impl Store {
         self.handle.call(Limit::Bulk, "collect", |s| s.collect())
     }
 
+    /// The file system of its own in which a container's writable layer lies.
+    pub fn container_disk(&self, id: &str) -> Result<Option<Mount>> {
+        let id = id.to_owned();
+        self.handle.call(Limit::Quick, "container_disk", move |s| s.container_disk(id.as_str().into()))
+    }
+
+    /// What takes space until it is collected.
+    pub fn trash(&self) -> Result<Usage> {
+        self.handle.call(Limit::Bulk, "trash", |s| s.trash())
+    }
+
     /// A copy of a container's writable layer.
     pub fn clone_container(&self, id: &str, from: &str) -> Result<()> {
         let (id, from) = (id.to_owned(), from.to_owned());

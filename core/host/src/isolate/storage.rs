@@ -115,6 +115,14 @@ impl Store for StoreProxy {
         self.object.ask(Quick, "image_plan", &layers)
     }
 
+    fn container_disk(&self, id: &str) -> Result<Option<Mount>> {
+        self.object.ask(Quick, "container_disk", &id)
+    }
+
+    fn trash(&self) -> Result<Usage> {
+        self.object.ask(Bulk, "trash", &())
+    }
+
     fn clone_container(&self, id: &str, from: &str) -> Result<()> {
         self.object.ask(Bulk, "clone_container", &(id, from))
     }
@@ -159,6 +167,8 @@ fn serve_store(store: StoreHandle, line: &Line) {
         "collect" => done(arguments, |(): ()| store.collect()),
         "layer_dir" => done(arguments, |id: String| store.layer_dir(&id)),
         "image_plan" => done(arguments, |layers: Layers| store.image_plan(&layers)),
+        "container_disk" => done(arguments, |id: String| store.container_disk(&id)),
+        "trash" => done(arguments, |(): ()| store.trash()),
         "clone_container" => done(arguments, |(id, from): (String, String)| store.clone_container(&id, &from)),
         _ => unknown(call),
     });

@@ -27,16 +27,17 @@ impl StorageDriver for Overlay2 {
     }
 
     fn init(&self, dirs: &Dirs, options: &Options, _host: Host) -> Result<Box<dyn Store>> {
-        Ok(Box::new(open(&dirs.root, options)?))
+        Ok(Box::new(open(dirs, options)?))
     }
 }
 
-fn open(root: &Path, options: &Options) -> Result<OverlayStore, Error> {
+fn open(dirs: &Dirs, options: &Options) -> Result<OverlayStore, Error> {
+    let root = &dirs.root;
     check_path(root)?;
     let settings = Settings::of_store(options)?;
     let layers = Layers::open(root, &[links::FOLDER, WORK])?;
     let (backing, kernel) = (backing(&layers)?, Kernel::probe()?);
-    Ok(OverlayStore { layers, backing, kernel, settings })
+    Ok(OverlayStore { layers, state: dirs.state.clone(), backing, kernel, settings })
 }
 
 /// Lists of lower directories are split at colons and options at commas by kernels without `lowerdir+`.

@@ -1,5 +1,6 @@
 //! What can go wrong, and what the engine may conclude from it.
 
+use gantry_driver_shared::disk::DiskError;
 use gantry_driver_shared::layers::LayersError;
 use gantry_driver_shared::quota::QuotaError;
 use gantry_driver_shared::tree::TreeError;
@@ -59,11 +60,18 @@ pub enum Error {
         /// The layer.
         layer: String,
     },
-    /// A limit cannot be kept here.
-    #[error(
-        "--storage-opt size is supported only for overlay over xfs with 'pquota' mount option, or ext4 with 'prjquota'"
-    )]
-    Quota,
+    /// A limit cannot be kept here, neither by quotas nor by a file system in a file.
+    #[error("--storage-opt size cannot be kept here: the file system keeps no project quotas, and {0}")]
+    Quota(&'static str),
+    /// A limit below what a file system needs.
+    #[error("--storage-opt size of less than 1 MB needs a file system with project quotas")]
+    TooSmall,
+    /// The file system in a file could not be made.
+    #[error(transparent)]
+    Disk(DiskError),
+    /// A layer that is a file system of its own cannot be copied.
+    #[error("the limited layer of container {0} cannot be copied")]
+    CloneDisk(String),
     /// A limit could not be set.
     #[error("cannot limit the writable layer")]
     Limit(#[source] std::io::Error),
@@ -75,8 +83,19 @@ pub enum Error {
 impl From<QuotaError> for Error {
     fn from(error: QuotaError) -> Error {
         match error {
-            QuotaError::Unsupported => Error::Quota,
+            QuotaError::Unsupported => Error::Quota("no file system in a file was tried"),
             QuotaError::Io(source) => Error::Limit(source),
+        }
+    }
+}
+
+impl From<DiskError> for Error {
+    fn from(error: DiskError) -> Error {
+        match error {
+            DiskError::Tree(error) => Error::Tree(error),
+            DiskError::Unsupported(reason) => Error::Quota(reason),
+            DiskError::TooSmall => Error::TooSmall,
+            other @ DiskError::Program { .. } => Error::Disk(other),
         }
     }
 }
@@ -85,11 +104,11 @@ impl Error {
     fn class(&self) -> Class {
         match self {
             Error::Layers(LayersError::Tree(e)) | Error::Tree(e) => ApiError::io("", &e.source).class,
-            Error::Layers(LayersError::Id(_)) | Error::NoLayer => Class::INVALID,
+            Error::Layers(LayersError::Id(_)) | Error::NoLayer | Error::TooSmall => Class::INVALID,
             Error::Layers(LayersError::Missing(_)) | Error::MissingLayer { .. } => Class::NOT_FOUND,
             Error::Layers(LayersError::Busy(_)) => Class::IN_USE,
             Error::Option(e) => e.class,
-            Error::Volatile(_) => Class::DRIVER,
+            Error::Volatile(_) | Error::Disk(_) => Class::DRIVER,
             Error::Limit(e) => ApiError::io("", e).class,
             _ => Class::UNSUPPORTED,
         }
@@ -100,7 +119,9 @@ impl Error {
             Error::Backing { .. } => "choose the storage driver vfs, or another root directory",
             Error::DType { .. } => "format it with d_type (mkfs.xfs -n ftype=1), or choose the storage driver vfs",
             Error::Path(_) => "choose another root directory",
-            Error::Quota => "leave the option away, or move the root directory to such a file system",
+            Error::Quota(_) => {
+                "install e2fsprogs and load the module loop, or move the root directory to xfs with pquota or ext4 with prjquota"
+            }
             Error::Kernel => "load the module overlay, or choose the storage driver vfs",
             Error::MissingLayer { .. } => "load the image again",
             Error::Volatile(_) => "remove the container and create it again",

@@ -4,7 +4,7 @@
 //! ```text
 //! layers/<id>               a committed layer
 //! containers/<id>           what a container changed
-//! work/<id>                 the kernel's work directory for it, and the mark `volatile`
+//! work/<id>                 the kernel's work directory for it, the mark `volatile`, and the disk of a limited layer
 //! l/<short>                 links to `layers/<id>`, so that many fit into one page of mount options
 //! staging/ trash/           half-made and removed ones, see the shared layer store
 //! ```
@@ -16,6 +16,7 @@ mod error;
 mod links;
 mod mounts;
 mod options;
+mod place;
 mod probe;
 mod store;
 

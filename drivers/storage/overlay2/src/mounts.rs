@@ -2,9 +2,11 @@
 
 use crate::error::Error;
 use crate::links;
+use crate::place::Place;
 use crate::probe::Kernel;
 use gantry_driver_shared::layers::{Layers, Sort};
 use gantry_plugin_api::types::Mount;
+use std::path::Path;
 
 /// The most lower directories that the kernel stacks (OVL_MAX_STACK).
 pub const MAX_LOWERS: usize = 500;
@@ -16,6 +18,8 @@ pub const WORK: &str = "work";
 pub struct Plan<'a> {
     /// The store.
     pub layers: &'a Layers,
+    /// Where disks are mounted.
+    pub state: &'a Path,
     /// What the kernel knows.
     pub kernel: Kernel,
     /// Leave out syncs.
@@ -30,7 +34,8 @@ pub fn check_depth(layers: usize) -> Result<(), Error> {
 impl Plan<'_> {
     /// The mount of a container's root.
     pub fn mount(&self, id: &str, image: &[String], read_only: bool) -> Result<Mount, Error> {
-        let upper = self.layers.path(Sort::Container, id).display().to_string();
+        let place = Place::of(self.layers, self.state, id);
+        let upper = place.upper.display().to_string();
         let flags = if read_only { libc::MS_RDONLY } else { 0 };
         if image.is_empty() {
             // Overlay wants something below; without an image the writable layer is the root.
@@ -48,8 +53,7 @@ impl Plan<'_> {
             mount = mount.option("lowerdir+", self.lower(&format!("container {id}"), layer)?);
         }
         if !inspect {
-            let work = self.layers.root().join(WORK).join(id).display().to_string();
-            mount = mount.option("upperdir", upper).option("workdir", work);
+            mount = mount.option("upperdir", upper).option("workdir", place.work.display().to_string());
         }
         Ok(self.features(mount, !read_only))
     }

@@ -5,7 +5,9 @@ use crate::error::Error;
 use crate::links;
 use crate::mounts::{Plan, WORK, check_depth};
 use crate::options::Settings;
+use crate::place::{self, Place};
 use crate::probe::{Backing, Kernel};
+use gantry_driver_shared::disk;
 use gantry_driver_shared::layers::{Layers, LayersError, Sort};
 use gantry_driver_shared::quota;
 use gantry_driver_shared::tree::{CopyMode, TreeError, copy_tree};
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 /// An open store of overlay layers.
 pub struct OverlayStore {
     pub(crate) layers: Layers,
+    pub(crate) state: PathBuf,
     pub(crate) backing: Backing,
     pub(crate) kernel: Kernel,
     pub(crate) settings: Settings,
@@ -32,7 +35,7 @@ impl Store for OverlayStore {
         StorageCapabilities {
             copy_on_write: true,
             native_diff: true,
-            quota: quota::is_supported(self.layers.dir()),
+            quota: quota::is_supported(self.layers.dir()) || disk::is_possible().is_ok(),
             idmap: !self.kernel.user_xattr,
             reflink: false,
             rootless: true,
@@ -72,22 +75,25 @@ impl Store for OverlayStore {
     }
 
     fn image_plan(&self, layers: &[String]) -> Result<Vec<Mount>> {
-        Ok(vec![Plan { layers: &self.layers, kernel: self.kernel, volatile: false }.image(layers)?])
+        Ok(vec![self.planner(false).image(layers)?])
     }
 
     fn writable_dir(&self, id: &str) -> Result<Option<PathBuf>> {
         self.must_have(id)?;
-        Ok(Some(self.layers.path(Sort::Container, id)))
+        Ok(Some(self.place(id).upper))
     }
 
     fn changes(&self, id: &str, layers: &[String]) -> Result<Vec<Change>> {
         self.must_have(id)?;
         let below = layers.iter().map(|l| self.layers.path(Sort::Image, l)).collect();
-        let upper = self.layers.path(Sort::Container, id);
+        let upper = self.place(id).upper;
         Ok(changes::changes(&upper, below, self.kernel.user_xattr).map_err(Error::from)?)
     }
 
     fn usage(&self, id: &str) -> Result<Usage> {
+        if let Some(bytes) = self.place(id).taken() {
+            return Ok(Usage { bytes, inodes: 1 });
+        }
         let usage = self.layers.usage(id).map_err(Error::from)?;
         Ok(Usage { bytes: usage.bytes, inodes: usage.inodes })
     }
@@ -112,6 +118,15 @@ impl Store for OverlayStore {
     fn clone_container(&self, id: &str, from: &str) -> Result<()> {
         Ok(self.copy_container(id, from)?)
     }
+
+    fn container_disk(&self, id: &str) -> Result<Option<Mount>> {
+        Ok(self.place(id).mount())
+    }
+
+    fn trash(&self) -> Result<Usage> {
+        let usage = self.layers.trash().map_err(Error::from)?;
+        Ok(Usage { bytes: usage.bytes, inodes: usage.inodes })
+    }
 }
 
 /// The file beside the kernel's work directory that says: volatile, and since which boot.
@@ -133,20 +148,38 @@ impl OverlayStore {
     fn create(&self, id: &str, image: &[String], options: &Options) -> Result<(), Error> {
         check_depth(image.len())?;
         let settings = self.settings.with(options)?;
-        if settings.size.is_some() && !quota::is_supported(self.layers.dir()) {
-            return Err(Error::Quota);
-        }
         self.layers.has(Sort::Container, id)?;
         let upper = self.layers.path(Sort::Container, id);
         // In this order: a sweep takes a work directory without a container for a leftover.
         self.make_dir(&format!("containers/{id}"))?;
         self.make_dir(&format!("{WORK}/{id}"))?;
         if let Some(size) = settings.size {
-            // The kernel moves files from the one to the other, which it only does inside one project.
-            quota::limit(&[&upper, &self.work(id)], size)?;
+            self.limit(id, size, image).inspect_err(|_| {
+                // Best effort: the engine removes what it could not make.
+                let _ = self.delete(id);
+            })?;
         }
         self.dress_root(&upper, image.first().map(String::as_str))?;
         if settings.volatile { self.mark_volatile(id) } else { Ok(()) }
+    }
+
+    fn limit(&self, id: &str, size: u64, image: &[String]) -> Result<(), Error> {
+        if quota::is_supported(self.layers.dir()) {
+            // The kernel moves files from the one to the other, which it only does inside one project.
+            return Ok(quota::limit(&[&self.layers.path(Sort::Container, id), &self.work(id)], size)?);
+        }
+        if self.place(id).disk.is_some() {
+            return Ok(());
+        }
+        place::make_disk(&self.work(id), size, |root| self.dress_root(root, image.first().map(String::as_str)))
+    }
+
+    fn place(&self, id: &str) -> Place {
+        Place::of(&self.layers, &self.state, id)
+    }
+
+    fn planner(&self, volatile: bool) -> Plan<'_> {
+        Plan { layers: &self.layers, state: &self.state, kernel: self.kernel, volatile }
     }
 
     fn delete(&self, id: &str) -> Result<(), Error> {
@@ -197,7 +230,7 @@ impl OverlayStore {
     fn plan(&self, id: &str, image: &[String], read_only: bool) -> Result<Mount, Error> {
         self.must_have(id)?;
         let volatile = !read_only && self.is_volatile(id)?;
-        Plan { layers: &self.layers, kernel: self.kernel, volatile }.mount(id, image, read_only)
+        self.planner(volatile).mount(id, image, read_only)
     }
 
     fn work(&self, id: &str) -> PathBuf {
@@ -214,7 +247,7 @@ impl OverlayStore {
     fn is_volatile(&self, id: &str) -> Result<bool, Error> {
         let work = self.work(id);
         let Ok(boot) = std::fs::read_to_string(work.join(VOLATILE)) else { return Ok(false) };
-        let mark = work.join("work/incompat");
+        let mark = self.place(id).work.join("work/incompat");
         if mark.exists() {
             if boot != boot_id() {
                 return Err(Error::Volatile(id.to_owned()));
@@ -227,6 +260,9 @@ impl OverlayStore {
 
     fn copy_container(&self, id: &str, from: &str) -> Result<(), Error> {
         self.must_have(from)?;
+        if self.place(from).disk.is_some() {
+            return Err(Error::CloneDisk(from.to_owned()));
+        }
         let target = self.layers.begin(Sort::Container, id)?;
         if let Err(error) = copy_tree(&self.layers.path(Sort::Container, from), &target, CopyMode::Copy) {
             // Best effort: what stays is a leftover for the next collection.

@@ -132,14 +132,30 @@ fn a_volatile_layer_mounts_again_in_the_same_boot_only() {
 }
 
 #[test]
-fn a_limit_without_quota_support_is_refused_in_dockers_words() {
+fn a_limit_without_quotas_is_a_disk() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    let error = store.create_container(&id(9), &[], &Options::from_pairs([("size", "1g")])).unwrap_err();
-    assert_eq!(error.class, Class::UNSUPPORTED);
-    assert!(error.message.contains("supported only for overlay over xfs with 'pquota' mount option"), "{error}");
-    assert!(!store.capabilities().quota);
-    assert!(store.list().unwrap().is_empty());
+    let limited = |size: &str| store.create_container(&id(9), &[], &Options::from_pairs([("size", size)]));
+    let small = limited("9k").unwrap_err();
+    assert!(store.list().unwrap().is_empty(), "nothing is left of what was refused");
+    if !store.capabilities().quota {
+        assert_eq!(small.class, Class::UNSUPPORTED);
+        return eprintln!("skipped: neither quotas nor disks");
+    }
+    limited("8m").unwrap();
+    let Some(disk) = store.container_disk(&id(9)).unwrap() else { return };
+    assert!(small.message.contains("less than 1 MB"), "{small}");
+    assert_eq!((disk.fstype.as_str(), &disk.options[0]), ("ext4", &("loop".to_owned(), None)));
+    let upper = store.writable_dir(&id(9)).unwrap().unwrap();
+    assert!(upper.starts_with(&disk.target), "{} is not on {}", upper.display(), disk.target);
+    assert!((1..4 << 20).contains(&store.usage(&id(9)).unwrap().bytes), "{:?}", store.usage(&id(9)));
+    assert_eq!(store.clone_container(&id(8), &id(9)).unwrap_err().class, Class::UNSUPPORTED);
+    store.create_container(&id(7), &[], &Options::default()).unwrap();
+    assert_eq!(store.container_disk(&id(7)).unwrap(), None);
+    store.remove(&id(9)).unwrap();
+    assert!(store.trash().unwrap().bytes >= 8 << 20);
+    store.collect().unwrap();
+    assert_eq!((store.trash().unwrap().bytes, store.container_disk(&id(9)).unwrap()), (0, None));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What can go wrong, and what the engine may conclude from it.
 
+use gantry_driver_shared::disk::DiskError;
 use gantry_driver_shared::quota::QuotaError;
 use gantry_driver_shared::tree::TreeError;
 use gantry_plugin_api::error::{Class, Error as ApiError};
@@ -37,20 +38,14 @@ pub enum Error {
     #[error("port not allowed in CIFS device \"{0}\", include 'port' in 'o='")]
     CifsPort(String),
     /// A limit cannot be kept here, neither by quotas nor by a file system in a file.
-    #[error("quota size requested but no quota support, {0}")]
+    #[error("quota size requested but no quota support: the file system keeps no project quotas, and {0}")]
     Quota(&'static str),
     /// A limit below what a file system needs.
     #[error("a volume limited to less than 1 MB needs a file system with project quotas")]
     TooSmall,
     /// The file system in a file could not be made.
-    #[error("cannot make the volume's file system with {name}")]
-    Program {
-        /// The program.
-        name: String,
-        /// What it said.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Disk(DiskError),
     /// The file system in a file is mounted.
     #[error("its file system is mounted, and a copy of it would be torn")]
     Mounted,
@@ -118,8 +113,19 @@ pub enum Error {
 impl From<QuotaError> for Error {
     fn from(error: QuotaError) -> Error {
         match error {
-            QuotaError::Unsupported => Error::Quota("the file system keeps no project quotas"),
+            QuotaError::Unsupported => Error::Quota("no file system in a file was tried"),
             QuotaError::Io(source) => Error::Limit(source),
+        }
+    }
+}
+
+impl From<DiskError> for Error {
+    fn from(error: DiskError) -> Error {
+        match error {
+            DiskError::Tree(error) => Error::Tree(error),
+            DiskError::Unsupported(reason) => Error::Quota(reason),
+            DiskError::TooSmall => Error::TooSmall,
+            other @ DiskError::Program { .. } => Error::Disk(other),
         }
     }
 }
@@ -131,7 +137,7 @@ impl Error {
             Error::Limit(e) => ApiError::io("", e).class,
             Error::Quota(_) | Error::CloneDevice { .. } => Class::UNSUPPORTED,
             Error::Mounted | Error::CloneInUse { .. } => Class::IN_USE,
-            Error::Program { .. } => Class::DRIVER,
+            Error::Disk(_) => Class::DRIVER,
             Error::Missing(_) | Error::Device { .. } => Class::NOT_FOUND,
             Error::Differs { .. } | Error::Exists(_) => Class::EXISTS,
             Error::Damaged { .. } => Class::DRIVER,
