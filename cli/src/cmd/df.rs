@@ -35,6 +35,8 @@ fn run(context: &Context, args: DfArgs, _: Vec<String>) -> Outcome {
         ("Build Cache", Space::default()),
         ("Logs", usage.logs),
         ("Blobs", usage.content),
+        ("Trash", usage.trash),
+        ("Records", usage.records),
     ];
     let layout = Layout {
         columns: COLUMNS,

@@ -6,6 +6,7 @@ mod prune;
 mod pull;
 mod push;
 mod registry;
+mod rest;
 mod sizes;
 
 pub use df::{ContainerSpace, Details, DriverSpace, ImageSpace, VolumeSpace};

@@ -247,6 +247,63 @@ fn what_is_removed_gives_its_space_back() {
     world.assert_no_leaks();
 }
 
+/// What all files below take and how many they are, each once; what is thrown away may be deleted meanwhile.
+fn blocks_below(dir: &Path, seen: &mut std::collections::BTreeMap<u64, u64>) {
+    use std::os::unix::fs::MetadataExt;
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        match entry.metadata() {
+            Ok(meta) if meta.is_dir() => blocks_below(&entry.path(), seen),
+            Ok(meta) if meta.is_file() => drop(seen.insert(meta.ino(), meta.blocks() * 512)),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn nothing_below_the_root_is_left_unexplained() {
+    need!();
+    let world = World::new();
+    let rows = || world.gantry(["system", "df", "--format", "{{.Type}}={{.Size}}"]).ok();
+    let told = || rows().lines().map(|row| bytes_of(row.rsplit('=').next().unwrap_or_default())).sum::<u64>();
+    let take = |script: &str, more: &[&str]| {
+        let all = [&["run", "--network", "none"], more, &["bb", "sh", "-c", script]].concat();
+        world.gantry(all).ok();
+    };
+    take("head -c 3000000 /dev/urandom >/mine; head -c 500000 /dev/urandom | od -x", &["--name", "one"]);
+    take("head -c 2000000 /dev/urandom >/v/x", &["--rm", "-v", "vol:/v"]);
+    world.line("--storage-driver vfs create --network none bb true").ok();
+    // A layer that nobody has any more, and one that is thrown away.
+    for place in ["layers", "trash"] {
+        let lost = world.path(&format!("root/drivers/storage/overlay2/{place}/{}", "ab".repeat(32)));
+        fs::create_dir_all(&lost).expect("made");
+        fs::write(lost.join("lost"), vec![1; 1_000_000]).expect("written");
+    }
+    fs::create_dir_all(world.path("root/trash/old")).expect("made");
+    fs::write(world.path("root/trash/old/file"), vec![1; 700_000]).expect("written");
+    let trash = rows().lines().find_map(|row| row.strip_prefix("Trash=").map(bytes_of));
+    assert!(trash.is_some_and(|bytes| bytes >= 2_700_000), "{}", rows());
+    nix::unistd::sync();
+    let (mut seen, told) = (std::collections::BTreeMap::new(), told());
+    blocks_below(&world.path("root"), &mut seen);
+    // The kernel gives whole blocks; lists round to four digits.
+    let (taken, rounding) = (seen.values().sum::<u64>(), 4096 * seen.len() as u64 + 20_000);
+    assert!(taken.abs_diff(told) <= rounding, "{taken} are taken, {told} explained, {rounding}: {}", rows());
+    assert!(world.line("system check --repair").ok().contains("no record names it"));
+    world.assert_no_leaks();
+}
+
+/// `1.5MB` as a number.
+fn bytes_of(size: &str) -> u64 {
+    let end = size.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(size.len());
+    let unit = match &size[end..] {
+        "kB" => 1e3,
+        "MB" => 1e6,
+        "GB" => 1e9,
+        _ => 1.0,
+    };
+    (size[..end].parse::<f64>().unwrap_or_default() * unit) as u64
+}
+
 #[test]
 fn sizes_of_containers_are_true_however_often_they_are_asked() {
     need!();

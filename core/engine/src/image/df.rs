@@ -127,7 +127,7 @@ impl Engine {
     }
 
     /// A driver that copies holds with each layer all those below it.
-    fn driver_detail(&self, driver: String) -> Result<DriverSpace> {
+    pub(super) fn driver_detail(&self, driver: String) -> Result<DriverSpace> {
         let records = self.images()?.layer_records(&driver)?;
         let (copies, held) = self.with_storage(&driver, |store| {
             let capabilities = store.capabilities()?;

@@ -42,6 +42,10 @@ pub struct Usage {
     pub containers: Space,
     pub volumes: Space,
     pub logs: Space,
+    /// What was thrown away or belongs to nobody, and is deleted by the next collection.
+    pub trash: Space,
+    /// The engine's own records, names, events and caches.
+    pub records: Space,
 }
 
 impl Engine {
@@ -133,10 +137,23 @@ impl Engine {
             let images = scope.spawn(|| Ok((image_space(store, &records)?, content_space(store)?)));
             let (containers, logs) = (self.container_space(&records), self.log_space(&records));
             let volumes = self.volume_space(&records);
+            let (trash, own) = (self.trash_space(&records)?, self.record_space(&records));
             let panicked = |_| Err(Error::io("count images")(std::io::Error::other("a thread panicked")));
-            let (images, content) = images.join().unwrap_or_else(panicked)?;
-            Ok(Usage { images, content, containers, volumes, logs })
+            let (mut images, content) = images.join().unwrap_or_else(panicked)?;
+            images.size = self.layers_held()?.unwrap_or(0).max(images.size);
+            Ok(Usage { images, content, containers, volumes, logs, trash, records: own })
         })
+    }
+
+    /// Bytes of layers, each as often as it is there; `None` where one driver has each once.
+    fn layers_held(&self) -> Result<Option<u64>> {
+        let drivers = self.images()?.layer_drivers()?;
+        let alone = drivers.iter().all(|driver| driver == self.storage_driver());
+        if alone && self.storage()?.store.capabilities()?.copy_on_write {
+            return Ok(None);
+        }
+        let held = drivers.into_iter().map(|driver| self.driver_detail(driver).map(|detail| detail.size));
+        held.sum::<Result<u64>>().map(Some)
     }
 
     fn container_space(&self, records: &[Record]) -> Space {

@@ -127,6 +127,12 @@ impl Engine {
     }
 }
 
+/// Where a volume's data lies: its files, and the file that holds them.
+pub(super) fn places(info: &VolumeInfo) -> impl Iterator<Item = PathBuf> {
+    let file = info.status.iter().find(|(key, _)| key == BACKING_FILE).map(|(_, path)| PathBuf::from(path));
+    file.into_iter().chain((!info.mountpoint.is_empty()).then(|| PathBuf::from(&info.mountpoint)))
+}
+
 /// What a volume takes: the blocks of the file that holds it, or the bytes of its files.
 fn bytes(info: &VolumeInfo) -> u64 {
     let file = info.status.iter().find(|(key, _)| key == BACKING_FILE);
