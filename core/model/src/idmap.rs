@@ -23,6 +23,8 @@ pub enum IdMapError {
     Form(String),
     #[error("invalid mapping {0:?}: it reaches beyond the last id")]
     TooLong(String),
+    #[error("invalid idmap {0:?}: write uids=DISK-SHOWN-COUNT#…;gids=DISK-SHOWN-COUNT#…")]
+    Mount(String),
     #[error("mappings overlap: {0} and {1}")]
     Overlap(String, String),
 }
@@ -100,6 +102,23 @@ pub fn in_a_row(ranges: &[(u32, u32)]) -> Vec<IdMapping> {
     all
 }
 
+/// Two ids in each other's place, all others as they are.
+pub fn swapped(one: u32, other: u32) -> Vec<IdMapping> {
+    let (low, high) = (one.min(other), one.max(other));
+    let range = |inside, outside, count| IdMapping { inside, outside, count };
+    if low == high {
+        return vec![range(0, 0, ALL_IDS)];
+    }
+    let all = [
+        range(0, 0, low),
+        range(low, high, 1),
+        range(low + 1, low + 1, high - low - 1),
+        range(high, low, 1),
+        range(high + 1, high + 1, (ALL_IDS - 1).saturating_sub(high)),
+    ];
+    all.into_iter().filter(|range| range.count > 0).collect()
+}
+
 impl IdMappings {
     /// The maps, once they are numbers.
     pub fn maps(&self) -> Result<IdMaps, IdMapError> {
@@ -108,6 +127,31 @@ impl IdMappings {
 }
 
 impl IdMaps {
+    /// The maps of one mount, `uids=DISK-SHOWN-COUNT#…;gids=…`: how its files' owners on the disk (inside) are shown
+    /// (outside). One list stands for both.
+    pub fn of_mount(text: &str) -> Result<IdMaps, IdMapError> {
+        let (mut users, mut groups) = (None, None);
+        for part in text.split(';') {
+            let list = match part.split_once('=') {
+                Some(("uids", list)) if users.is_none() => (list, &mut users),
+                Some(("gids", list)) if groups.is_none() => (list, &mut groups),
+                _ => return Err(IdMapError::Mount(text.to_owned())),
+            };
+            let ranges: Vec<String> = list.0.split('#').map(|range| range.replace('-', ":")).collect();
+            *list.1 = Some(parse_all(&ranges).map_err(|_| IdMapError::Mount(text.to_owned()))?);
+        }
+        let one = users.clone().or_else(|| groups.clone()).unwrap_or_default();
+        Ok(IdMaps { users: users.unwrap_or_else(|| one.clone()), groups: groups.unwrap_or(one) })
+    }
+
+    /// As [`IdMaps::of_mount`] reads it.
+    pub fn for_mount(&self) -> String {
+        let list = |map: &[IdMapping]| {
+            map.iter().map(|m| format!("{}-{}-{}", m.inside, m.outside, m.count)).collect::<Vec<_>>().join("#")
+        };
+        format!("uids={};gids={}", list(&self.users), list(&self.groups))
+    }
+
     /// Every id is itself.
     pub fn identity() -> IdMaps {
         let all = vec![IdMapping { inside: 0, outside: 0, count: ALL_IDS }];
@@ -211,5 +255,24 @@ mod tests {
         assert!(subordinate(text, "bob", None).is_empty());
         let row = in_a_row(&[(100_000, 10), (500, 5)]);
         assert_eq!(row[1], IdMapping { inside: 10, outside: 500, count: 5 });
+    }
+
+    #[test]
+    fn maps_of_a_mount() {
+        let maps = IdMaps::of_mount("uids=5000-0-1#0-5000-1;gids=7-8-9").expect("good");
+        assert_eq!(maps.users[0], IdMapping { inside: 5000, outside: 0, count: 1 });
+        assert_eq!(maps.groups, [IdMapping { inside: 7, outside: 8, count: 9 }]);
+        assert_eq!(IdMaps::of_mount(&maps.for_mount()), Ok(maps));
+        let both = IdMaps::of_mount("gids=1-2-3").expect("good");
+        assert_eq!(both.users, both.groups);
+        for bad in ["", "uids", "uids=1-2-x", "uids=0-0-5#2-9-1", "uids=1-2-3;uids=4-5-6", "users=1-2-3"] {
+            assert!(IdMaps::of_mount(bad).is_err(), "{bad}");
+        }
+        for (one, other) in [(0, 5000), (5000, 0), (1, 2), (3, 3), (0, ALL_IDS - 1)] {
+            let map = swapped(one, other);
+            assert_eq!((outward(&map, one), outward(&map, other)), (Some(other), Some(one)));
+            assert_eq!(outward(&map, 77), Some(77));
+            assert!(parse_all(&map.iter().map(ToString::to_string).collect::<Vec<_>>()).is_ok());
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! `-v [SOURCE:]TARGET[:OPTIONS]` and `--tmpfs TARGET[:OPTIONS]`.
 
+use crate::idmap::IdMaps;
 use crate::ids::is_valid_name;
 
 /// What `-v` asks for.
@@ -37,7 +38,7 @@ pub struct VolumeFlags {
     pub no_copy: bool,
     /// `U`: what is mounted is given to the container's user.
     pub chown: bool,
-    /// `idmap`: owners are seen through the maps of the container.
+    /// `idmap`: owners are seen through the maps of the container, `idmap=…`: through those that are said.
     pub idmap: bool,
     /// `O`: written changes are thrown away at the end.
     pub overlay: bool,
@@ -175,7 +176,7 @@ fn apply_option(flags: &mut VolumeFlags, word: &str) -> Option<&'static str> {
             flags.overlay = true;
             "overlay"
         }
-        "idmap" => {
+        _ if word == "idmap" || is_map(word) => {
             flags.idmap = true;
             "idmap"
         }
@@ -198,6 +199,10 @@ fn apply_option(flags: &mut VolumeFlags, word: &str) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+fn is_map(word: &str) -> bool {
+    word.strip_prefix("idmap=").is_some_and(|map| IdMaps::of_mount(map).is_ok())
 }
 
 fn check_fit(spec: &str, source: &Source, flags: &VolumeFlags) -> Result<(), VolumeError> {

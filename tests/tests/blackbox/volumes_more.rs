@@ -103,6 +103,73 @@ fn sources_are_given_to_the_user() {
 }
 
 #[test]
+fn a_volume_driver_is_replaced_while_its_volumes_are_used() {
+    need!();
+    let world = World::new();
+    let dir = world.text("plug/volume");
+    std::fs::create_dir_all(&dir).expect("made");
+    let library = gantry_tests::target_dir().join("libgantry_volume_local.so");
+    let install = || {
+        std::fs::copy(&library, format!("{dir}/.new")).expect("copied");
+        std::fs::rename(format!("{dir}/.new"), format!("{dir}/mine.so")).expect("renamed into place");
+    };
+    world.configure(&format!("[plugins]\npath = [\"{}\"]\n", world.text("plug")));
+    install();
+    world.line("volume create -d mine vol").ok();
+    let start = |name: &str, script: &str| {
+        let words = ["run", "-d", "--name", name, "--network", "none", "-v", "vol:/v", "bb", "sh", "-c", script];
+        world.gantry(words).ok();
+        world.logs_hold(name, "ready");
+    };
+    start("one", "echo one >>/v/f; echo ready; sleep 1000");
+    install();
+    start("two", "echo two >>/v/f; echo ready; sleep 1000");
+    assert_eq!("one\ntwo", world.line("exec one cat /v/f").ok());
+    world.line("rm -f one").ok();
+    // Without it the volume is what it is for those who have it, and they can go.
+    std::fs::remove_file(format!("{dir}/mine.so")).expect("there");
+    assert_eq!("one\ntwo", world.line("run --rm --network none -v vol:/v bb cat /v/f").ok());
+    world.line("rm -f two").ok();
+    world.line("run --rm --network none -v vol:/v bb true").fails(125, "unknown volume driver \"mine\"");
+    install();
+    assert_eq!("one\ntwo", world.line("run --rm --network none -v vol:/v bb cat /v/f").ok());
+    world.line("volume rm vol").ok();
+    assert_eq!("Everything is as it should be.", world.line("system check").ok());
+    world.assert_no_leaks();
+}
+
+#[test]
+fn a_bind_shows_other_owners() {
+    need!();
+    let world = World::new();
+    let dir = world.text("shown");
+    std::fs::create_dir(&dir).expect("made");
+    std::fs::write(format!("{dir}/f"), "f").expect("written");
+    for path in [dir.clone(), format!("{dir}/f")] {
+        std::os::unix::fs::chown(path, Some(5000), Some(6000)).expect("given away");
+    }
+    let bind = |bind: &str, more: &[&str], script: &str| {
+        world.gantry([&["run", "--rm", "--network", "none", "-v", bind], more, &["bb", "sh", "-c", script]].concat())
+    };
+    let map = format!("{dir}:/v:idmap=uids=5000-0-1#0-5000-1;gids=6000-7-1#0-0-1");
+    assert_eq!("0 7", bind(&map, &[], "stat -c '%u %g' /v/f; echo new >/v/new").ok());
+    let owner = |name: &str| {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(format!("{dir}/{name}")).map(|meta| (meta.uid(), meta.gid())).expect("there")
+    };
+    assert_eq!((5000, 0), owner("new"), "what root writes belongs to who is shown as root");
+    let plain = format!("{dir}:/v");
+    assert_eq!("0", bind(&plain, &["--map-user", "5000"], "stat -c %u /v/f; echo new >/v/by-root").ok());
+    assert_eq!((5000, 5000), owner("by-root"));
+    let user = ["--map-user", "5000:33", "--user", "33"];
+    assert_eq!("33", bind(&format!("{plain}:rw"), &user, "stat -c %u /v/f; echo new >>/v/f").ok());
+    bind(&plain, &["--map-user", "nobody-knows"], "true").fails(125, "HOST[:CONTAINER]");
+    bind(&format!("{plain}:idmap=uids=1"), &[], "true").fails(125, "invalid mode");
+    bind(&format!("{plain}:idmap"), &[], "true").fails(125, "add --userns");
+    world.assert_no_leaks();
+}
+
+#[test]
 fn modes_of_binds_are_checked_and_kept() {
     need!();
     let world = World::new();

@@ -18,6 +18,7 @@ pub struct SecurityArgs {
     pub userns: Option<String>,
     pub uid_maps: Vec<String>,
     pub gid_maps: Vec<String>,
+    pub map_user: Option<String>,
     pub sub_uid_name: Option<String>,
     pub sub_gid_name: Option<String>,
     pub uts: Option<String>,
@@ -58,6 +59,13 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
     .default("map[]"),
     Flag::<ContainerArgs>::value("userns", "string", "User namespace", |a, v| put(&mut a.security.userns, v))
         .choices(Choices::Words(&["host", "auto", "keep-id"])),
+    Flag::<ContainerArgs>::value(
+        "map-user",
+        "user",
+        "Show a host user's files in binds as the container's (HOST[:CONTAINER])",
+        |a, v| put(&mut a.security.map_user, v),
+    )
+    .hidden(),
     Flag::<ContainerArgs>::value("uidmap", "list", "Map users of the container (CONTAINER:HOST:COUNT)", |a, v| {
         push(&mut a.security.uid_maps, v)
     })

@@ -4,14 +4,16 @@ use super::{Step, refuse};
 use crate::args::container::ContainerArgs;
 use crate::settings::absolute;
 use gantry_engine::model::container::Empty;
+use gantry_engine::model::idmap::{IdMaps, swapped};
 use gantry_engine::model::volume::{self, Source};
 use gantry_engine::request::CreateRequest;
 
 pub(super) fn apply(args: &ContainerArgs, request: &mut CreateRequest) -> Step {
     let storage = &args.storage;
     let mut targets = Vec::new();
+    let map = args.security.map_user.as_deref().map(map_option).transpose()?;
     for spec in &storage.volumes {
-        targets.push(add_volume(spec, request)?);
+        targets.push(add_volume(spec, map.as_deref(), request)?);
     }
     for spec in &storage.tmpfs {
         let (target, options) = volume::parse_tmpfs(spec).or_else(refuse)?;
@@ -31,7 +33,7 @@ pub(super) fn apply(args: &ContainerArgs, request: &mut CreateRequest) -> Step {
     check_once(&targets)
 }
 
-fn add_volume(text: &str, request: &mut CreateRequest) -> Step<String> {
+fn add_volume(text: &str, map: Option<&str>, request: &mut CreateRequest) -> Step<String> {
     let spec = volume::parse_volume(text).or_else(refuse)?;
     match &spec.source {
         Source::Anonymous => {
@@ -40,10 +42,36 @@ fn add_volume(text: &str, request: &mut CreateRequest) -> Step<String> {
         Source::Name(_) => request.host.binds.get_or_insert_default().push(text.to_owned()),
         Source::Path(path) => {
             let rest = &text[path.len()..];
-            request.host.binds.get_or_insert_default().push(format!("{}{rest}", host_path(path)));
+            let mut bind = format!("{}{rest}", host_path(path));
+            if let Some(map) = map.filter(|_| !spec.options.idmap) {
+                // Options follow the second colon; a path has none.
+                bind.push(if rest.matches(':').count() > 1 { ',' } else { ':' });
+                bind.push_str(map);
+            }
+            request.host.binds.get_or_insert_default().push(bind);
         }
     }
     Ok(spec.target)
+}
+
+/// `HOST[:CONTAINER]`, a user of this host by name or number and a number in the container (root), as the map of a bind: one
+/// shows in the other's place.
+fn map_option(text: &str) -> Step<String> {
+    let (host, container) = text.split_once(':').unwrap_or((text, "0"));
+    let known = || {
+        let users = std::fs::read_to_string("/etc/passwd").ok()?;
+        let mut fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let user = fields.find(|user| user.len() > 3 && user[0] == host)?;
+        user[2].parse().ok().zip(user[3].parse().ok())
+    };
+    let ids = host.parse().map(|id| (id, id)).ok().or_else(known).zip(container.parse().ok());
+    let Some(((uid, gid), shown)) = ids else {
+        return refuse(format!(
+            "invalid --map-user {text:?}: write a user of this host and a number, HOST[:CONTAINER]"
+        ));
+    };
+    let maps = IdMaps { users: swapped(uid, shown), groups: swapped(gid, shown) };
+    Ok(format!("idmap={}", maps.for_mount()))
 }
 
 /// `./x` and `~/x` are of this process; the engine knows only absolute paths.

@@ -3,8 +3,9 @@
 use super::Parts;
 use crate::container::foreign::is_own;
 use crate::container::mounts::MountRecord;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::userns;
+use gantry_model::idmap::IdMaps;
 use oci_spec::runtime::{Mount, Spec};
 use std::path::Path;
 
@@ -22,6 +23,12 @@ pub(super) fn apply(spec: &mut Spec, parts: &Parts<'_>) -> Result<()> {
     for record in parts.mounts {
         let mut mount = from_record(record);
         if maps.is_some() && is_mapped(record) {
+            add_option(&mut mount, "idmap");
+        }
+        if let Some(own) = record.options.iter().find_map(|option| option.strip_prefix("idmap=")) {
+            let own = IdMaps::of_mount(own).map_err(|error| Error::invalid(error.to_string()))?;
+            mount.set_uid_mappings(Some(super::mappings(&own.users)?));
+            mount.set_gid_mappings(Some(super::mappings(&own.groups)?));
             add_option(&mut mount, "idmap");
         }
         mounts.push(mount);
