@@ -299,6 +299,12 @@ impl Records {
         self.layer_records(driver, ".json")
     }
 
+    /// How many layers a driver has; no record is read.
+    pub(crate) fn layer_count(&self, driver: &str) -> Result<usize> {
+        let names = files::names(&self.driver_dir(driver)?)?;
+        Ok(names.iter().filter(|name| name.ends_with(".json") && !name.starts_with('.')).count())
+    }
+
     /// Layers of a driver whose removal was begun.
     pub(crate) fn dying_layers(&self, driver: &str) -> Result<Vec<LayerRecord>> {
         self.layer_records(driver, REMOVING)

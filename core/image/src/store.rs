@@ -204,8 +204,13 @@ impl ImageStore {
     /// The storage drivers that have held layers of images.
     pub fn layer_drivers(&self) -> Result<Vec<String>> {
         let mut drivers = self.records.drivers()?;
-        drivers.retain(|driver| self.records.layers(driver).is_ok_and(|layers| !layers.is_empty()));
+        drivers.retain(|driver| self.layer_count(driver).is_ok_and(|count| count > 0));
         Ok(drivers)
+    }
+
+    /// How many layers of images a storage driver holds.
+    pub fn layer_count(&self, driver: &str) -> Result<usize> {
+        self.records.layer_count(driver)
     }
 
     /// All layers of images that a storage driver holds.

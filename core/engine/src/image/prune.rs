@@ -135,9 +135,9 @@ impl Engine {
         let store = self.images()?;
         std::thread::scope(|scope| {
             let images = scope.spawn(|| Ok((image_space(store, &records)?, content_space(store)?)));
-            let (containers, logs) = (self.container_space(&records), self.log_space(&records));
+            let (containers, (logs, of_containers)) = (self.container_space(&records), self.log_space(&records));
             let volumes = self.volume_space(&records);
-            let (trash, own) = (self.trash_space(&records)?, self.record_space(&records));
+            let (trash, own) = (self.trash_space(&records)?, self.record_space(&records, of_containers));
             let panicked = |_| Err(Error::io("count images")(std::io::Error::other("a thread panicked")));
             let (mut images, content) = images.join().unwrap_or_else(panicked)?;
             images.size = self.layers_held()?.unwrap_or(0).max(images.size);
@@ -186,18 +186,19 @@ impl Engine {
         space
     }
 
-    /// What lies in the containers' own directories beside their records.
-    fn log_space(&self, records: &[Record]) -> Space {
-        let mut space = Space::default();
+    /// What lies in the containers' own directories beside their records, and the bytes of these.
+    fn log_space(&self, records: &[Record]) -> (Space, u64) {
+        let (mut space, mut own) = (Space::default(), 0);
         for record in records {
-            let size = logs_size(&self.layout.container(&record.id));
+            let (size, records) = logs_and_records(&self.layout.container(&record.id));
+            own += records;
             let live = record.state.status.is_live();
             space.total += 1;
             space.active += usize::from(live);
             space.size += size;
             space.reclaimable += if live { 0 } else { size };
         }
-        space
+        (space, own)
     }
 }
 
@@ -282,25 +283,30 @@ fn until(text: &str) -> Result<i128> {
 
 /// Apparent bytes of all files below, hard links once; what cannot be read counts nothing.
 pub(crate) fn tree_size(dir: &Path) -> u64 {
-    sum(dir, |_| true)
+    sum(dir, |_, _| ())
 }
 
 /// Bytes of the logs in a container's directory, where the engine's own records are files of JSON.
 pub(crate) fn logs_size(container: &Path) -> u64 {
-    sum(container, |path| path.parent() != Some(container) || path.extension().is_none_or(|end| end != "json"))
+    logs_and_records(container).0
 }
 
-fn sum(dir: &Path, counts: impl Fn(&Path) -> bool) -> u64 {
+fn logs_and_records(container: &Path) -> (u64, u64) {
+    let is_record = |path: &Path| path.parent() == Some(container) && path.extension().is_some_and(|end| end == "json");
+    let mut records = 0;
+    let all = sum(container, |path, size| records += if is_record(path) { size } else { 0 });
+    (all - records, records)
+}
+
+fn sum(dir: &Path, mut found: impl FnMut(&Path, u64)) -> u64 {
     let (mut size, mut seen, mut open) = (0_u64, BTreeSet::new(), vec![dir.to_owned()]);
     while let Some(dir) = open.pop() {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-            if !counts(&entry.path()) {
-                continue;
-            }
             let Ok(meta) = entry.metadata() else { continue };
             if meta.is_dir() {
                 open.push(entry.path());
             } else if meta.nlink() < 2 || seen.insert((meta.dev(), meta.ino())) {
+                found(&entry.path(), meta.len());
                 size = size.saturating_add(meta.len());
             }
         }

@@ -11,7 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What others count, or what is counted apart.
-const COUNTED: [&str; 4] = ["containers", "content", "drivers", "trash"];
+/// or links whose text fits into their inodes.
+const COUNTED: [&str; 6] = ["containers", "content", "drivers", "names", "trash", "userns"];
 
 impl Engine {
     /// What the next collection deletes: the trash, layers that no record names, containers that were never completed.
@@ -38,11 +39,18 @@ impl Engine {
 
     /// Layers that nobody has, with what the driver has thrown away. A driver that is not installed any more cannot be asked.
     fn trash_of_driver(&self, driver: &str, containers: &BTreeSet<&str>) -> Result<(usize, u64)> {
-        let named: BTreeSet<String> = self.images()?.layer_records(driver)?.into_iter().map(|r| r.id).collect();
+        let (images, points) = (self.images()?, crate::mount_points::id());
         let asked = self.with_storage(driver, |store| {
-            let points = crate::mount_points::id();
-            let known = |id: &str| named.contains(id) || containers.contains(id) || id == points;
-            let orphans = store.list()?.into_iter().map(|(id, _)| id).filter(|id| !known(id)).collect::<Vec<_>>();
+            let held = store.list()?.into_iter().map(|(id, _)| id);
+            let mut orphans: Vec<String> =
+                held.filter(|id| !containers.contains(id.as_str()) && *id != points).collect();
+            if orphans.len() == images.layer_count(driver)? {
+                // As many as have records, which need not be read. Lost and nobody's ones at once are for `system check`.
+                orphans.clear();
+            } else {
+                let named: BTreeSet<String> = images.layer_records(driver)?.into_iter().map(|r| r.id).collect();
+                orphans.retain(|id| !named.contains(id));
+            }
             let (number, trash) = (orphans.len(), store.trash()?.bytes);
             let sizes = store.usages(orphans)?.into_iter().flatten().map(|usage| usage.bytes);
             Ok((number, sizes.sum::<u64>() + trash))
@@ -54,11 +62,9 @@ impl Engine {
     }
 
     /// The engine's own: records, names, events, caches, and what drivers keep beside data.
-    pub(super) fn record_space(&self, records: &[Record]) -> Space {
+    pub(super) fn record_space(&self, records: &[Record], of_containers: u64) -> Space {
         let root = self.layout.root();
-        let mut space = Space { total: records.len(), active: records.len(), ..Space::default() };
-        let containers = records.iter().map(|record| json_size(&self.layout.container(&record.id)));
-        space.size = containers.sum();
+        let mut space = Space { total: records.len(), active: records.len(), size: of_containers, ..Space::default() };
         for entry in fs::read_dir(root).into_iter().flatten().flatten() {
             let counted = entry.file_name().to_str().is_some_and(|name| COUNTED.contains(&name));
             space.size += if counted { 0 } else { size_of(&entry.path()) };
@@ -94,13 +100,6 @@ fn size_of(path: &Path) -> u64 {
     meta.map_or(0, |meta| if meta.is_dir() { tree_size(path) } else { meta.len() })
 }
 
-/// A container's own records: what lies beside them are logs.
-fn json_size(container: &Path) -> u64 {
-    let entries = fs::read_dir(container).into_iter().flatten().flatten();
-    let records = entries.filter(|entry| entry.path().extension().is_some_and(|end| end == "json"));
-    records.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum()
-}
-
 fn size_without(dir: &Path, others: &BTreeSet<PathBuf>) -> u64 {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let own = entries.filter(|path| !others.contains(path));
@@ -126,6 +125,5 @@ mod tests {
         let others = ["one/_data", "two/_disk/ext4"].map(|path| dir.path().join(path));
         assert_eq!(size_without(dir.path(), &others.into()), 13);
         assert_eq!((size_of(&dir.path().join("one")), size_of(&dir.path().join("nosuch"))), (1010, 0));
-        assert_eq!(json_size(&dir.path().join("one")), 10);
     }
 }
