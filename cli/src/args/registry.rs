@@ -10,12 +10,18 @@ pub struct PullArgs {
     pub all_tags: bool,
     pub platform: Option<String>,
     pub quiet: bool,
+    pub lazy: bool,
 }
 
 /// The flags of `pull`.
 pub const PULL_FLAGS: &[Flag<PullArgs>] = &[
     Flag::<PullArgs>::switch("all-tags", "Fetch every tag of the repository", |a, on| a.all_tags = on).short('a'),
     Flag::<PullArgs>::switch("disable-content-trust", "Do not verify the image", |_, _| {}).default("true").hidden(),
+    Flag::<PullArgs>::switch(
+        "lazy",
+        "Fetch files when they are opened, where the image has tables of contents",
+        |a, on| a.lazy = on,
+    ),
     Flag::<PullArgs>::value("platform", "string", "Platform to choose of an image for several", |a, v| {
         put(&mut a.platform, v)
     }),

@@ -53,6 +53,15 @@ pub const LOGS: Info =
 pub const RENEW: Info =
     Info::new(&["internal renew"], "CONTAINER", "Renew the addresses a container has leased").arguments(1, 1);
 
+/// `gantry internal lazy`.
+pub const LAZY: Info =
+    Info::new(&["internal lazy"], "DRIVER KEY LAYER...", "Bring files of layers to those who open them")
+        .arguments(3, ANY);
+
+/// `gantry internal complete`.
+pub const COMPLETE_LAYERS: Info =
+    Info::new(&["internal complete"], "DRIVER LAYER...", "Bring what layers lack").arguments(2, ANY);
+
 /// `gantry internal restart`.
 pub const RESTART: Info =
     Info::new(&["internal restart"], "CONTAINER", "Start a container again by its policy").arguments(1, 1);

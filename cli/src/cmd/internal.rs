@@ -2,8 +2,9 @@
 
 use super::{Command, Context, Outcome, failed};
 use crate::args::system::{
-    COLLECT as COLLECT_INFO, FINISH as FINISH_INFO, GC as GC_INFO, LOGS as LOGS_INFO, RENEW as RENEW_INFO,
-    RESTART as RESTART_INFO, SETTLE as SETTLE_INFO, THAW as THAW_INFO, UNHEALTHY as UNHEALTHY_INFO,
+    COLLECT as COLLECT_INFO, COMPLETE_LAYERS as COMPLETE_INFO, FINISH as FINISH_INFO, GC as GC_INFO, LAZY as LAZY_INFO,
+    LOGS as LOGS_INFO, RENEW as RENEW_INFO, RESTART as RESTART_INFO, SETTLE as SETTLE_INFO, THAW as THAW_INFO,
+    UNHEALTHY as UNHEALTHY_INFO,
 };
 use crate::args::{NO_FLAGS, NoArgs};
 
@@ -32,6 +33,18 @@ pub static RENEW: Command<NoArgs> = Command { info: RENEW_INFO, flags: &[NO_FLAG
 
 fn renew(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {
     context.engine()?.internal_renew(&names[0]).map(|()| 0).map_err(failed)
+}
+
+pub static LAZY: Command<NoArgs> = Command { info: LAZY_INFO, flags: &[NO_FLAGS], run: lazy };
+
+fn lazy(context: &Context, _: NoArgs, words: Vec<String>) -> Outcome {
+    context.engine()?.internal_lazy(&words[0], &words[1], &words[2..]).map(|()| 0).map_err(failed)
+}
+
+pub static COMPLETE: Command<NoArgs> = Command { info: COMPLETE_INFO, flags: &[NO_FLAGS], run: complete };
+
+fn complete(context: &Context, _: NoArgs, words: Vec<String>) -> Outcome {
+    context.engine()?.internal_complete(&words[0], &words[1..]).map(|()| 0).map_err(failed)
 }
 
 fn gc(context: &Context, _: NoArgs, _: Vec<String>) -> Outcome {

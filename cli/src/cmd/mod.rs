@@ -265,6 +265,8 @@ static COMMANDS: &[&dyn Runnable] = &[
     &internal::GC,
     &internal::LOGS,
     &internal::RENEW,
+    &internal::LAZY,
+    &internal::COMPLETE,
     &internal::RESTART,
     &internal::SETTLE,
     &internal::THAW,

@@ -30,7 +30,12 @@ const COLUMNS: &[Column] = &[
 const DEFAULT: [&str; 4] = ["Name", "Description", "StarCount", "IsOfficial"];
 
 fn pull(context: &Context, args: PullArgs, names: Vec<String>) -> Outcome {
-    let request = PullRequest { reference: names[0].clone(), platform: args.platform.clone(), all_tags: args.all_tags };
+    let request = PullRequest {
+        reference: names[0].clone(),
+        platform: args.platform.clone(),
+        all_tags: args.all_tags,
+        lazy: args.lazy,
+    };
     let engine = context.engine()?;
     let pulled = fetch(&engine, &request, Stream::Stdout, args.quiet).map_err(failed)?;
     match pulled.as_slice() {
@@ -108,7 +113,8 @@ impl Fetcher {
     }
 
     fn fetch(&self, engine: &Engine, image: &str) -> Result<(), Error> {
-        let request = PullRequest { reference: image.to_owned(), platform: self.platform.clone(), all_tags: false };
+        let request =
+            PullRequest { reference: image.to_owned(), platform: self.platform.clone(), all_tags: false, lazy: false };
         let display = Display::new(Stream::Stderr, self.quiet);
         engine.pull(&request, &|progress| display.show(progress)).map(drop)
     }

@@ -163,6 +163,13 @@ pub const KEYS: &[Key] = &[
         show: |c| c.registry_downloads.to_string(),
     },
     Key {
+        path: "engine.registry.lazy",
+        help: "Files of images come when they are opened, where layers have a table of contents.",
+        variable: "GANTRY_REGISTRY_LAZY",
+        set: |c, v| v.truth().map(|on| c.registry_lazy = on),
+        show: |c| c.registry_lazy.to_string(),
+    },
+    Key {
         path: "engine.registry.retries",
         help: "How often what may pass is tried again.",
         variable: "GANTRY_REGISTRY_RETRIES",

@@ -84,6 +84,8 @@ pub struct Config {
     pub registry_downloads: usize,
     /// `engine.registry.retries`: how often what may pass is tried again.
     pub registry_retries: u32,
+    /// `engine.registry.lazy`: files come when they are opened, where layers have a table of contents.
+    pub registry_lazy: bool,
     /// `engine.registry.timeout`: for a connection and for each further byte.
     pub registry_timeout: Duration,
     /// `plugins.path`.
@@ -138,6 +140,7 @@ impl Default for Config {
             registries: BTreeMap::new(),
             registry_downloads: 3,
             registry_retries: 5,
+            registry_lazy: false,
             registry_timeout: Duration::from_secs(30),
             plugin_path: Vec::new(),
             plugin_allow: None,

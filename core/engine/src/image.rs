@@ -16,6 +16,7 @@ pub use prune::{Pruned, Space, Usage};
 pub(crate) use prune::{check_filters, labels_fit, logs_size, tree_size};
 pub use push::{Credentials, Found, Login, Manifest, Saved};
 pub(crate) use registry::class as registry_class;
+pub(crate) use registry::unwrapped;
 pub use registry::{Progress, Report};
 
 use crate::Engine;
@@ -42,6 +43,7 @@ impl Engine {
         let images = self.images()?;
         let mut layers = match images.driver_layers(image, self.storage_driver()) {
             Err(gantry_image::Error::NotUnpacked { .. }) => {
+                self.complete_image(image)?;
                 let storage = self.storage()?;
                 images.unpack_image(image, &UnpackOptions::new(&storage.driver, storage))?;
                 images.driver_layers(image, self.storage_driver())?
@@ -228,10 +230,27 @@ impl Engine {
 
     /// Writes images as one archive.
     pub fn save(&self, names: &[String], output: impl std::io::Write) -> Result<()> {
+        for name in names {
+            self.complete_named(name)?;
+        }
         self.images()?.save(names, output)?;
         for name in names {
             let id = self.images()?.resolve(name).map(|image| image.id.to_string()).unwrap_or_default();
             self.tell_image("save", &id, name);
+        }
+        Ok(())
+    }
+
+    /// What a name stands for when it is saved: an image, or a repository with all its tags.
+    fn complete_named(&self, name: &str) -> Result<()> {
+        let images = self.images()?;
+        if let Ok(image) = images.resolve(name) {
+            return self.complete_image(&image);
+        }
+        let Ok(wanted) = Reference::parse_repository(name) else { return Ok(()) };
+        for record in images.references()?.iter().filter(|record| record.reference.repository() == wanted.repository())
+        {
+            self.complete_image(&images.resolve(&record.reference.to_string())?)?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ mod error;
 pub mod events;
 mod features;
 pub mod image;
+mod lazy;
 mod metrics;
 mod mount_points;
 mod names;

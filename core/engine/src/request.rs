@@ -230,6 +230,8 @@ pub struct PullRequest {
     pub platform: Option<String>,
     /// Every tag of the repository.
     pub all_tags: bool,
+    /// Of layers with a table of contents fetch no more than that; files come when they are opened.
+    pub lazy: bool,
 }
 
 /// An image to make of a container.

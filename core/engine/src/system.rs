@@ -26,7 +26,14 @@ impl Engine {
         let states: Vec<Status> = states.collect();
         let count = |status: Status| states.iter().filter(|s| **s == status).count();
         let storage = self.storage();
-        let status = storage.as_ref().ok().and_then(|s| s.store.status().ok()).unwrap_or_default();
+        let mut status = storage.as_ref().ok().and_then(|s| s.store.status().ok()).unwrap_or_default();
+        if storage.is_ok() {
+            let lack = self.lacks_for_lazy();
+            status.push((
+                "Lazy pull".to_owned(),
+                lack.map_or_else(|| "true".to_owned(), |lack| format!("false ({lack})")),
+            ));
+        }
         let kernel = nix::sys::utsname::uname().map(|u| u.release().to_string_lossy().into_owned()).unwrap_or_default();
         let layout = gantry_runtime::cgroup::detect().map(|h| format!("{:?}", h.layout)).unwrap_or_default();
         let mut warnings: Vec<String> = storage.as_ref().err().map(|e| format!("WARNING: {e}")).into_iter().collect();

@@ -175,6 +175,7 @@ fn sentence(event: &Event) -> String {
         }
         (true, "oom") => oom(event),
         (true, "unhealthy") => unhealthy(event),
+        (true, "fetch-failed") => format!("{} of its image could not be fetched: {}", fact("file"), fact("error")),
         (true, "exit-unclear") => fact("error"),
         _ => String::new(),
     }

@@ -72,7 +72,7 @@ impl ImageStore {
         let mut findings = Vec::new();
         let images = self.readable_images(&mut findings)?;
         self.check_names(&images, &mut findings)?;
-        self.check_blobs(&images, depth, &mut findings);
+        self.check_blobs(&images, depth, &mut findings)?;
         self.check_layers(options, depth, &mut findings)?;
         self.check_leftovers(&images, options, users, &mut findings)?;
         Ok(findings)
@@ -99,7 +99,8 @@ impl ImageStore {
         Ok(())
     }
 
-    fn check_blobs(&self, images: &[Image], depth: Depth, findings: &mut Vec<Finding>) {
+    fn check_blobs(&self, images: &[Image], depth: Depth, findings: &mut Vec<Finding>) -> Result<()> {
+        let awaited = self.awaited_blobs()?;
         let mut sizes: BTreeMap<Digest, Option<u64>> = BTreeMap::new();
         for image in images {
             sizes.extend([(image.id, None), (image.manifest, None)]);
@@ -107,11 +108,24 @@ impl ImageStore {
         }
         for (digest, size) in sizes {
             let fault = match size {
+                Some(_) if awaited.contains(&digest) && !self.content.exists(&digest) => None,
                 None => self.content.read(&digest, Limits::default().json_bytes).err().map(|error| in_full(&error)),
                 Some(size) => self.blob_fault(&digest, size, depth),
             };
             findings.extend(fault.map(|fault| Finding { subject: Subject::Blob(digest), fault }));
         }
+        Ok(())
+    }
+
+    /// The blobs of layers that are not all here.
+    fn awaited_blobs(&self) -> Result<HashSet<Digest>> {
+        let mut awaited = HashSet::new();
+        for driver in self.records.drivers()? {
+            let ids: HashSet<String> = self.records.outlined(&driver)?.into_iter().collect();
+            let records = if ids.is_empty() { Vec::new() } else { self.records.layers(&driver)? };
+            awaited.extend(records.iter().filter(|record| ids.contains(&record.id)).map(|record| record.layer.blob));
+        }
+        Ok(awaited)
     }
 
     fn blob_fault(&self, digest: &Digest, size: u64, depth: Depth) -> Option<String> {

@@ -95,6 +95,9 @@ pub enum Error {
     /// `rmi` of something in use.
     #[error("{0}")]
     InUse(String),
+    /// A layer that was made out of its table of contents is not what the archive holds.
+    #[error("layer {layer} is not what its table of contents promised: {faults}")]
+    Outline { layer: String, faults: String },
     /// Fetching from elsewhere failed.
     #[error("{source}")]
     Remote { source: BoxError },
@@ -113,6 +116,11 @@ impl Error {
     /// True when an image would have to be fetched first.
     pub fn lacks_image(&self) -> bool {
         matches!(self, Self::NoSuchImage(_) | Self::OtherPlatform { .. })
+    }
+
+    /// True when a layer needs the files of one below that is not all here.
+    pub fn needs_whole_layers(&self) -> bool {
+        matches!(self, Self::Unpack { source: ApplyError::Incomplete(_), .. })
     }
 
     /// The kind of this failure.
@@ -136,6 +144,7 @@ impl Error {
             Self::OldManifest(_) => Some("push the image again with a recent program".into()),
             Self::AmbiguousId(_) => Some("give more digits of the id".into()),
             Self::NotAnImage(_) => Some("use `import` for the tar of a root file system".into()),
+            Self::Outline { .. } => Some("remove the image and pull it without --lazy".into()),
             Self::MissingContent(_) => Some("load the image again".into()),
             Self::Depth(_) => Some("make one layer of them: gantry export CONTAINER | gantry import - NAME".into()),
             Self::Unpack { source, .. } | Self::Extract(source) => source.hint(),

@@ -97,7 +97,7 @@ impl ImageStore {
             named.insert(record.id.clone());
             dying.push(record);
         }
-        self.records.sweep_sums(driver, &named)?;
+        self.records.sweep_notes(driver, &named)?;
         let stranger = |layer: &&String| !named.contains(*layer) && !users.holds_id(driver, layer);
         let strangers = driver_layers.iter().filter(stranger).cloned().collect();
         Ok((dying.into_iter().map(|record| (driver.to_owned(), record)).collect(), strangers))

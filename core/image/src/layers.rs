@@ -14,13 +14,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gantry_model::digest::{ChainId, DiffId, Digest};
 
-use crate::apply::{ApplyError, LayerTarget, Lower};
+use crate::apply::{ApplyError, LayerTarget, Lower, apply_outline};
 use crate::blobs::{BlobSource, BlobState, Data, Stored};
 use crate::board::Board;
 use crate::content::{Ingest, Staged};
 use crate::error::{BoxError, Error, Result};
-use crate::files::{self, PassingLock};
+use crate::files::PassingLock;
 use crate::hash::{chain_ids, sha256};
+use crate::lazy::{Listing, Outline};
 use crate::limits::Limits;
 use crate::pipeline::{self, Unpacked};
 use crate::records::{Layer, LayerRecord, Records};
@@ -58,6 +59,8 @@ pub trait Watch: Sync {
     fn present(&self, layer: usize);
     /// It was unpacked.
     fn unpacked(&self, layer: usize);
+    /// It was made out of its table of contents.
+    fn outlined(&self, layer: usize);
 }
 
 /// Where and how to unpack.
@@ -140,10 +143,21 @@ impl Drop for Begun<'_> {
         let ids = self.ids.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         for id in ids.iter().rev() {
             self.options.sink.abort(id);
-            let _ = self.records.sums_path(self.options.driver, id).and_then(|path| files::remove(&path));
+            let _ = self.records.remove_notes(self.options.driver, id);
         }
     }
 }
+
+/// A layer of which only the table of contents is fetched.
+pub(crate) struct Outlined {
+    pub(crate) reference: String,
+    pub(crate) blob: Digest,
+    pub(crate) compressed: u64,
+    pub(crate) listing: Listing,
+}
+
+/// Tells what need not come whole of a stack.
+pub(crate) type Outliner<'o> = &'o (dyn Fn(usize) -> Option<Outlined> + Sync);
 
 /// What unpacking one layer gave.
 struct Done {
@@ -159,12 +173,14 @@ pub(crate) fn unpack_stack<'a, 's>(
     options: &'a UnpackOptions<'a>,
     diffs: &[DiffId],
     source: &(dyn Fn(usize) -> Result<BlobSource<'s>> + Sync),
+    outline: Option<Outliner<'_>>,
 ) -> Result<Stack<'a>> {
     store.records.prepare_driver(options.driver)?;
     let mut slots = slots(store, options, diffs)?;
     let begun = Begun::new(store, options);
     let board = Board::new(slots.iter().map(|slot| slot.known.is_some()));
-    let worker = Worker { store, options, begun: &begun, slots: &slots, board: &board, source };
+    let outline = outline.filter(|_| !options.sink.depends_on_parent());
+    let worker = Worker { store, options, begun: &begun, slots: &slots, board: &board, source, outline };
     let done = worker.run()?;
     if !options.sink.depends_on_parent() {
         sync_all(begun.sums_dir()?, done.iter().flatten().map(|done| &*done.path))?;
@@ -224,6 +240,7 @@ struct Worker<'a, 'b, 's> {
     slots: &'b [Slot],
     board: &'b Board,
     source: &'b (dyn Fn(usize) -> Result<BlobSource<'s>> + Sync),
+    outline: Option<Outliner<'b>>,
 }
 
 impl<'s> Worker<'_, '_, 's> {
@@ -255,8 +272,38 @@ impl<'s> Worker<'_, '_, 's> {
         }
     }
 
-    /// What was fetched before and turns out to be wrong is fetched again.
     fn unpack(&self, index: usize) -> Result<Done> {
+        match self.outline.and_then(|outline| outline(index)) {
+            Some(outlined) => self.make_outline(index, &outlined),
+            None => self.unpack_whole(index),
+        }
+    }
+
+    /// Makes a layer out of its table of contents.
+    fn make_outline(&self, index: usize, outlined: &Outlined) -> Result<Done> {
+        let slot = &self.slots[index];
+        let target = self.begun.begin(&slot.id, slot.parent_id.as_deref())?;
+        let entries = outlined.listing.entries.iter().map(|(entry, _)| entry);
+        let applied = apply_outline(entries, &target, &self.options.limits).map_err(|source| refused(slot, source))?;
+        let blob = (outlined.blob, outlined.compressed);
+        let outline = Outline::new(&outlined.reference, slot.chain, blob, &outlined.listing);
+        outline.write(&self.begun.records.outline_path(self.options.driver, &slot.id)?)?;
+        if let Some(watch) = self.options.watch {
+            watch.outlined(index);
+        }
+        let layer = Layer {
+            diff: slot.diff,
+            chain: slot.chain,
+            blob: outlined.blob,
+            media_type: outlined.listing.compression.media_type().to_owned(),
+            compressed: outlined.compressed,
+            size: applied.size,
+        };
+        Ok(Done { layer, staged: None, path: target.path, warnings: applied.warnings })
+    }
+
+    /// What was fetched before and turns out to be wrong is fetched again.
+    fn unpack_whole(&self, index: usize) -> Result<Done> {
         let (there, unpacked) = self.unpack_source(index, (self.source)(index)?);
         match (unpacked, there) {
             (Err(Error::Unpack { source, .. }), Some(digest)) if !matches!(source, ApplyError::Stream(_)) => {
@@ -311,6 +358,12 @@ impl Lower for LayersBelow<'_, '_, '_, '_> {
     fn directories(&self) -> std::result::Result<Vec<PathBuf>, ApplyError> {
         let unpacked = self.worker.board.wait_below(self.index).ok_or(ApplyError::Below)?;
         let slots = &self.worker.slots[..self.index];
+        for slot in slots {
+            let outline = self.worker.begun.records.outline_path(self.worker.options.driver, &slot.id);
+            if outline.is_ok_and(|outline| outline.exists()) {
+                return Err(ApplyError::Incomplete(slot.diff.to_string()));
+            }
+        }
         let found = slots.iter().zip(unpacked).rev().map(|(slot, fresh)| match fresh {
             Some(path) => Ok(path),
             None => {
@@ -471,11 +524,12 @@ impl<'a> Stack<'a> {
     ) -> Result<()> {
         let Some(record) = &slot.known else { return Err(Error::MissingContent(slot.diff.0)) };
         let source = source()?;
+        let awaited = store.records.outline_path(self.options.driver, &record.id)?.exists();
         let mut layer = record.layer.clone();
         match source.blob {
             BlobState::Stored(digest) if digest == layer.blob => {}
             BlobState::Foreign(None) if store.content.exists(&layer.blob) => {}
-            BlobState::Foreign(Some(digest)) if digest == layer.blob && store.content.exists(&digest) => {}
+            BlobState::Foreign(Some(digest)) if digest == layer.blob && (awaited || store.content.exists(&digest)) => {}
             state => {
                 layer.compressed = source.data.len();
                 let (blob, media_type, staged) = state.copy(store, source.data, &slot.diff)?;

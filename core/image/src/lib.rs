@@ -22,6 +22,7 @@ mod hash;
 mod import;
 pub mod inspect;
 mod layers;
+pub mod lazy;
 pub mod limits;
 mod load;
 mod manifest;

@@ -64,7 +64,7 @@ impl ImageStore {
 
     fn install(&self, archive: &Archive, plan: Plan, options: &UnpackOptions<'_>) -> Result<Loaded> {
         let source = |index: usize| self.layer_source(archive, &plan.layers[index]);
-        let mut stack = unpack_stack(self, options, &plan.config.rootfs.diff_ids, &source)?;
+        let mut stack = unpack_stack(self, options, &plan.config.rootfs.diff_ids, &source, None)?;
         let warnings = std::mem::take(&mut stack.warnings);
         let (manifest, blobs) = self.stage_documents(&plan, &stack.layers)?;
         let layers = stack.commit(self, blobs)?;

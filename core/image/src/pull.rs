@@ -3,9 +3,10 @@
 //! How manifests and blobs are fetched is for a [`Remote`]; here is decided what is needed, and nothing of it is
 //! believed: each document and each layer must be what its digest and size say.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
-use gantry_model::digest::Digest;
+use gantry_model::digest::{ChainId, Digest};
 use gantry_model::platform::Platform;
 use gantry_model::reference::Reference;
 
@@ -13,8 +14,9 @@ use crate::blobs::{BlobSource, BlobState, Data};
 use crate::config::ImageConfig;
 use crate::content::Staged;
 use crate::error::{BoxError, Error, Result};
-use crate::hash::sha256;
-use crate::layers::{UnpackOptions, unpack_stack};
+use crate::hash::{chain_ids, sha256};
+use crate::layers::{Outlined, Outliner, UnpackOptions, unpack_stack};
+use crate::lazy::{Described, listing};
 use crate::limits::Limits;
 use crate::manifest::{Descriptor, NESTING, RemoteDocument, choose, document};
 use crate::records::Image;
@@ -33,6 +35,16 @@ pub trait Remote: Sync {
         size: u64,
         start: u64,
     ) -> std::result::Result<Box<dyn Read + Send + 's>, BoxError>;
+    /// Those bytes of it from `start` to before `end`.
+    fn part<'s>(
+        &'s self,
+        digest: &Digest,
+        size: u64,
+        start: u64,
+        end: u64,
+    ) -> std::result::Result<Box<dyn Read + Send + 's>, BoxError> {
+        Ok(Box::new(self.blob(digest, size, start)?.take(end.saturating_sub(start))))
+    }
 }
 
 /// An image that can be fetched: everything of it but the layers is here.
@@ -44,9 +56,18 @@ pub struct Planned {
     pub named: Digest,
     /// Digest and size of each layer as it is fetched, bottom first.
     pub layers: Vec<(Digest, u64)>,
+    /// What the manifest says of each layer beside that.
+    annotations: Vec<BTreeMap<String, String>>,
     config: ImageConfig,
     config_bytes: Vec<u8>,
     manifest: Vec<u8>,
+}
+
+impl Planned {
+    /// The chain ids of its layers, bottom first.
+    pub(crate) fn chains(&self) -> Vec<ChainId> {
+        chain_ids(&self.config.rootfs.diff_ids)
+    }
 }
 
 /// An image that was pulled.
@@ -109,8 +130,9 @@ impl ImageStore {
         if expected != layers.len() {
             return Err(Error::LayerCount { expected, found: layers.len() });
         }
-        let layers = layers.into_iter().map(|layer| (layer.digest, layer.size)).collect();
-        Ok(Planned { id: config.digest, named, layers, config: parsed, config_bytes, manifest })
+        let (layers, annotations) =
+            layers.into_iter().map(|layer| ((layer.digest, layer.size), layer.annotations)).unzip();
+        Ok(Planned { id: config.digest, named, layers, annotations, config: parsed, config_bytes, manifest })
     }
 
     /// What we have need not be fetched.
@@ -135,9 +157,33 @@ impl ImageStore {
         planned: &Planned,
         options: &UnpackOptions<'_>,
     ) -> Result<Pulled> {
+        self.pull_as(remote, reference, planned, options, false)
+    }
+
+    /// The same, but of layers with a table of contents only that is fetched.
+    pub fn pull_lazily(
+        &self,
+        remote: &dyn Remote,
+        reference: &Reference,
+        planned: &Planned,
+        options: &UnpackOptions<'_>,
+    ) -> Result<Pulled> {
+        self.pull_as(remote, reference, planned, options, true)
+    }
+
+    fn pull_as(
+        &self,
+        remote: &dyn Remote,
+        reference: &Reference,
+        planned: &Planned,
+        options: &UnpackOptions<'_>,
+        lazily: bool,
+    ) -> Result<Pulled> {
         let _writing = self.begin_writing()?;
         let source = |index: usize| self.remote_layer(remote, planned.layers[index]);
-        let mut stack = unpack_stack(self, options, &planned.config.rootfs.diff_ids, &source)?;
+        let outline = |index: usize| self.outline(remote, reference, planned, index, &options.limits);
+        let outline = lazily.then_some(&outline as Outliner<'_>);
+        let mut stack = unpack_stack(self, options, &planned.config.rootfs.diff_ids, &source, outline)?;
         let warnings = std::mem::take(&mut stack.warnings);
         let manifest = self.content().stage(&planned.manifest)?;
         let digest = manifest.digest;
@@ -151,7 +197,30 @@ impl ImageStore {
         Ok(Pulled { id: image.id, known: before == Some(image.id), warnings })
     }
 
-    fn remote_layer<'s>(&self, remote: &'s dyn Remote, (digest, size): (Digest, u64)) -> Result<BlobSource<'s>> {
+    /// What is known of a layer that need not come whole; a layer whose table cannot be had comes whole.
+    fn outline(
+        &self,
+        remote: &dyn Remote,
+        reference: &Reference,
+        planned: &Planned,
+        index: usize,
+        limits: &Limits,
+    ) -> Option<Outlined> {
+        let (digest, size) = planned.layers[index];
+        if self.content().exists(&digest) {
+            return None;
+        }
+        let described = Described { digest, size, annotations: &planned.annotations[index] };
+        let listing = listing(remote, &described, limits).ok().flatten()?;
+        Some(Outlined { reference: reference.to_string(), blob: digest, compressed: size, listing })
+    }
+
+    /// Where a layer's blob is.
+    pub(crate) fn remote_layer<'s>(
+        &self,
+        remote: &'s dyn Remote,
+        (digest, size): (Digest, u64),
+    ) -> Result<BlobSource<'s>> {
         if self.content().exists(&digest) {
             return self.stored_source(digest);
         }

@@ -22,6 +22,10 @@ const REMOVING: &str = ".removing";
 /// The end of the name of a list of sums.
 const SUMS: &str = ".sums";
 
+/// The end of the name of the outline of a layer that is not all here, and of the list of those of its files that are.
+const OUTLINE: &str = ".lazy";
+const HERE: &str = ".here";
+
 /// Says which layers need no look after a boot.
 const TRUST: &str = ".trust";
 
@@ -256,12 +260,37 @@ impl Records {
         Ok(self.driver_dir(driver)?.join(format!("{id}{SUMS}")))
     }
 
-    /// Removes lists of layers that are not among these ids.
-    pub(crate) fn sweep_sums(&self, driver: &str, ids: &std::collections::HashSet<String>) -> Result<usize> {
-        let dir = self.driver_dir(driver)?;
+    /// What is known of a layer that is not all here; that there is such a file says so.
+    pub(crate) fn outline_path(&self, driver: &str, id: &str) -> Result<PathBuf> {
+        Ok(self.driver_dir(driver)?.join(format!("{id}{OUTLINE}")))
+    }
+
+    /// Which of its files are here: known as long as the host is up, since nobody waits until they are on the disk.
+    pub(crate) fn here_path(&self, driver: &str, id: &str) -> Result<PathBuf> {
+        Ok(self.driver_dir(driver)?.join(format!("{id}.{}{HERE}", files::boot())))
+    }
+
+    /// The ids of layers that are not all here.
+    pub(crate) fn outlined(&self, driver: &str) -> Result<Vec<String>> {
+        let names = files::names(&self.driver_dir(driver)?)?;
+        Ok(names.iter().filter_map(|name| name.strip_suffix(OUTLINE)).map(str::to_owned).collect())
+    }
+
+    /// Removes what else is kept of a layer, or of one that came to nothing.
+    pub(crate) fn remove_notes(&self, driver: &str, id: &str) -> Result<()> {
+        files::remove(&self.outline_path(driver, id)?)?;
+        files::remove(&self.here_path(driver, id)?)?;
+        files::remove(&self.sums_path(driver, id)?).map(drop)
+    }
+
+    /// Removes lists and outlines of layers that are not among these ids, and what earlier boots knew to be here.
+    pub(crate) fn sweep_notes(&self, driver: &str, ids: &std::collections::HashSet<String>) -> Result<usize> {
+        let (dir, present) = (self.driver_dir(driver)?, format!(".{}", files::boot()));
         let mut removed = 0;
         for name in files::names(&dir)? {
-            if name.strip_suffix(SUMS).is_some_and(|id| !ids.contains(id)) {
+            let here = name.strip_suffix(HERE).map(|rest| rest.strip_suffix(&present).unwrap_or_default());
+            let id = name.strip_suffix(SUMS).or_else(|| name.strip_suffix(OUTLINE)).or(here);
+            if id.is_some_and(|id| !ids.contains(id)) {
                 removed += usize::from(files::remove(&dir.join(name))?);
             }
         }
@@ -327,7 +356,7 @@ impl Records {
 
     /// Last phase: the driver has removed it.
     pub(crate) fn finish_removal(&self, driver: &str, record: &LayerRecord) -> Result<()> {
-        files::remove(&self.sums_path(driver, &record.id)?)?;
+        self.remove_notes(driver, &record.id)?;
         files::remove(&self.removing_path(driver, record)?).map(drop)
     }
 

@@ -223,7 +223,7 @@ impl ImageStore {
         let _writing = self.begin_writing()?;
         let diffs: Vec<_> = image.layers.iter().map(|layer| layer.diff).collect();
         let source = |index: usize| self.stored_source(image.layers[index].blob);
-        unpack_stack(self, options, &diffs, &source)?.commit(self, Vec::new())?;
+        unpack_stack(self, options, &diffs, &source, None)?.commit(self, Vec::new())?;
         Ok(())
     }
 }

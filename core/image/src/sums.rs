@@ -296,7 +296,7 @@ impl Expected {
         Self::parse(io::BufReader::new(file)).map(Some).map_err(Error::io("read", path))
     }
 
-    fn parse(file: impl io::BufRead) -> io::Result<Self> {
+    pub(crate) fn parse(file: impl io::BufRead) -> io::Result<Self> {
         let mut input = io::BufReader::new(zstd::Decoder::with_buffer(file)?);
         let mut head = [0; HEAD.len()];
         input.read_exact(&mut head)?;

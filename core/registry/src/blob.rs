@@ -46,6 +46,24 @@ impl Repository {
         Ok(reader)
     }
 
+    /// The bytes of a blob from `start` to before `end`. One try: who needs them and does not get them asks again.
+    pub fn blob_part(&self, digest: &Digest, start: u64, end: u64) -> Result<Box<dyn Read + Send>> {
+        let range = format!("bytes={start}-{}", end.saturating_sub(1));
+        let answer = self.each(|endpoint| {
+            let url = endpoint.url(&format!("{}/blobs/{digest}", self.path()))?;
+            let request = Request::get(url, format!("blob {digest}")).scopes(&self.scopes());
+            endpoint.call(&request.header("range", range.clone()))?.expect(&[200, 206])
+        })?;
+        let skip = match answer.status {
+            206 => check_range(&answer, start).map(|()| 0)?,
+            _ => start,
+        };
+        let lost = |source: io::Error| Error::Lost { host: answer.host.clone(), source: source.into() };
+        let mut body = answer.body.into_reader();
+        io::copy(&mut (&mut body).take(skip), &mut io::sink()).map_err(lost)?;
+        Ok(Box::new(body.take(end.saturating_sub(start))))
+    }
+
     /// A small blob, whole.
     pub fn small_blob(&self, digest: &Digest, size: u64, limit: u64) -> Result<Vec<u8>> {
         let what = format!("blob {digest}");
@@ -77,7 +95,7 @@ impl BlobReader {
     fn open(&mut self) -> Result<()> {
         let answer = self.repository.each(|endpoint| self.request(endpoint))?;
         let skip = match answer.status {
-            206 => self.check_range(&answer).map(|()| 0)?,
+            206 => check_range(&answer, self.position).map(|()| 0)?,
             _ => {
                 self.check_length(&answer)?;
                 self.position
@@ -103,20 +121,6 @@ impl BlobReader {
             request = request.header("range", format!("bytes={}-", self.position));
         }
         endpoint.call(&request)?.expect(&[200, 206])
-    }
-
-    /// `bytes START-END/TOTAL` must begin where we are.
-    fn check_range(&self, answer: &Answer) -> Result<()> {
-        let range = answer.header("content-range").unwrap_or_default();
-        let start =
-            range.strip_prefix("bytes ").and_then(|rest| rest.split_once('-')).and_then(|(s, _)| s.parse().ok());
-        match start == Some(self.position) {
-            true => Ok(()),
-            false => Err(Error::Answer {
-                host: answer.host.clone(),
-                reason: format!("asked from {}, got {range:?}", self.position),
-            }),
-        }
     }
 
     fn check_length(&self, answer: &Answer) -> Result<()> {
@@ -153,6 +157,18 @@ impl BlobReader {
         match self.body.take().map(|mut body| body.read(&mut more)) {
             Some(Ok(1..)) => Err(io::Error::other(self.wrong_size("more".to_owned()))),
             _ => Ok(0),
+        }
+    }
+}
+
+/// `bytes START-END/TOTAL` must begin where we asked.
+fn check_range(answer: &Answer, wanted: u64) -> Result<()> {
+    let range = answer.header("content-range").unwrap_or_default();
+    let start = range.strip_prefix("bytes ").and_then(|rest| rest.split_once('-')).and_then(|(s, _)| s.parse().ok());
+    match start == Some(wanted) {
+        true => Ok(()),
+        false => {
+            Err(Error::Answer { host: answer.host.clone(), reason: format!("asked from {wanted}, got {range:?}") })
         }
     }
 }

@@ -82,6 +82,8 @@ pub enum Link {
     LetGo {},
     /// Let go of some of it.
     LetGoOf { sockets: Vec<(SocketAddr, u8)> },
+    /// Let go of the group by which the kernel asks about files: all are here.
+    LetGoOfFiles {},
     /// The keeper leaves on purpose; nobody need restart it.
     Bye {},
     /// Something of a later version.
@@ -95,6 +97,11 @@ pub fn let_go(held: &mut Vec<OwnedFd>, sockets: &[(SocketAddr, u8)]) {
     let named =
         |(address, datagram)| sockets.iter().any(|(a, protocol)| *a == address && (*protocol == UDP) == datagram);
     held.retain(|fd| !bound(fd).is_some_and(named));
+}
+
+/// Closes the held group by which the kernel asks about files, which lets pass whoever waits.
+pub fn let_go_of_files(held: &mut Vec<OwnedFd>) {
+    held.retain(|fd| !gantry_sys::fanotify::is_group(fd.as_fd()));
 }
 
 /// What a socket is bound to, and whether it is one for datagrams.

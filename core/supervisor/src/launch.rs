@@ -64,6 +64,9 @@ pub struct Launch {
     pub ephemeral: bool,
     /// Executed when the container has ended and no foreground caller cleans up; empty: nothing.
     pub finish: Vec<String>,
+    /// Executed as long as it does not succeed, with the held fanotify group as its standard input and a pipe as its output
+    /// that is closed when it is not needed any more: brings files that are not here; empty: all are here.
+    pub fetch: Vec<String>,
     /// Where plugins are looked for.
     pub plugins: PluginSearch,
     /// Something was mounted for the container after its supervisor was started: an init cloned before that does not

@@ -8,6 +8,7 @@
 pub mod bpf;
 pub mod crash;
 pub mod cred;
+pub mod fanotify;
 pub mod limits;
 pub mod loop_device;
 pub mod memfd;

@@ -33,6 +33,7 @@ mod journald;
 mod keeping;
 mod kills;
 mod layer_disks;
+mod lazy;
 mod lifecycle;
 mod limits;
 mod local;

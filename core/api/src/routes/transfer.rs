@@ -85,7 +85,7 @@ fn pull_request(image: &str, call: &Call) -> PullRequest {
         None => image.to_owned(),
     };
     let platform = call.query.text("platform").map(str::to_owned);
-    PullRequest { reference, platform, all_tags: tag.is_none() && is_bare }
+    PullRequest { reference, platform, all_tags: tag.is_none() && is_bare, lazy: false }
 }
 
 async fn pull(app: Arc<App>, request: PullRequest, login: Option<Login>) -> Outcome {

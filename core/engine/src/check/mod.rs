@@ -153,7 +153,7 @@ impl Engine {
             return Err(error.with_hint("load or pull the image again"));
         };
         let platform = Some(format!("{}/{}", image.os, image.architecture));
-        let request = PullRequest { reference: reference.to_string(), platform, all_tags: false };
+        let request = PullRequest { reference: reference.to_string(), platform, all_tags: false, lazy: false };
         self.pull(&request, &|_| {}).map(drop)
     }
 

@@ -62,6 +62,9 @@ impl Engine {
     /// Where an image is mounted for its containers; notes this one among them.
     pub(crate) fn open_image(&self, file: &ContainerFile, mount: &MountRecord) -> Result<String> {
         let image = mount.image.as_ref().ok_or_else(|| Error::invalid("a mount of no image"))?;
+        // It may be shown for long after the command that asked for it.
+        let incomplete = self.images()?.incomplete(&file.storage_driver, &image.layers)?;
+        self.complete_layers(&file.storage_driver, &incomplete)?;
         let plan = self.with_storage(&file.storage_driver, |store| Ok(store.image_plan(&image.layers)?))?;
         let [plan] = plan.as_slice() else {
             let message = format!("the storage driver {} shows an image as several mounts", file.storage_driver);

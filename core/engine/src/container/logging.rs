@@ -46,6 +46,7 @@ impl Engine {
             joining: sink_join::of_sinks(&file.sinks)?,
             ephemeral: file.host.auto_remove,
             finish: self.finish_command(&file.id)?,
+            fetch: Vec::new(),
             plugins: self.plugin_search(),
             log_step: self.log_step(),
             stale: false,

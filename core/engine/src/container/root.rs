@@ -60,6 +60,7 @@ impl Engine {
         }
         let file = self.container_file(id)?;
         let _disk = self.borrow_disk_of(&file)?;
+        let _watched = self.watch_for_a_look(&file.storage_driver, &file.layers)?;
         let plan = self.with_storage(&file.storage_driver, |store| self.root_plan(store, id, &file.layers))?;
         let mut borrowed = Vec::new();
         let attached = if view == View::Whole { self.attached(&file, &mut borrowed)? } else { Vec::new() };

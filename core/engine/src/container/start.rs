@@ -236,12 +236,17 @@ impl Engine {
         detach: bool,
         mut supervisor: Supervisor,
     ) -> Result<Running> {
+        let watched = self.watch_layers(&file.storage_driver, &file.layers, &file.id)?;
         let mut prepared = self.prepare_start(file, &act.record, attach)?;
+        prepared.launch.fetch = watched.as_ref().map(|watched| watched.command.clone()).unwrap_or_default();
         if attach.any() {
             self.tell_container(file, &act.record.name, "attach", &[]);
         }
         supervisor.launch(&prepared.launch)?;
         hold(&mut supervisor, &prepared.network.sockets)?;
+        if let Some(watched) = &watched {
+            supervisor.hold(&[watched.group()])?;
+        }
         let pid = supervisor.wait_cloned()?;
         let attached = self.attach_network(file, &act.record.name, pid, &mut prepared);
         // An init that failed takes its namespaces with it: its own reason comes before that of the attach.
@@ -252,6 +257,8 @@ impl Engine {
             supervisor.take_finish()?;
         }
         supervisor.release()?;
+        // The program runs: the keeper's fetcher has the files from here on.
+        drop(watched);
         let session = supervisor.session();
         let ports = ports::shown(&file.config, prepared.network.planned.iter().flat_map(|p| &p.endpoint.ports));
         Ok(Running { ports, id: file.id.clone(), warnings, supervisor, session, cleans_up })

@@ -27,12 +27,16 @@ impl Engine {
 
     /// Fetches an image, or all tags of a repository; answers what was fetched.
     pub fn pull(&self, request: &PullRequest, report: Report<'_>) -> Result<Vec<Reference>> {
-        self.pull_with(&self.registries(), request, report)
+        let lazy = request.lazy || self.settings.config.registry_lazy;
+        self.pull_with(&self.registries(), &PullRequest { lazy, ..request.clone() }, report)
     }
 
     /// The same for a client of the API, with the credentials it sent.
     pub fn pull_as(&self, login: Option<Login>, request: &PullRequest, report: Report<'_>) -> Result<Vec<Reference>> {
-        self.pull_with(&self.registries_of(&request.reference, login), request, report)
+        // What was sent with a call is not kept, and those who fetch later have only what the user has.
+        let lazy = login.is_none() && (request.lazy || self.settings.config.registry_lazy);
+        let client = self.registries_of(&request.reference, login);
+        self.pull_with(&client, &PullRequest { lazy, ..request.clone() }, report)
     }
 
     fn pull_with(&self, client: &Client, request: &PullRequest, report: Report<'_>) -> Result<Vec<Reference>> {
@@ -43,15 +47,29 @@ impl Engine {
         let references =
             if request.all_tags { all_tags(client, &request.reference)? } else { vec![named(&request.reference)?] };
         self.collect_images()?;
+        let lazy = request.lazy && self.can_be_lazy();
         for reference in &references {
-            self.pull_one(client, reference, &platform, report)
+            self.pull_one(client, reference, &platform, lazy, report)
                 .map_err(|error| refused("pull", &reference.familiar_name(), error))?;
         }
         self.watch_fill();
         Ok(references)
     }
 
-    fn pull_one(&self, client: &Client, reference: &Reference, platform: &Platform, report: Report<'_>) -> Result<()> {
+    fn can_be_lazy(&self) -> bool {
+        let lack = self.lacks_for_lazy();
+        lack.iter().for_each(|lack| tracing::warn!("the image is fetched whole: {lack}"));
+        lack.is_none()
+    }
+
+    fn pull_one(
+        &self,
+        client: &Client,
+        reference: &Reference,
+        platform: &Platform,
+        lazy: bool,
+        report: Report<'_>,
+    ) -> Result<()> {
         let images = self.images()?;
         let repository = client.pull_from(reference)?;
         let fetch = Fetch { repository, reference, report };
@@ -67,7 +85,18 @@ impl Engine {
             watch: Some(&watch),
             ..UnpackOptions::new(&storage.driver, storage)
         };
-        let pulled = images.pull(&fetch, reference, &planned, &options).map_err(unwrapped)?;
+        let whole = || -> Result<_> {
+            let incomplete = images.incomplete_of(&planned, &storage.driver)?;
+            self.complete_layers(&storage.driver, &incomplete.iter().map(String::as_str).collect::<Vec<_>>())?;
+            images.pull(&fetch, reference, &planned, &options).map_err(unwrapped)
+        };
+        let pulled = match lazy {
+            false => whole()?,
+            true => match images.pull_lazily(&fetch, reference, &planned, &options) {
+                Err(error) if error.needs_whole_layers() => whole()?,
+                pulled => pulled.map_err(unwrapped)?,
+            },
+        };
         for warning in &pulled.warnings {
             tracing::warn!("{warning}");
         }
@@ -120,6 +149,16 @@ impl Remote for Fetch<'_> {
         let counted = Counted::new(input, digest.short(), size, "Downloading", "Download complete", self.report);
         Ok(Box::new(counted.from(start)))
     }
+
+    fn part<'s>(
+        &'s self,
+        digest: &Digest,
+        _: u64,
+        start: u64,
+        end: u64,
+    ) -> std::result::Result<Box<dyn Read + Send + 's>, BoxError> {
+        Ok(self.repository.blob_part(digest, start, end)?)
+    }
 }
 
 /// Tells how far the unpacking is.
@@ -143,6 +182,10 @@ impl Watch for Layers<'_> {
 
     fn unpacked(&self, layer: usize) {
         self.say(layer, "Pull complete");
+    }
+
+    fn outlined(&self, layer: usize) {
+        self.say(layer, "Ready, its files come when they are opened");
     }
 }
 

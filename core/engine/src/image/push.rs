@@ -62,6 +62,7 @@ impl Engine {
         let Some(tag) = reference.tag().filter(|_| reference.digest().is_none()) else {
             return Err(Error::invalid("cannot push a digest reference"));
         };
+        self.complete_image(&images.resolve(&reference.to_string())?)?;
         let plan = images.plan_push(reference)?;
         let repository = client.push_to(reference)?;
         Sender { images, repository: &repository, report }.all(&plan)?;

@@ -132,6 +132,8 @@ impl Engine {
     /// How many ids an image needs: all its users and groups but "nobody", and 1024 at least.
     fn size_needed(&self, user: &str, layers: &[String]) -> u32 {
         const LEAST: u32 = 1024;
+        let watched = self.watch_for_a_look(self.storage_driver(), layers);
+        let layers = if watched.is_ok() { layers } else { &[] };
         let directories =
             || layers.iter().filter_map(|layer| self.storage().ok()?.store.layer_dir(layer).ok().flatten());
         let largest = |name: &str| {

@@ -35,6 +35,7 @@ pub(crate) fn copy_up(engine: &Engine, file: &ContainerFile, mount: &MountRecord
     if !empty || file.layers.is_empty() {
         return Ok(());
     }
+    let _watched = engine.watch_for_a_look(&file.storage_driver, &file.layers)?;
     let plan = engine.with_storage(&file.storage_driver, |store| {
         Ok(crate::storage::root_mounts(store.mount_plan(&file.id, &file.layers, true)?))
     })?;

@@ -33,6 +33,8 @@ pub enum ApplyError {
     Below,
     #[error("the storage driver shows no directory of the layer {0} below")]
     LowerLayer(String),
+    #[error("it has hard links to files of the layer {0} below, which is not all here")]
+    Incomplete(String),
     #[error("cannot overwrite {old} {path:?} with {new}")]
     InTheWay { path: String, new: &'static str, old: &'static str },
     #[error("{path:?} has the owner {id}, which no system knows")]

@@ -44,7 +44,7 @@ pub(super) fn set_open(file: &OwnedFd, entry: &Entry, path: &[u8]) -> Result<(),
 }
 
 /// Everything, of a file that was just made: what it has already is left alone.
-pub(super) fn set_fresh(file: &OwnedFd, entry: &Entry, path: &[u8]) -> Result<(), ApplyError> {
+pub(crate) fn set_fresh(file: &OwnedFd, entry: &Entry, path: &[u8]) -> Result<(), ApplyError> {
     let stat = rustix::fs::fstat(file).map_err(ApplyError::io("look at", path))?;
     let (uid, gid) = owner(entry, path)?;
     let own = (stat.st_uid, stat.st_gid) == (uid.as_raw(), gid.as_raw());

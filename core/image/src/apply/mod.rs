@@ -5,6 +5,7 @@
 
 mod dirs;
 mod error;
+mod listing;
 mod lower;
 mod meta;
 mod path;
@@ -28,8 +29,11 @@ use dirs::{Dirs, Place};
 pub use error::ApplyError;
 pub(crate) use error::lossy;
 use gantry_model::idmap::IdMaps;
+pub(crate) use listing::list;
 pub(crate) use lower::Lower;
 use lower::{Found, Layers};
+pub(crate) use meta::set_fresh;
+pub(crate) use path::clean;
 use whiteout::{Hider, Meaning};
 use writer::Pen;
 
@@ -93,6 +97,27 @@ pub(crate) fn apply_as<R: Input>(
         let (pen, desk) = writer::pair(target.whiteouts != Whiteouts::Plain);
         let writing = scope.spawn(move || desk.run());
         let applied = Applier::new(target, *limits, lower, pen).and_then(|applier| applier.all(tar, owners));
+        let written = writing.join().unwrap_or_else(|_| Err(ApplyError::Stream(io::Error::other("a thread panicked"))));
+        written.and(applied)
+    })
+}
+
+/// Makes what a table of contents names, its files as one hole each.
+pub(crate) fn apply_outline<'e>(
+    entries: impl Iterator<Item = &'e Entry>,
+    target: &LayerTarget,
+    limits: &Limits,
+) -> Result<Applied, ApplyError> {
+    std::thread::scope(|scope| {
+        let (pen, desk) = writer::pair(true);
+        let writing = scope.spawn(move || desk.run());
+        let mut nothing = TarReader::new(io::Cursor::new([0; 0]), limits.header_bytes);
+        let applied = Applier::new(target, *limits, None, pen).and_then(|mut applier| {
+            for entry in entries {
+                applier.apply(&mut nothing, entry)?;
+            }
+            applier.finish()
+        });
         let written = writing.join().unwrap_or_else(|_| Err(ApplyError::Stream(io::Error::other("a thread panicked"))));
         written.and(applied)
     })

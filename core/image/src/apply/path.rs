@@ -4,7 +4,7 @@ use super::error::{ApplyError, lossy};
 use crate::limits::Limits;
 
 /// Strips leading slashes and resolves `.` and `..` by text; the root itself is empty.
-pub(super) fn clean(path: &[u8], limits: &Limits) -> Result<Vec<u8>, ApplyError> {
+pub(crate) fn clean(path: &[u8], limits: &Limits) -> Result<Vec<u8>, ApplyError> {
     if path.len() > limits.path_bytes {
         let limit = limits.path_bytes as u64;
         return Err(ApplyError::Path { what: "the length of a path", path: lossy(&path[..64.min(path.len())]), limit });

@@ -73,6 +73,8 @@ pub trait Input: BufRead {
     }
 }
 
+impl<T: AsRef<[u8]>> Input for io::Cursor<T> {}
+
 /// Reads entries from a stream.
 pub struct TarReader<R> {
     input: R,

@@ -120,6 +120,7 @@ impl Keeper {
     /// Before anybody is told of the end: whoever hears of it may start the container again, with doors and sockets of
     /// its own.
     pub(super) fn let_go(&mut self) {
+        self.fetcher = super::fetch::Fetcher::default();
         self.estate.held.clear();
         let _ = wire::send(self.link.as_fd(), &Link::LetGo {}, &[]);
         for door in [KEEPER_DOOR, PUMP_DOOR] {

@@ -118,6 +118,7 @@ fn resume(link: OwnedFd) -> io::Result<()> {
     if keeper.life.phase == Phase::Running {
         keeper.checks = Checks::new(&keeper.estate.launch, keeper.life.started_ns, false);
         keeper.record_running();
+        keeper.start_fetcher();
     }
     keeper.run()
 }

@@ -2,6 +2,7 @@
 //! the pump, records the end, has the rest cleaned up.
 
 mod end;
+mod fetch;
 mod fork;
 mod freezer;
 mod health;
@@ -80,6 +81,8 @@ struct Keeper {
     leases: lease::Leases,
     /// The process that has frozen the container for its own work.
     freezer: Option<OwnedFd>,
+    /// Brings files of the image that are not here.
+    fetcher: fetch::Fetcher,
     /// It ran for too long, and its end was ordered.
     overdue: bool,
     pump_ready: Option<(Vec<String>, Option<Refusal>)>,

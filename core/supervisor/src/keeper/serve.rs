@@ -27,6 +27,7 @@ pub(super) enum Cause {
     Check,
     CheckOutput,
     Freezer,
+    Fetcher,
 }
 
 impl Keeper {
@@ -46,6 +47,7 @@ impl Keeper {
             checks: None,
             leases: Leases::default(),
             freezer: None,
+            fetcher: super::fetch::Fetcher::default(),
             overdue: false,
             pump_ready: None,
             drained: false,
@@ -76,7 +78,7 @@ impl Keeper {
         let mut fds: Vec<_> = watched.iter().map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN)).collect();
         let checks = self.checks.as_ref().map(|checks| checks.due());
         let until = until.into_iter().chain(self.pump.retry_at).chain(checks).chain(self.leases.wakes_at());
-        let until = until.chain(self.run_limit_at()).min();
+        let until = until.chain(self.run_limit_at()).chain(self.fetcher.retry_at).min();
         let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis() as i32;
         let timeout = until.map_or(Ok(PollTimeout::NONE), |until| PollTimeout::try_from(left(until).saturating_add(1)));
         match poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX)) {
@@ -98,6 +100,7 @@ impl Keeper {
         watched.extend(self.clients.iter().enumerate().map(|(at, fd)| (Cause::Client(at), fd.as_fd())));
         watched.extend(self.programs.iter().enumerate().map(|(at, (fd, _))| (Cause::Program(at), fd.as_fd())));
         watched.extend(self.freezer.as_ref().map(|fd| (Cause::Freezer, fd.as_fd())));
+        watched.extend(self.fetcher.process().map(|fd| (Cause::Fetcher, fd)));
         watched.extend(self.checks.iter().flat_map(|checks| checks.watched()));
         watched
     }
@@ -125,11 +128,15 @@ impl Keeper {
                 Cause::Check => self.check_ended(),
                 Cause::CheckOutput => self.hear_check(),
                 Cause::Freezer => self.freezer_died(),
+                Cause::Fetcher => self.fetcher_ended(),
                 Cause::Init | Cause::Link => {}
             }
         }
         if self.pump.retry_at.is_some_and(|at| Instant::now() >= at) {
             self.start_pump()?;
+        }
+        if self.fetcher.retry_at.is_some_and(|at| Instant::now() >= at) {
+            self.start_fetcher();
         }
         Ok(())
     }

@@ -97,6 +97,8 @@ impl Steps for Keeper {
         let failed = |error: io::Error| refuse(&error, "tell that the container is ready");
         self.tell_caller(&Tell::Ready { warnings }).map_err(failed)?;
         while !self.wait_for_start(true)? {}
+        // The program itself may be one of the files that have not come.
+        self.start_fetcher();
         Ok(())
     }
 }

@@ -102,6 +102,7 @@ impl Pump {
                 }
                 Link::LetGo {} => self.rest.held.clear(),
                 Link::LetGoOf { sockets } => crate::estate::let_go(&mut self.rest.held, &sockets),
+                Link::LetGoOfFiles {} => crate::estate::let_go_of_files(&mut self.rest.held),
                 Link::Bye {} => self.keeper_left = true,
                 _ => {}
             }
