@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn refused() {
         type Spoil = fn(&mut Config, &mut HostConfig);
-        let cases: [(Spoil, &str); 10] = [
+        let cases: [(Spoil, &str); 11] = [
             (|config, _| config.env = vec!["A=b".into(), "=x".into()], "invalid environment variable: =x"),
             (|config, _| config.working_dir = "x".into(), "absolute path"),
             (|_, host| host.shm_size = -1, "SHM size"),
@@ -109,6 +109,7 @@ mod tests {
                 |_, host| drop(host.port_bindings.insert("x".into(), Some(vec![Default::default()]))),
                 "invalid containerPort",
             ),
+            (|_, host| drop(host.port_bindings.insert("y".into(), None)), "invalid containerPort: y"),
             (|_, host| host.restart_policy.name = "frob".into(), "unknown policy"),
         ];
         assert!(check(&Config::default(), &HostConfig { privileged: true, ..HostConfig::default() }).is_ok());

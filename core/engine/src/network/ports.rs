@@ -32,6 +32,7 @@ impl Wanted {
 pub(crate) fn wanted_ports(config: &Config, host: &HostConfig, everywhere: &[IpAddr]) -> Result<Vec<Wanted>> {
     let mut wanted = Vec::new();
     for (key, bindings) in &host.port_bindings {
+        inner_port(key)?;
         for binding in bindings.iter().flatten() {
             wanted.push(wanted_port(key, binding, everywhere)?);
         }
@@ -58,11 +59,16 @@ pub(crate) fn sort(wanted: &mut [Wanted]) {
 
 /// One binding of `80/tcp`; without an address of its own it is on those of `everywhere`.
 pub(crate) fn wanted_port(key: &str, binding: &PortBinding, everywhere: &[IpAddr]) -> Result<Wanted> {
-    let invalid = || Error::invalid(format!("invalid containerPort: {key}"));
-    let (container_port, protocol) = parse_port(key).filter(|(port, _)| *port > 0).ok_or_else(invalid)?;
+    let (container_port, protocol) = inner_port(key)?;
     let (first, last) = host_range(&binding.host_port)?;
     let host_ips = host_addresses(&binding.host_ip, everywhere)?;
     Ok(Wanted { host_ips, first, last, container_port, protocol })
+}
+
+/// `80/tcp`.
+fn inner_port(key: &str) -> Result<(u16, Protocol)> {
+    let invalid = || Error::invalid(format!("invalid containerPort: {key}"));
+    parse_port(key).filter(|(port, _)| *port > 0).ok_or_else(invalid)
 }
 
 fn host_range(text: &str) -> Result<(u16, u16)> {
