@@ -295,8 +295,8 @@ fn a_small_part_is_fetched_and_in_the_end_all_is_as_if_pulled_whole() {
 /// All of the one layer's directory: names, metadata, contents.
 fn tree(world: &World) -> String {
     let base = world.path("root").join("layers/overlay2");
-    let record = std::fs::read_dir(base).expect("listed").flatten().map(|entry| entry.path());
-    let record = record.filter(|path| path.extension().is_some_and(|end| end == "json")).next().expect("a layer");
+    let mut paths = std::fs::read_dir(base).expect("listed").flatten().map(|entry| entry.path());
+    let record = paths.find(|path| path.extension().is_some_and(|end| end == "json")).expect("a layer");
     let record: Value = serde_json::from_slice(&std::fs::read(record).expect("read")).expect("a record");
     let id = record["id"].as_str().expect("an id");
     let mut find = Command::new("find");
