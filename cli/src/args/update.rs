@@ -3,7 +3,6 @@
 use super::values::{bytes, int, nano_cpus, push, put, swap, uint16};
 use super::{ANY, Choices, Flag, Info};
 use gantry_engine::model::port::{self, Published};
-use gantry_engine::model::restart;
 use gantry_engine::request::LimitUpdate;
 
 /// See the tables.
@@ -13,8 +12,10 @@ pub struct UpdateArgs {
     pub logs: LogArgs,
     /// Published ports.
     pub ports: PortArgs,
-    /// Limits and restart policy.
+    /// Limits.
     pub limits: LimitUpdate,
+    /// The restart policy as it was typed.
+    pub restart: Option<String>,
 }
 
 /// The flags about limits.
@@ -54,9 +55,7 @@ pub const LIMIT_FLAGS: &[Flag<UpdateArgs>] = &[
     Flag::<UpdateArgs>::value("pids-limit", "int", "Limit of processes, -1 for none", |a, v| {
         int(v).map(|n| a.limits.pids_limit = Some(n))
     }),
-    Flag::<UpdateArgs>::value("restart", "string", "When to start the container again", |a, v| {
-        restart::parse(v).map(|policy| a.limits.restart = Some(policy)).map_err(|e| e.to_string())
-    }),
+    Flag::<UpdateArgs>::value("restart", "string", "When to start the container again", |a, v| put(&mut a.restart, v)),
 ];
 
 /// See [`PORT_FLAGS`].

@@ -3,12 +3,15 @@
 use super::{Command, Context, Outcome, each, failed};
 use crate::args::update::{LogArgs, PortArgs, TABLES, UPDATE, UpdateArgs};
 use crate::out::failure::Failure;
+use gantry_engine::model::restart;
 use gantry_engine::request::{LimitUpdate, LogUpdate, PortUpdate, UpdateRequest};
 
 pub static COMMAND: Command<UpdateArgs> = Command { info: UPDATE, flags: TABLES, run };
 
 fn run(context: &Context, args: UpdateArgs, names: Vec<String>) -> Outcome {
-    let request = UpdateRequest { logs: logs(args.logs), ports: ports(args.ports), limits: limits(args.limits) };
+    let policy = args.restart.as_deref().map(restart::parse).transpose();
+    let limits = LimitUpdate { restart: policy.map_err(Failure::error)?, ..args.limits };
+    let request = UpdateRequest { logs: logs(args.logs), ports: ports(args.ports), limits: asked(limits) };
     if request == UpdateRequest::default() {
         return Err(Failure::error("you must provide one or more flags when using this command"));
     }
@@ -21,7 +24,7 @@ fn logs(args: LogArgs) -> Option<LogUpdate> {
     asked.then_some(LogUpdate { drivers: args.drivers, options: args.opts })
 }
 
-fn limits(args: LimitUpdate) -> Option<LimitUpdate> {
+fn asked(args: LimitUpdate) -> Option<LimitUpdate> {
     (args != LimitUpdate::default()).then_some(args)
 }
 

@@ -3,6 +3,7 @@
 use crate::config::{self, Config};
 use crate::error::{Error, Result, call, file};
 use crate::hooks;
+use crate::outliving::Outliving;
 use crate::state::{Container, State};
 use crate::{OCI_VERSION, Runtime};
 use gantry_runtime::cgroup::{Scope, ScopeName};
@@ -57,8 +58,9 @@ impl Runtime {
             Some(name) => name.container(),
             None => config.cgroup(&request.id)?,
         };
+        let state = new_state(request, &config, bundle, cgroup)?;
         let directory = self.make_directory(&request.id)?;
-        let mut container = Container { directory, state: new_state(request, &config, bundle, cgroup) };
+        let mut container = Container { directory, state };
         match make(&mut container, &config, request, scope, console) {
             Ok(created) => Ok(created),
             Err(error) => {
@@ -82,21 +84,22 @@ fn connect(path: &Path) -> Result<UnixStream> {
     UnixStream::connect(path).map_err(file("connect to the console socket", path))
 }
 
-fn new_state(request: &Create, config: &Config, bundle: PathBuf, cgroup: String) -> State {
+fn new_state(request: &Create, config: &Config, bundle: PathBuf, cgroup: String) -> Result<State> {
     let annotations = config.spec.annotations().iter().flatten();
     let annotations: BTreeMap<_, _> = annotations.map(|(key, value)| (key.clone(), value.clone())).collect();
-    State {
+    Ok(State {
         oci_version: OCI_VERSION.to_owned(),
         id: request.id.clone(),
         pid: 0,
         start_time: 0,
         bundle,
         rootfs: config.rootfs.clone(),
+        outliving: Outliving::of(config)?,
         cgroup,
         created: jiff::Timestamp::now().to_string(),
         annotations,
         owner: if nix::unistd::geteuid().is_root() { "root".into() } else { String::new() },
-    }
+    })
 }
 
 fn make(

@@ -57,7 +57,7 @@ impl Container {
         Ok(())
     }
 
-    /// Its cgroup, with what may still live there, and its directory.
+    /// Its cgroup, with what may still live there, its mounts that others see, and its directory.
     fn remove(&self) -> Result<()> {
         let manager = self.manager()?;
         if manager.exists() {
@@ -67,6 +67,9 @@ impl Container {
             }
         }
         manager.remove()?;
+        if let Some(outliving) = &self.state.outliving {
+            outliving.unmount(&self.state.rootfs)?;
+        }
         fs::remove_dir_all(&self.directory).map_err(file("remove", &self.directory))
     }
 

@@ -120,6 +120,7 @@ mod tests {
             start_time: 0,
             bundle: "/b".into(),
             rootfs: "/b/rootfs".into(),
+            outliving: None,
             cgroup: "x".into(),
             created: String::new(),
             annotations: Default::default(),

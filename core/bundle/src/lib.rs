@@ -20,6 +20,7 @@ mod hooks;
 mod kill;
 mod limits;
 mod list;
+mod outliving;
 mod protect;
 mod start;
 mod state;

@@ -4,6 +4,7 @@
 use crate::Runtime;
 use crate::config::{self, Config};
 use crate::error::{Error, Result, file};
+use crate::outliving::Outliving;
 use gantry_runtime::cgroup::{self, Manager};
 use gantry_sys::proc;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ pub(crate) struct State {
     pub start_time: u64,
     pub bundle: PathBuf,
     pub rootfs: PathBuf,
+    /// Where mounts of its root do not end with it.
+    #[serde(default)]
+    pub outliving: Option<Outliving>,
     pub cgroup: String,
     /// RFC 3339.
     pub created: String,

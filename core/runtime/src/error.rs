@@ -73,6 +73,9 @@ pub enum Error {
     /// The user or group does not exist in the image.
     #[error("unable to find {what} {name}: no matching entries in {file}")]
     User { what: &'static str, name: String, file: &'static str },
+    /// A user or group that was asked for by a number.
+    #[error("uids and gids must be in range 0-2147483647")]
+    IdOutOfRange,
     /// Another runtime did not do what it was asked for.
     #[error("runtime {runtime} {act}: {text}")]
     Foreign { runtime: String, act: &'static str, text: String },
@@ -105,7 +108,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Error::Program { fault, .. } => fault.kind(),
-            Error::Invalid { .. } | Error::Decode(_) | Error::User { .. } => Kind::Invalid,
+            Error::Invalid { .. } | Error::Decode(_) | Error::User { .. } | Error::IdOutOfRange => Kind::Invalid,
             Error::Cgroup { errno, .. } | Error::Launch { errno, .. } => errno_kind(*errno),
             Error::Step { step: "cwd", errno: Errno::ENOENT | Errno::ENOTDIR, .. } => Kind::NotExecutable,
             Error::Step { errno, .. } => errno_kind(*errno),

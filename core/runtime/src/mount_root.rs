@@ -20,7 +20,7 @@ use std::path::Path;
 pub fn mount_root(mount: &RootMount, directory: &Path) -> Result<(), Error> {
     let target = directory.join(mount.target.trim_start_matches('/'));
     let whole = RootMount { target: String::new(), ..mount.clone() };
-    match root::steps(&[whole])?.into_iter().next() {
+    match root::steps(&[whole], true)?.into_iter().next() {
         Some(Step::Root(step)) => mount_step(&step, &target),
         _ => Ok(()),
     }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 
 /// Raised whenever the encoding changes.
-const VERSION: u16 = 5;
+const VERSION: u16 = 6;
 
 /// One container start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -35,6 +35,48 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
+fn what_a_state_forbids_is_told_as_docker_tells_it() {
+    need!();
+    let world = World::new();
+    world.line("run --name over --network none bb true").ok();
+    world.line("run -d --name up --network none bb sleep 100").ok();
+    for (line, words) in [
+        ("unpause over", "is not paused"),
+        ("pause over", "is not running"),
+        ("rename up over", "is already in use"),
+        ("rename X x", "No such container: X"),
+        ("update --restart foo up", "unknown policy 'foo'"),
+        ("update --restart on-failure:x up", "must be an integer"),
+        ("update -m 100m --memory-swap 50m up", "Minimum memoryswap limit should be larger than memory limit"),
+        ("kill -s FROB up", "invalid signal: FROB"),
+        ("exec -u 2147483648 up true", "uids and gids must be in range 0-2147483647"),
+    ] {
+        world.line(line).fails(1, words);
+    }
+    world.gantry(["rename", "up", ""]).fails(1, "Neither old nor new names may be empty");
+    for (mode, beside) in [("pid", "--network none"), ("ipc", "--network none"), ("network", "")] {
+        let run = world.line(&format!("run --rm {beside} --{mode} container:over bb true"));
+        run.fails(125, &format!("cannot join {mode} of a non running container"));
+    }
+    world.gantry(["kill", "-s", "", "up"]).ok();
+    assert_eq!(world.line("wait up").ok(), "137");
+}
+
+#[test]
+fn users_and_groups_by_number_have_a_largest_one() {
+    need!();
+    let world = World::new();
+    let run = |options: &str| world.line(&format!("run --rm --network none {options} bb id -u"));
+    for options in
+        ["--user 2147483648", "--user 0:2147483648", "--user 4294967296", "--user -1", "--group-add 2147483648"]
+    {
+        run(options).fails(125, "uids and gids must be in range 0-2147483647");
+    }
+    run("--user 99999999999999999999").fails(125, "unable to find user 99999999999999999999");
+    assert_eq!(run("--user 2147483647:2147483647").ok(), "2147483647");
+}
+
+#[test]
 fn a_wrong_run_is_refused_with_125_and_makes_nothing() {
     need!();
     let world = World::new();

@@ -89,6 +89,23 @@ fn a_container_s_life_is_told_in_docker_s_words() {
 }
 
 #[test]
+fn a_restart_is_told_after_what_it_did() {
+    need!();
+    let world = World::new();
+    world.line("run -d --name cc --network none bb sleep 100").ok();
+    world.line("pause cc").ok();
+    for _ in 0..10 {
+        world.line("restart -t 0 cc").ok();
+    }
+    let told = actions(&events(&world, &["--filter", "type=container"]));
+    let once = ["kill", "kill", "die", "stop", "start", "restart"].map(|action| format!("container {action}"));
+    let mut want: Vec<String> = ["create", "start", "pause"].map(|action| format!("container {action}")).to_vec();
+    want.extend(once.iter().cloned().cycle().take(60));
+    want.insert(4, "container unpause".to_owned());
+    assert_eq!(told, want);
+}
+
+#[test]
 fn followers_see_what_happens() {
     need!();
     let world = World::new();

@@ -69,6 +69,7 @@ impl Engine {
             return Ok(());
         }
         let file = self.container_file(&record.id)?;
+        self.tell_container(&file, &record.name, "unpause", &[]);
         Ok(self.cgroup(&super::start::cgroup_path(&file.host, &record.id))?.thaw()?)
     }
 

@@ -40,6 +40,9 @@ pub enum Watch {
 /// A signal by number or name, with or without `SIG`.
 pub(crate) fn parse_signal(text: &str) -> Result<i32> {
     let invalid = || Error::invalid(format!("invalid signal: {text}"));
+    if text.is_empty() {
+        return Ok(Signal::SIGKILL as i32);
+    }
     if let Ok(number) = text.parse::<i32>() {
         return if (1..=64).contains(&number) { Ok(number) } else { Err(invalid()) };
     }
@@ -180,6 +183,8 @@ impl Engine {
         let id = self.resolve(reference)?;
         self.stop(&id, request)?;
         self.start(&id, AttachRequest::default())?;
+        // The keeper tells of the start when the caller knows of it already; who is answered now hears what came before.
+        let _ = gantry_supervisor::connect(&self.layout.container_state(&id)).and_then(|mut keeper| keeper.status());
         self.tell_of(&id, "restart", &[]);
         Ok(())
     }

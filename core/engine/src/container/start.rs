@@ -323,6 +323,7 @@ impl Engine {
     /// Nobody joins what its owner has for itself.
     fn check_shareable(&self, host: &HostConfig) -> Result<()> {
         let Some(other) = host.ipc_mode.strip_prefix("container:") else { return Ok(()) };
+        self.running_pid(other, "ipc")?;
         let mode = self.container_file(&self.resolve(other)?)?.host.ipc_mode;
         if mode == "shareable" || mode == "host" || mode.starts_with("container:") {
             return Ok(());
@@ -338,7 +339,7 @@ impl Engine {
         etc: &[(PathBuf, &'static str)],
         network: NetworkNamespace,
     ) -> Result<(gantry_runtime::Plan, (u32, u32))> {
-        let join = |reference: &str| self.running_pid(reference);
+        let join = |reference: &str, what: &str| self.running_pid(reference, what);
         self.check_shareable(&file.host)?;
         let parts = Parts { config: &file.config, host: &file.host, mounts, files: etc, network, join: &join };
         let mut spec = spec::build(&parts)?;
@@ -380,14 +381,14 @@ impl Engine {
         }
     }
 
-    /// The init of a running container.
-    pub(crate) fn running_pid(&self, reference: &str) -> Result<i32> {
+    /// The init of a running container, whose namespace of the kind `what` is to be joined.
+    pub(crate) fn running_pid(&self, reference: &str, what: &str) -> Result<i32> {
         let id = self.resolve(reference)?;
         let record = containers::read(&self.layout, &id)?;
         if record.state.status.is_live() && proc::init_alive(&record.state) {
             return Ok(record.state.init.pid);
         }
-        Err(Error::request(Class::InUse, format!("cannot join network of a non running container: {id}")))
+        Err(Error::request(Class::InUse, format!("cannot join {what} of a non running container: {id}")))
     }
 
     /// Follows a foreground container to its end and cleans up after it; answers its exit code. What supervised it goes

@@ -35,7 +35,7 @@ impl Engine {
     /// Leases and claims everything a container wants of its networks.
     pub(crate) fn plan_network(&self, file: &ContainerFile) -> Result<NetworkPlan> {
         if let Some(other) = file.host.network_mode.strip_prefix("container:") {
-            let pid = self.running_pid(other)?;
+            let pid = self.running_pid(other, "network")?;
             return Ok(NetworkPlan::without(NetworkNamespace::Path(format!("/proc/{pid}/ns/net").into())));
         }
         let wanted = ports::wanted_ports(&file.config, &file.host, &self.everywhere())?;

@@ -46,7 +46,7 @@ pub struct Parts<'a> {
     /// The network namespace.
     pub network: NetworkNamespace,
     /// Processes whose namespaces are joined: for `--pid container:X` and so on.
-    pub join: &'a dyn Fn(&str) -> Result<i32>,
+    pub join: &'a dyn Fn(&str, &str) -> Result<i32>,
 }
 
 /// Builds the spec.
@@ -72,7 +72,7 @@ pub fn build(parts: &Parts<'_>) -> Result<Spec> {
 /// The process of an `exec`: the container's, with another command.
 pub(crate) fn exec_process(config: &Config, host: &HostConfig) -> Result<Process> {
     let mut spec = gantry_runtime::default_spec();
-    let join = |_: &str| Ok(0);
+    let join = |_: &str, _: &str| Ok(0);
     let network = NetworkNamespace::Host;
     let parts = Parts { config, host, mounts: &[], files: &[], network, join: &join };
     process::apply(&mut spec, &parts)?;
@@ -134,7 +134,7 @@ fn mode_namespace(
         "host" => Ok(None),
         mode => match mode.strip_prefix("container:") {
             Some(other) => {
-                let path = format!("/proc/{}/ns/{name}", (parts.join)(other)?);
+                let path = format!("/proc/{}/ns/{name}", (parts.join)(other, name)?);
                 Ok(Some(namespace(kind, Some(path.into()))))
             }
             None => Err(Error::invalid(format!("invalid {name} mode: {mode}"))),

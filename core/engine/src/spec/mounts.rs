@@ -55,7 +55,9 @@ fn shm(mounts: &mut Vec<Mount>, parts: &Parts<'_>) -> Result<()> {
     let mode = parts.host.ipc_mode.as_str();
     let source = match mode.strip_prefix("container:") {
         // Another runtime could not reach it.
-        Some(other) if is_own(&parts.host.runtime) => Some(format!("/proc/{}/root{PLACE}", (parts.join)(other)?)),
+        Some(other) if is_own(&parts.host.runtime) => {
+            Some(format!("/proc/{}/root{PLACE}", (parts.join)(other, "ipc")?))
+        }
         _ => (mode == "host" && Path::new(PLACE).is_dir()).then(|| PLACE.to_owned()),
     };
     let at = mounts.iter().position(|mount| mount.destination() == Path::new(PLACE));

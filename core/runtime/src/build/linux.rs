@@ -8,7 +8,7 @@ use crate::init::steps::hostname::{Domainname, Hostname};
 use crate::init::steps::link::Link;
 use crate::init::steps::mask::Mask;
 use crate::init::steps::mount::{Attributes, Mount, Source};
-use crate::init::steps::namespace::JoinNamespace;
+use crate::init::steps::namespace::{JoinMounts, JoinNamespace};
 use crate::init::steps::propagation::Propagation;
 use crate::init::steps::readonly::ReadOnly;
 use crate::init::steps::seal::Seal;
@@ -46,9 +46,9 @@ impl Namespaces {
     }
 
     fn check(&self) -> Result<(), Error> {
-        // The root is exchanged, which must not happen to the host.
-        if !self.is_new(Kind::Mount) {
-            return Err(Error::invalid("spec", "a container needs a new mount namespace"));
+        // Mounts of an outer user namespace are not for the root of an inner one to change.
+        if self.is_new(Kind::User) && !self.is_new(Kind::Mount) {
+            return Err(Error::invalid("spec", "a new user namespace needs a new mount namespace"));
         }
         if self.is_listed(Kind::User) && !self.is_new(Kind::User) {
             return Err(Error::invalid("spec", "joining a user namespace is not supported yet"));
@@ -101,8 +101,19 @@ impl Namespaces {
     }
 
     pub(super) fn join_steps(&self) -> Result<Vec<Step>, Error> {
-        let joined = self.joined().filter(|(kind, _)| !self.is_born_in(*kind));
+        let joined = self.joined().filter(|(kind, _)| !self.is_born_in(*kind) && *kind != Kind::Mount);
         joined.map(|(kind, path)| join_step(kind, path)).collect()
+    }
+
+    /// What becomes of the mounts: cut off from the host's, or those of the joined namespace, or left as they are. Whatever is
+    /// needed of the host's by its path is opened before.
+    pub(super) fn mounts_step(&self, linux: &Linux) -> Result<Option<Step>, Error> {
+        if self.is_new(Kind::Mount) {
+            return propagation_step(linux).map(Some);
+        }
+        let path = self.joined().find(|(kind, _)| *kind == Kind::Mount).map(|(_, path)| path);
+        let path = path.map(|path| c_string("namespace", path.as_os_str().as_bytes())).transpose()?;
+        Ok(path.map(|path| Step::JoinMounts(JoinMounts { path })))
     }
 }
 
@@ -142,7 +153,7 @@ fn join_step(kind: Kind, path: &Path) -> Result<Step, Error> {
 }
 
 /// Docker's default is "rslave": the container sees new mounts of the host, never the reverse.
-pub(super) fn propagation_step(linux: &Linux) -> Result<Step, Error> {
+fn propagation_step(linux: &Linux) -> Result<Step, Error> {
     let word = linux.rootfs_propagation().as_deref().filter(|word| !word.is_empty());
     let (flag, recursive) = match word {
         None => (MsFlags::MS_SLAVE.bits(), true),

@@ -49,15 +49,17 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
     let mut mounts = mounts::build(host, request.cgroup, spec, user.as_ref(), own_network)?;
     let mut steps = enter_steps(&linux, &namespaces, request)?;
     steps.extend(labels.iter().map(|label| Step::LabelDoor(LabelDoor { module: label.module })));
-    let root = root::steps(request.root)?;
+    steps.extend(process::oom_step(process).filter(|_| user.is_none()));
+    steps.extend(namespaces.mounts_step(&linux)?);
+    let own_mounts = namespaces.is_new(LinuxNamespaceType::Mount);
+    let root = root::steps(request.root, own_mounts)?;
     steps.extend(match user.as_ref().filter(|_| request.map_owners) {
         Some(map) => root::mapped(root, mounts.place_of(map.clone())),
         None => root,
     });
-    steps.extend(process::oom_step(process).filter(|_| user.is_none()));
     steps.extend(mounts.steps);
     steps.extend(file_system_steps(request, &linux, process, &namespaces)?);
-    steps.push(Step::Pivot(Pivot { chroot: request.manner.no_pivot }));
+    steps.push(Step::Pivot(Pivot { chroot: request.manner.no_pivot || !own_mounts }));
     steps.extend(linux::root_propagation_step(&linux));
     steps.extend(linux::name_steps(spec, &namespaces)?);
     steps.extend(process::personality_step(&linux)?);
@@ -184,7 +186,6 @@ fn enter_steps(linux: &Linux, namespaces: &Namespaces, request: &PlanRequest<'_>
     if namespaces.is_new(LinuxNamespaceType::Cgroup) {
         steps.push(Step::CgroupNamespace(CgroupNamespace));
     }
-    steps.push(linux::propagation_step(linux)?);
     Ok(steps)
 }
 

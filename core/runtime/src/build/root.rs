@@ -14,13 +14,22 @@ use oci_spec::runtime::Spec;
 /// One page, less the NUL: what `mount(2)` takes as data.
 const CLASSIC_DATA: usize = 4095;
 
-pub(crate) fn steps(mounts: &[RootMount]) -> Result<Vec<Step>, Error> {
+/// `over_host`: whether the root lies on top of everything else; in a mount namespace of somebody else's it stays where it is.
+pub(crate) fn steps(mounts: &[RootMount], over_host: bool) -> Result<Vec<Step>, Error> {
     let (first, rest) =
         mounts.split_first().ok_or_else(|| Error::invalid("root file system", "the storage driver gave no mount"))?;
     if !first.target.trim_matches('/').is_empty() {
         return Err(Error::invalid("root file system", "the first mount is not the root"));
     }
-    let root = Root { source: source(first)?, set: attributes(first.flags), classic: classic(first)?, idmap: None };
+    let (source, classic) = (source(first)?, classic(first)?);
+    let place = match &source {
+        _ if over_host => None,
+        Source::Bind { path, .. } => Some(path.clone()),
+        Source::New { .. } => {
+            return Err(Error::invalid("root file system", "only a directory can be shared with other mounts"));
+        }
+    };
+    let root = Root { source, set: attributes(first.flags), classic, idmap: None, place };
     let mut steps = vec![Step::Root(root)];
     for mount in rest {
         steps.push(Step::Mount(below(mount)?));

@@ -80,6 +80,8 @@ pub(crate) struct Context<'a> {
     pub mask: Option<OwnedFd>,
     /// Where labels are written to, by module.
     pub labels: [Option<OwnedFd>; 2],
+    /// The host's kernel parameters, where paths may not lead there any more.
+    pub parameters: Option<OwnedFd>,
     /// This process' number outside, once it was told.
     pub pid: i32,
     /// The connection that opened the gate.
@@ -125,6 +127,7 @@ impl<'a> Context<'a> {
             home: Home::new(),
             mask: None,
             labels: [None, None],
+            parameters: None,
             pid: 0,
             starter: None,
             step: 0,

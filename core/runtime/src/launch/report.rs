@@ -77,6 +77,7 @@ pub(crate) fn error(steps: &[Step], program: &Program, step: u16, fault: &Fault)
     match fault.act {
         Act::NoUser => return Error::User { what: "user", name: detail, file: "passwd file" },
         Act::NoGroup => return Error::User { what: "group", name: detail, file: "group file" },
+        Act::IdOutOfRange => return Error::IdOutOfRange,
         _ => {}
     }
     let (name, path) = label(steps, step);

@@ -13,10 +13,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub struct Judge {
     pub name: &'static str,
     line: Vec<String>,
+    /// How many words of the line come before the runtime itself.
+    before: usize,
+}
+
+impl Judge {
+    /// The runtime itself, whatever it has to be started in.
+    pub fn program(&self) -> &[String] {
+        &self.line[self.before..]
+    }
 }
 
 pub fn ours() -> Judge {
-    Judge { name: "gantry", line: vec![binary("gantry").to_string_lossy().into_owned(), "runtime".to_owned()] }
+    let line = vec![binary("gantry").to_string_lossy().into_owned(), "runtime".to_owned()];
+    Judge { name: "gantry", line, before: 0 }
 }
 
 /// Ours first, then those that are installed.
@@ -25,8 +35,11 @@ pub fn judges() -> Vec<Judge> {
     for (name, paths) in [("runc", ["/usr/sbin/runc", "/usr/bin/runc"]), ("crun", ["/usr/bin/crun", "/usr/sbin/crun"])]
     {
         match paths.into_iter().find(|path| Path::new(path).is_file()) {
-            Some(path) if name == "crun" && Path::new(UNIFIED).is_dir() => all.push(Judge { name, line: alone(path) }),
-            Some(path) => all.push(Judge { name, line: vec![path.to_owned()] }),
+            Some(path) if name == "crun" && Path::new(UNIFIED).is_dir() => {
+                let line = alone(path);
+                all.push(Judge { name, before: line.len() - 1, line });
+            }
+            Some(path) => all.push(Judge { name, line: vec![path.to_owned()], before: 0 }),
             None => eprintln!("skipped with {name}: it is not installed"),
         }
     }

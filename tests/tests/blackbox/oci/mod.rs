@@ -5,6 +5,7 @@ mod bundle;
 mod escapes;
 mod hooks;
 mod life;
+mod mounts;
 mod ours;
 
 use bundle::{Bundle, judges};

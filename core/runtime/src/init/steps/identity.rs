@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use std::os::fd::AsFd;
 
 const MAX_GROUPS: usize = 256;
+/// Docker's; a program may keep ids in a signed number.
+const LARGEST_ID: u32 = i32::MAX as u32;
 
 /// The user and group ids, and the capabilities that a change of user would lose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -139,8 +141,8 @@ impl Identity {
             return Ok(name);
         }
         read.about(Act::Read, b"/etc/passwd")?;
-        let uid = wanted_uid.ok_or(Errno::ENOENT).about(Act::NoUser, wanted)?;
-        (ids.uid, ids.gid) = (uid, 0);
+        let uid = if wanted.is_empty() { Some(self.uid) } else { id(wanted)? };
+        (ids.uid, ids.gid) = (uid.ok_or(Errno::ENOENT).about(Act::NoUser, wanted)?, 0);
         Ok(name)
     }
 }
@@ -168,7 +170,7 @@ fn look_up_groups(context: &Context<'_>, lookup: &Lookup, name: &Name, ids: &mut
 
 /// A group of the image by name; a number needs no entry.
 fn find_group(context: &Context<'_>, wanted: &[u8]) -> Result<u32, Fault> {
-    if let Some(gid) = number(wanted) {
+    if let Some(gid) = id(wanted)? {
         return Ok(gid);
     }
     let mut gid = None;
@@ -178,6 +180,16 @@ fn find_group(context: &Context<'_>, wanted: &[u8]) -> Result<u32, Fault> {
     };
     each_line(context.root(), c"/etc/group", look).about(Act::Read, b"/etc/group")?;
     gid.ok_or(Errno::ENOENT).about(Act::NoGroup, wanted)
+}
+
+/// A user or group by number; numbers that other engines refuse are refused.
+fn id(text: &[u8]) -> Result<Option<u32>, Fault> {
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<i64>().ok());
+    match number.map(u32::try_from) {
+        None => Ok(None),
+        Some(Ok(id)) if id <= LARGEST_ID => Ok(Some(id)),
+        Some(_) => Err(Fault::about(Act::IdOutOfRange, Errno::EINVAL, text)),
+    }
 }
 
 /// Pipes and terminals become the user's, so that /dev/stdout can be opened again by name.

@@ -1,16 +1,18 @@
 //! Joining namespaces that exist already.
 
+use super::sysctl::PARAMETERS;
 use super::{Perform, shown};
 use crate::init::Context;
 use crate::init::fault::{Act, During, Fault};
 use crate::init::path::here;
 use gantry_sys::Errno;
 use gantry_sys::pidfd::setns;
+use gantry_sys::process::namespace;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{chroot, fchdir};
 use serde::{Deserialize, Serialize};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 
 /// Joins the namespace a file stands for; `kind` is its `CLONE_NEW*` flag.
@@ -24,9 +26,33 @@ impl Perform for JoinNamespace {
     const NAME: &'static str = "namespace";
 
     fn perform(&self, _: &mut Context<'_>) -> Result<(), Fault> {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let file = openat(here(), self.path.as_c_str(), flags, Mode::empty()).during(Act::Open)?;
-        setns(file.as_fd(), self.kind as i32).during(Act::Join)
+        join(&self.path, self.kind)
+    }
+
+    fn subject(&self) -> String {
+        shown(&self.path)
+    }
+}
+
+fn join(path: &CStr, kind: u64) -> Result<(), Fault> {
+    let file = openat(here(), path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).during(Act::Open)?;
+    setns(file.as_fd(), kind as i32).during(Act::Join)
+}
+
+/// Joins a mount namespace: from here on all paths are those of it, and its /proc may be of another namespace of pids.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct JoinMounts {
+    pub path: CString,
+}
+
+impl Perform for JoinMounts {
+    const NAME: &'static str = "mount namespace";
+
+    fn perform(&self, context: &mut Context<'_>) -> Result<(), Fault> {
+        let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let parameters = openat(here(), PARAMETERS, directory, Mode::empty());
+        context.parameters = Some(parameters.about(Act::Open, PARAMETERS.to_bytes())?);
+        join(&self.path, namespace::MOUNT)
     }
 
     fn subject(&self) -> String {

@@ -28,6 +28,9 @@ pub(crate) struct Root {
     pub classic: Option<Classic>,
     /// Which of the plan's identity maps the owners of its files are seen through.
     pub idmap: Option<u16>,
+    /// The directory that it goes over instead of "/", where the mount namespace is not the container's own: who else is there
+    /// must keep his root. Unmounted from there, it takes along what was mounted in it.
+    pub place: Option<CString>,
 }
 
 /// The arguments of `mount(2)`.
@@ -44,6 +47,10 @@ impl Perform for Root {
     const NAME: &'static str = "root file system";
 
     fn perform(&self, context: &mut Context<'_>) -> Result<(), Fault> {
+        if let Some(place) = &self.place {
+            context.root = Some(self.attach_at(place)?);
+            return Ok(());
+        }
         if let Some(tree) = context.tree() {
             let tree = gantry_sys::process::duplicate_from(tree, 3).during(Act::CloneMount)?;
             context.root = Some(attach_over_root(tree)?);
@@ -72,6 +79,17 @@ pub(crate) fn may_be_old_kernel(fault: &Fault) -> bool {
 }
 
 impl Root {
+    fn attach_at(&self, place: &CStr) -> Result<OwnedFd, Fault> {
+        let tree = self.detached()?;
+        let how = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let place = openat(here(), place, how, Mode::empty()).during(Act::Open)?;
+        mount::attach(tree.as_fd(), place.as_fd()).during(Act::Attach)?;
+        // A shared parent made it shared: what is mounted in it would reach everybody whom the parent's mounts reach.
+        let private = MountAttr { propagation: MsFlags::MS_PRIVATE.bits(), ..MountAttr::default() };
+        mount::set_attributes(&tree, true, &private).during(Act::SetAttributes)?;
+        Ok(tree)
+    }
+
     pub(crate) fn detached(&self) -> Result<OwnedFd, Fault> {
         match &self.source {
             Source::New { fstype, options } => make_file_system(fstype, options, self.set),

@@ -11,8 +11,10 @@ use gantry_sys::path::{RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, op
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
-use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd};
+
+pub(crate) const PARAMETERS: &CStr = c"/proc/sys";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sysctl {
@@ -24,15 +26,24 @@ pub(crate) struct Sysctl {
 impl Perform for Sysctl {
     const NAME: &'static str = "sysctl";
 
-    fn perform(&self, _: &mut Context<'_>) -> Result<(), Fault> {
+    fn perform(&self, context: &mut Context<'_>) -> Result<(), Fault> {
+        if let Some(parameters) = &context.parameters {
+            return self.write(parameters.as_fd());
+        }
         let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let all = openat(here(), c"/proc/sys", directory, Mode::empty()).during(Act::Open)?;
-        let resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
-        let file = openat2(all.as_fd(), &self.path, libc::O_WRONLY, 0, resolve).during(Act::Open)?;
-        nix::unistd::write(file, &self.value).about(Act::Write, &self.value).map(drop)
+        let parameters = openat(here(), PARAMETERS, directory, Mode::empty()).during(Act::Open)?;
+        self.write(parameters.as_fd())
     }
 
     fn subject(&self) -> String {
         self.path.to_string_lossy().replace('/', ".")
+    }
+}
+
+impl Sysctl {
+    fn write(&self, parameters: BorrowedFd<'_>) -> Result<(), Fault> {
+        let resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
+        let file = openat2(parameters, &self.path, libc::O_WRONLY, 0, resolve).during(Act::Open)?;
+        nix::unistd::write(file, &self.value).about(Act::Write, &self.value).map(drop)
     }
 }
