@@ -93,6 +93,13 @@ impl Config {
         }
     }
 
+    /// What is asked for and means nothing to this host.
+    pub fn without_effect(&self) -> Option<String> {
+        let label = self.spec.linux().as_ref().and_then(|linux| linux.mount_label().as_deref());
+        let asked = label.is_some_and(|label| !label.is_empty()) && !gantry_runtime::has_selinux();
+        asked.then(|| "linux.mountLabel has no effect: this kernel has no SELinux".to_owned())
+    }
+
     fn cgroups_path(&self) -> String {
         let given = self.spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
         given.unwrap_or_default().display().to_string()

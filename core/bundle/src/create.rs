@@ -211,6 +211,7 @@ fn wait(
         (Some(error), _) => return Err(error),
         (None, waited) => waited?,
     };
+    let warnings = warnings.iter().map(ToString::to_string).chain(config.without_effect()).collect();
     let pid = launched.pid();
     container.state.pid = pid;
     container.state.start_time = proc::start_time(pid).map_err(call("find the container's process"))?;
@@ -218,12 +219,12 @@ fn wait(
     if let Some(path) = &request.pid_file {
         crate::state::replace(path, pid.to_string().as_bytes())?;
     }
-    Ok(warnings.iter().map(ToString::to_string).collect())
+    Ok(warnings)
 }
 
 fn run_outside(hooks: Option<&Hooks>, state: &State, pid: i32) -> Result<()> {
     let Some(hooks) = hooks else { return Ok(()) };
-    let state = hooks::state_json(state, "creating", pid);
-    hooks::run("prestart", hooks.prestart().as_ref(), &state)?;
-    hooks::run("createRuntime", hooks.create_runtime().as_ref(), &state)
+    // In the specification's first version these came when the container was created, and that is what they know.
+    hooks::run("prestart", hooks.prestart().as_ref(), &hooks::state_json(state, "created", pid))?;
+    hooks::run("createRuntime", hooks.create_runtime().as_ref(), &hooks::state_json(state, "creating", pid))
 }

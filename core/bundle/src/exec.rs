@@ -99,7 +99,10 @@ fn exec_request<'a>(
 fn process(spec: &Spec, request: &Exec) -> Result<Process> {
     if let Some(path) = &request.process {
         let text = fs::read(path).map_err(file("read", path))?;
-        return serde_json::from_slice(&text).map_err(|source| Error::Parse { path: path.clone(), source });
+        let mut given: Process =
+            serde_json::from_slice(&text).map_err(|source| Error::Parse { path: path.clone(), source })?;
+        keep_labels(&mut given, spec);
+        return Ok(given);
     }
     let own = spec.process().clone();
     let mut process = own.ok_or_else(|| Error::invalid("config.json", "it has no process"))?;
@@ -118,6 +121,17 @@ fn process(spec: &Spec, request: &Exec) -> Result<Process> {
     set_user(&mut process, request)?;
     add_capabilities(&mut process, &request.capabilities)?;
     Ok(process)
+}
+
+/// What names no label is confined as the container is.
+fn keep_labels(process: &mut Process, spec: &Spec) {
+    let Some(own) = spec.process() else { return };
+    if process.apparmor_profile().is_none() {
+        process.set_apparmor_profile(own.apparmor_profile().clone());
+    }
+    if process.selinux_label().is_none() {
+        process.set_selinux_label(own.selinux_label().clone());
+    }
 }
 
 fn set_user(process: &mut Process, request: &Exec) -> Result<()> {
@@ -157,4 +171,22 @@ fn add_capabilities(process: &mut Process, names: &[String]) -> Result<()> {
     sets.set_bounding(bounding).set_effective(effective).set_permitted(permitted);
     process.set_capabilities(Some(sets));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_without_labels_has_the_container_s() {
+        let spec = |process: &str| -> Spec {
+            serde_json::from_str(&format!(r#"{{"ociVersion":"1.0.2","process":{process}}}"#)).unwrap()
+        };
+        let own = spec(r#"{"cwd":"/","user":{"uid":0,"gid":0},"apparmorProfile":"a","selinuxLabel":"u:r:t:s0"}"#);
+        let mut given =
+            spec(r#"{"cwd":"/","user":{"uid":0,"gid":0},"selinuxLabel":"u:r:mine:s0"}"#).process().clone().unwrap();
+        keep_labels(&mut given, &own);
+        assert_eq!(given.apparmor_profile().as_deref(), Some("a"));
+        assert_eq!(given.selinux_label().as_deref(), Some("u:r:mine:s0"));
+    }
 }

@@ -121,6 +121,13 @@ pub const KEYS: &[Key] = &[
         show: |c| c.userns_range.map_or_else(|| "(off)".into(), |(s, n)| quoted(&format!("{s}:{n}"))),
     },
     Key {
+        path: "engine.selinux",
+        help: "Whether containers are labelled where the kernel has SELinux.",
+        variable: "GANTRY_SELINUX",
+        set: |c, v| v.truth().map(|on| c.selinux = on),
+        show: |c| c.selinux.to_string(),
+    },
+    Key {
         path: "engine.volume.bind-autocreate",
         help: "Whether `-v` makes a source that is missing.",
         variable: "GANTRY_BIND_AUTOCREATE",

@@ -64,6 +64,8 @@ pub struct Config {
     pub userns: String,
     /// `engine.userns.range`: first id and count of what `auto` takes from; `None`: `/etc/subuid` says.
     pub userns_range: Option<(u32, u32)>,
+    /// `engine.selinux`: containers are labelled where the kernel has SELinux.
+    pub selinux: bool,
     /// `engine.volume.bind-autocreate`: `-v` makes a missing source.
     pub bind_autocreate: bool,
     /// `engine.gc.high`: percent of the store's file system above which unused images go; `None`: they never go by themselves.
@@ -130,6 +132,7 @@ impl Default for Config {
             cgroup_manager: "cgroupfs".into(),
             userns: "host".into(),
             userns_range: None,
+            selinux: true,
             bind_autocreate: true,
             gc_high: None,
             gc_low: 70,

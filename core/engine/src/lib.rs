@@ -24,6 +24,7 @@ mod plugins;
 pub mod request;
 pub mod rootless;
 pub mod secret;
+mod selinux;
 pub mod settings;
 mod spec;
 mod storage;

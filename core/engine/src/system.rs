@@ -270,7 +270,8 @@ fn read(path: &str) -> String {
 
 fn security_options() -> Vec<&'static str> {
     let apparmor = crate::apparmor::is_on().then_some("name=apparmor");
-    apparmor.into_iter().chain(["name=seccomp,profile=builtin"]).collect()
+    let selinux = crate::selinux::is_on().then_some("name=selinux");
+    apparmor.into_iter().chain(["name=seccomp,profile=builtin"]).chain(selinux).collect()
 }
 
 fn os_name() -> String {

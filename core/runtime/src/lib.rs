@@ -23,6 +23,7 @@ mod plan;
 mod plan_text;
 mod request;
 mod seccomp;
+mod security;
 pub mod spec;
 mod user_map;
 
@@ -39,4 +40,5 @@ pub use mount_root::mount_root;
 pub use plan::{ExecPlan, Plan};
 pub use request::{ExecRequest, Manner, PlanRequest, RootMount};
 pub use seccomp::{Seccomp, default_profile as default_seccomp};
+pub use security::has_selinux;
 pub use spec::default_spec;

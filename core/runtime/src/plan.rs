@@ -13,7 +13,7 @@ use crate::init::steps::secret::{SecretFile, Secrets};
 use crate::plan_text::c_string;
 use crate::user_map::UserMap;
 use serde::{Deserialize, Serialize};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 /// Raised whenever the encoding changes.
 const VERSION: u16 = 6;
@@ -43,6 +43,8 @@ pub struct Plan {
     pub(crate) terminal: bool,
     /// Another runtime makes the container; of the steps only the root's are ours then.
     pub(crate) foreign: Option<Foreign>,
+    /// SELinux's label of what is mounted, and of the streams' files.
+    pub(crate) mount_label: Option<CString>,
 }
 
 /// One further process in a running container.
@@ -76,11 +78,10 @@ impl Plan {
     pub fn with_secrets(mut self, directory: &str, files: Vec<SecretFile>) -> Result<Plan, Error> {
         if !files.is_empty() {
             let mounts = self.steps.iter().rposition(|step| matches!(step, Step::Mount(_) | Step::Root(_)));
-            let secrets = Secrets {
-                directory: c_string("secrets", directory)?,
-                options: vec![(c"mode".into(), Some(c"0755".into()))],
-                files,
-            };
+            let mode = (c"mode".into(), Some(c"0755".into()));
+            let label = self.mount_label.clone().map(|label| (c"context".into(), Some(label)));
+            let options = [mode].into_iter().chain(label).collect();
+            let secrets = Secrets { directory: c_string("secrets", directory)?, options, files };
             self.steps.insert(mounts.map_or(0, |last| last + 1), Step::Secrets(secrets));
         }
         Ok(self)
@@ -89,6 +90,11 @@ impl Plan {
     /// Has another runtime make the container.
     pub fn made_by(self, foreign: Foreign) -> Plan {
         Plan { foreign: Some(foreign), ..self }
+    }
+
+    /// SELinux's label of the container's files.
+    pub fn mount_label(&self) -> Option<&CStr> {
+        self.mount_label.as_deref()
     }
 
     /// Who makes the container, when it is not us.

@@ -473,9 +473,9 @@ fn what_is_not_supported_is_refused_before_anything_is_made() {
         return;
     }
     let mut container = Container::new("true");
-    container.linux().set_mount_label(Some("system_u:object_r:container_file_t:s0".into()));
+    container.linux().set_intel_rdt(Some(Default::default()));
     let error = container.plan().unwrap_err();
-    assert_eq!(error.to_string(), "invalid spec: an SELinux mount label is not supported yet");
+    assert_eq!(error.to_string(), "invalid spec: intelRdt is not supported yet");
     assert_eq!(error.kind(), Kind::Invalid);
 
     let mut container = Container::new("true");

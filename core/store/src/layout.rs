@@ -75,6 +75,11 @@ impl Layout {
         self.root.join("userns")
     }
 
+    /// Which pairs of SELinux's categories containers have for themselves: symbolic links by level.
+    pub fn categories(&self) -> PathBuf {
+        self.root.join("categories")
+    }
+
     /// Volumes' records.
     pub fn volumes(&self) -> PathBuf {
         self.root.join("volumes")

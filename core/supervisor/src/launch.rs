@@ -50,6 +50,8 @@ pub struct Launch {
     pub session_stall_ms: u32,
     /// Who owns the streams' files on the host: the container's user, so that `/dev/stdout` can be reopened.
     pub stdio_owner: (u32, u32),
+    /// SELinux's label of the streams' files; empty: none.
+    pub stdio_label: String,
     /// Rows and columns of the terminal.
     pub size: Option<(u16, u16)>,
     /// Where the lines go.

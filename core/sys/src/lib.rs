@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod crash;
 pub mod cred;
 pub mod fanotify;
+pub mod label;
 pub mod limits;
 pub mod loop_device;
 pub mod memfd;

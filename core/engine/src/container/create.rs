@@ -114,6 +114,8 @@ impl Engine {
             sinks,
             log_asked,
             past_sinks: Vec::new(),
+            process_label: String::new(),
+            mount_label: String::new(),
             platform: "linux".into(),
         };
         let name = request.name.map(|n| n.trim_start_matches('/').to_owned());
@@ -137,12 +139,14 @@ impl Engine {
         std::os::unix::fs::symlink(own_note(), &note).map_err(Error::io("note the creation of a container"))?;
         self.make_container_dir(&dir)?;
         let taken = range.map_or(Ok(()), |range| self.take_ids(&id, &mut file.host, range));
+        let taken = taken.and_then(|()| self.take_labels(&mut file));
         let made = taken.and_then(|()| self.fill(&file, &mounts, name, busy));
         drop(hold);
         if let Ok(record) = &made {
             self.tell_container(&file, &record.name, "create", &[]);
         }
         made.map(|record| (file, record)).map_err(|error| {
+            self.release_labels(&file);
             let undone = self.unmake(&id, &mounts);
             self.forget_creation(&id);
             error.join(undone)
@@ -241,6 +245,9 @@ impl Engine {
         }
         note(self.release_addresses(id));
         self.release_ids(id);
+        if let Ok(file) = self.container_file(id) {
+            self.release_labels(&file);
+        }
         self.release_names(id);
         note(self.throw_away(&self.layout.container(id)));
         note(self.remove_anonymous_volumes(mounts));

@@ -129,6 +129,7 @@ impl Engine {
         let config = exec_config(&file.config, request);
         let mut process = spec::exec_process(&config, &host)?;
         process.set_apparmor_profile(crate::apparmor::profile(&host, self.layout.state())?);
+        process.set_selinux_label(self.labels_of(file).0);
         let choice = spec::seccomp_choice(&host)?;
         let seccomp = match &choice {
             SeccompChoice::Default => Seccomp::Default,

@@ -42,6 +42,12 @@ pub struct ContainerFile {
     /// What was asked for before the configuration's defaults came to it; unknown of containers of earlier versions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_asked: Option<LogAsked>,
+    /// SELinux's label of its processes; empty: that of whoever starts them.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub process_label: String,
+    /// SELinux's label of its files.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub mount_label: String,
     /// Numeric owner of the streams, when known without looking into the image.
     pub platform: String,
 }

@@ -39,6 +39,7 @@ impl Engine {
             attach: [attach.stdin, attach.stdout, attach.stderr],
             session_stall_ms: 0,
             stdio_owner: owner,
+            stdio_label: self.labels_of(file).1.unwrap_or_default(),
             size: attach.size,
             sinks: self.sink_specs(file, &record.name)?,
             log: log_data(log),

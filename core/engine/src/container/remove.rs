@@ -97,6 +97,9 @@ impl Engine {
         if file.as_ref().map_or(true, |file| userns::has_own(&file.host)) {
             self.release_ids(id);
         }
+        if let Ok(file) = &file {
+            self.release_labels(file);
+        }
         if let Some(first) = failures.pop() {
             return Err(first.join(failures));
         }

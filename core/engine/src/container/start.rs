@@ -280,6 +280,7 @@ impl Engine {
         let (links, mut env) = self.legacy_links(file, &record.name, &endpoints)?;
         let etc = self.write_etc(file, &network, &links)?;
         env.extend(self.secret_variables(file)?);
+        self.label_sources(file, &mounts, &etc)?;
         let plan = self.plan_runtime(&with_environment(file, env), &mounts, &etc, network.netns.clone())?;
         let mut launch = self.launch_order(file, record, attach, plan)?;
         launch.stale = on_disk || mounts.iter().any(|mount| self.is_mounted_for_use(mount));
@@ -346,6 +347,7 @@ impl Engine {
         if let Some(process) = spec.process_mut() {
             process.set_apparmor_profile(crate::apparmor::profile(&file.host, self.layout.state())?);
         }
+        self.put_labels(file, &mut spec);
         let root = self.with_storage(&file.storage_driver, |store| self.root_plan(store, &file.id, &file.layers))?;
         let choice = spec::seccomp_choice(&file.host)?;
         let seccomp = match &choice {

@@ -4,7 +4,6 @@ use super::Parts;
 use crate::error::{Error, Result};
 use gantry_model::container::HostConfig;
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilitiesBuilder, LinuxSeccomp, Spec};
-use std::path::Path;
 use std::str::FromStr;
 
 /// The seccomp filter asked for.
@@ -101,38 +100,24 @@ fn no_new_privileges(host: &HostConfig) -> Result<bool> {
         match (key, value) {
             ("no-new-privileges", "" | "true") => wanted = true,
             ("no-new-privileges", "false") => wanted = false,
-            ("systempaths", "unconfined") | ("label", "disable" | "nested") | ("apparmor" | "seccomp", _) => {}
-            ("label", value) if is_label(value) => {}
+            ("systempaths", "unconfined") | ("apparmor" | "seccomp" | "label", _) => {}
             _ => return Err(Error::invalid(format!("invalid --security-opt 2: \"{option}\""))),
         }
     }
     Ok(wanted)
 }
 
-/// `user:x`, `role:x`, `type:x`, `level:x`, `filetype:x`.
-fn is_label(value: &str) -> bool {
-    let (part, name) = value.split_once(':').unwrap_or((value, ""));
-    matches!(part, "user" | "role" | "type" | "level" | "filetype") && !name.is_empty()
-}
-
-/// Labels that were asked for. SELinux's are refused where the kernel knows them, since nobody would set them; where a kernel
-/// does not know what was asked for, it means nothing, and that is told.
+/// What was asked for and means nothing to this kernel is told.
 pub(crate) fn labels(host: &HostConfig) -> Result<Vec<String>> {
-    let mut warnings = Vec::new();
-    for option in host.security_opt.iter().flatten() {
-        let (what, there) = match option.split_once(['=', ':']).unwrap_or((option, "")) {
-            ("apparmor", profile) if profile != "unconfined" => ("AppArmor", crate::apparmor::is_on()),
-            ("label", label) if is_label(label) => ("SELinux", Path::new("/sys/fs/selinux/enforce").exists()),
-            _ => continue,
-        };
-        match (what, there) {
-            (_, false) => warnings.push(format!("--security-opt {option} has no effect: this kernel has no {what}")),
-            ("SELinux", true) => {
-                let message = format!("--security-opt {option} is not supported yet: SELinux labels are not set");
-                return Err(Error::invalid(message));
-            }
-            _ => {}
-        }
+    crate::selinux::check(host)?;
+    let mut warnings = crate::selinux::without_effect(host);
+    if !crate::apparmor::is_on() {
+        let options =
+            host.security_opt.iter().flatten().filter_map(|option| Some((option, option.split_once(['=', ':'])?)));
+        let asked = options.filter(|(_, (key, profile))| *key == "apparmor" && *profile != "unconfined");
+        warnings.extend(
+            asked.map(|(option, _)| format!("--security-opt {option} has no effect: this kernel has no AppArmor")),
+        );
     }
     Ok(warnings)
 }

@@ -335,7 +335,7 @@ pub(super) fn hidden_path_steps(linux: &Linux) -> Result<Vec<Step>, Error> {
     let read_only = linux.readonly_paths().iter().flatten();
     let read_only = read_only.map(|path| Ok(Step::ReadOnly(ReadOnly { path: c_string(path, path.as_str())? })));
     let masked = linux.masked_paths().iter().flatten();
-    let masked = masked.map(|path| Ok(Step::Mask(Mask { path: c_string(path, path.as_str())? })));
+    let masked = masked.map(|path| Ok(Step::Mask(Mask { path: c_string(path, path.as_str())?, options: Vec::new() })));
     read_only.chain(masked).collect()
 }
 

@@ -1,6 +1,7 @@
 //! From a spec to a plan. This half runs in the command line: it may allocate, parse and read files.
 
 mod hooks;
+mod label;
 mod linux;
 mod mounts;
 mod options;
@@ -15,7 +16,7 @@ use crate::init::steps::cgroup::{CgroupNamespace, JoinCgroup};
 use crate::init::steps::console::Console;
 use crate::init::steps::cwd::MakeCwd;
 use crate::init::steps::keyring::Keyring;
-use crate::init::steps::label::{Label, LabelDoor, Module};
+use crate::init::steps::label::LabelDoor;
 use crate::init::steps::namespace::EnterTarget;
 use crate::init::steps::pivot::Pivot;
 use crate::init::steps::pty::Pty;
@@ -40,7 +41,7 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
     let spec = request.spec;
     let process = spec.process().as_ref().ok_or_else(|| Error::invalid("spec", "it has no process"))?;
     refuse_unsupported(spec)?;
-    let labels = labels(process)?;
+    let (labels, mount_label) = (label::of_process(process)?, label::of_mounts(spec)?);
     let linux = spec.linux().clone().unwrap_or_default();
     let namespaces = Namespaces::of(&linux)?;
     let user = user_map(&linux, &namespaces)?;
@@ -65,6 +66,9 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
     steps.extend(process::personality_step(&linux)?);
     steps.extend(labels.into_iter().map(Step::Label));
     steps.extend(process::steps(&process_request(request, process))?);
+    if let Some(label) = &mount_label {
+        label::put_on(&mut steps, label);
+    }
     Ok(Plan {
         version: Plan::current_version(),
         id: request.id.to_owned(),
@@ -81,12 +85,13 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
         kept_fds: request.manner.preserve_fds,
         start_hooks: hooks::at_start(request)?,
         foreign: None,
+        mount_label,
     })
 }
 
 /// Plans a further process in a running container.
 pub fn plan_exec(request: &ExecRequest<'_>) -> Result<ExecPlan, Error> {
-    let labels = labels(request.process)?;
+    let labels = label::of_process(request.process)?;
     let host = cgroup::detect()?;
     let mut kinds = namespace::MOUNT | namespace::UTS | namespace::IPC | namespace::NET | namespace::CGROUP;
     if request.own_user {
@@ -122,33 +127,15 @@ fn user_map(linux: &Linux, namespaces: &Namespaces) -> Result<Option<UserMap>, E
     }
 }
 
-/// What we cannot do must not be passed over in silence: a label that is not set protects nobody.
+/// What we cannot do must not be passed over in silence.
 fn refuse_unsupported(spec: &Spec) -> Result<(), Error> {
     let linux = spec.linux().as_ref();
     let refused = [
-        (linux.is_some_and(|linux| asked(linux.mount_label()).is_some()), "an SELinux mount label"),
         (linux.is_some_and(|linux| linux.intel_rdt().is_some()), "intelRdt"),
         (linux.is_some_and(|linux| linux.memory_policy().is_some()), "a memory policy"),
         (linux.is_some_and(|linux| linux.net_devices().iter().flatten().next().is_some()), "moving network devices"),
     ];
     refuse(&refused)
-}
-
-fn asked(text: &Option<String>) -> Option<&str> {
-    text.as_deref().filter(|text| !text.is_empty() && *text != "unconfined")
-}
-
-/// Labels of the process itself. A module that this kernel has not, or that is off, protects nobody.
-fn labels(process: &Process) -> Result<Vec<Label>, Error> {
-    let profile = asked(process.apparmor_profile()).map(|profile| (Module::AppArmor, format!("exec {profile}")));
-    let context = asked(process.selinux_label()).map(|label| (Module::SeLinux, label.to_owned()));
-    let label = |(module, value): (Module, String)| {
-        if !module.is_on() {
-            return Err(Error::invalid("spec", format!("it asks for {}, which is off on this host", module.name())));
-        }
-        Ok(Label { module, value: c_string("security label", value)? })
-    };
-    profile.into_iter().chain(context).map(label).collect()
 }
 
 fn refuse(refused: &[(bool, &str)]) -> Result<(), Error> {

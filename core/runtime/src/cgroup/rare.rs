@@ -1,4 +1,4 @@
-//! Limits that few ask for: huge pages, classes of packets, real time, bursts, RDMA. What neither version of the
+//! Limits that few ask for: huge pages, buffers of sockets, classes of packets, real time, bursts, RDMA. What neither version of the
 //! hierarchies here can hold is an error like any other limit's.
 
 use super::limits::Setting;
@@ -29,6 +29,9 @@ impl From<&LinuxResources> for Rare {
             rare.both(Setting::new("rdma", "rdma.max", format!("{device}{parts}")));
         }
         let leaf = resources.block_io().as_ref().and_then(|io| io.leaf_weight()).filter(|weight| *weight != 0);
+        // Version 2 counts the buffers of sockets as any other memory.
+        let buffers = resources.memory().as_ref().and_then(|memory| memory.kernel_tcp()).filter(|limit| *limit != 0);
+        rare.v1.extend(buffers.map(|limit| Setting::new("memory", "memory.kmem.tcp.limit_in_bytes", limit)));
         rare.v1.extend(leaf.map(|weight| Setting::new("blkio", "blkio.leaf_weight", weight)));
         rare
     }
@@ -88,6 +91,7 @@ mod tests {
             "hugepageLimits": [{"pageSize": "2MB", "limit": 4194304}],
             "network": {"classID": 1048577, "priorities": [{"name": "eth0", "priority": 5}]},
             "rdma": {"mlx5_1": {"hcaHandles": 3}},
+            "memory": {"kernelTCP": 1048576},
             "blockIO": {"leafWeight": 10}
         }"#;
         let resources: LinuxResources = serde_json::from_str(text).unwrap();
@@ -100,6 +104,8 @@ mod tests {
         assert_eq!(v2[2], "cpu cpu.max.burst 1000");
         assert!(v1.contains(&"hugetlb hugetlb.2MB.limit_in_bytes 4194304".to_owned()), "{v1:?}");
         assert!(v2.contains(&"hugetlb hugetlb.2MB.max 4194304".to_owned()), "{v2:?}");
+        let buffers = "memory memory.kmem.tcp.limit_in_bytes 1048576".to_owned();
+        assert!(v1.contains(&buffers) && !v2.contains(&buffers), "{v1:?}");
         for both in [
             "net_cls net_cls.classid 1048577",
             "net_prio net_prio.ifpriomap eth0 5",

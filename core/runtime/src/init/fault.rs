@@ -52,6 +52,7 @@ pub(crate) enum Act {
     NoUser,
     NoGroup,
     IdOutOfRange,
+    Label,
     ProgramStat,
     ProgramNotInPath,
     ProgramDirectory,
@@ -73,7 +74,7 @@ pub(crate) enum Act {
 }
 
 impl Act {
-    const ALL: [Act; 54] = [
+    const ALL: [Act; 56] = [
         Act::Open,
         Act::CreateDirectory,
         Act::CreateFile,
@@ -111,6 +112,7 @@ impl Act {
         Act::NoUser,
         Act::NoGroup,
         Act::IdOutOfRange,
+        Act::Label,
         Act::ProgramStat,
         Act::ProgramNotInPath,
         Act::ProgramDirectory,
@@ -172,6 +174,7 @@ impl Act {
             Act::RaiseAmbient => "raise ambient capability",
             Act::Install => "install filter",
             Act::Close => "close descriptors",
+            Act::Label => "set the label",
             Act::Read => "read",
             Act::Hook => "run hook",
             Act::HookFailed => "hook failed:",

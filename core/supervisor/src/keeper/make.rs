@@ -7,12 +7,14 @@ use crate::estate::{Estate, Programs, StreamFds};
 use crate::launch::{DEFAULT_LINE_LIMIT, Launch};
 use crate::state::{Life, StateFile};
 use crate::wire;
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::pty::{Winsize, openpty};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Uid, fchown, mkfifo, pipe2};
+use std::ffi::CString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 const LONGEST_LINE: u32 = 1024 * 1024;
@@ -95,11 +97,24 @@ fn fifo(path: &Path) -> io::Result<()> {
 
 fn give(fd: &OwnedFd, launch: &Launch) -> io::Result<()> {
     let (uid, gid) = launch.stdio_owner;
+    put_label(fd, launch)?;
     fchmod(fd, Mode::S_IRUSR | Mode::S_IWUSR)?;
     if (uid, gid) != (0, 0) {
         fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
     }
     Ok(())
+}
+
+/// A program whose label may not use the streams would get `/dev/null` in their place.
+fn put_label(fd: &OwnedFd, launch: &Launch) -> io::Result<()> {
+    if launch.stdio_label.is_empty() {
+        return Ok(());
+    }
+    match gantry_sys::label::set(fd.as_fd(), &CString::new(launch.stdio_label.as_str())?) {
+        // A pipe without a name may have no room for one.
+        Err(Errno::EOPNOTSUPP) => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 /// A plain pipe: it must have an end, which a read-write FIFO would not.
@@ -119,6 +134,7 @@ fn terminal(launch: &Launch) -> io::Result<Made> {
         nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
     }
     nix::fcntl::fcntl(&pty.master, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    put_label(&pty.slave, launch)?;
     fchmod(&pty.slave, Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IWGRP)?;
     if launch.stdio_owner.0 != 0 {
         fchown(&pty.slave, Some(Uid::from_raw(launch.stdio_owner.0)), None)?;

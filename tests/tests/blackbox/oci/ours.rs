@@ -64,10 +64,9 @@ fn what_it_cannot_do_it_says() {
     need!();
     let mut bundle = Bundle::new(&ours());
     let good = bundle.config.clone();
-    let cases: [(&str, Value, &str); 8] = [
+    let cases: [(&str, Value, &str); 7] = [
         ("/process/apparmorProfile", json!("docker-default"), "AppArmor"),
         ("/process/selinuxLabel", json!("a:b:c:d"), "SELinux"),
-        ("/linux/mountLabel", json!("a:b:c:d"), "SELinux"),
         ("/ociVersion", json!("9.9.9"), "not supported"),
         ("/linux/intelRdt", json!({ "closID": "x" }), "intelRdt"),
         ("/linux/cgroupsPath", json!("/../up"), "upwards"),
@@ -80,6 +79,10 @@ fn what_it_cannot_do_it_says() {
         let run = bundle.run();
         assert!(run.code == 1 && run.stderr.contains(words), "{pointer}: {run:#?}");
     }
+    bundle.config = good.clone();
+    bundle.set("/linux/mountLabel", json!("a:b:c:d"));
+    let run = bundle.run();
+    assert!(run.code == 0 && run.stderr.contains("linux.mountLabel has no effect"), "{run:#?}");
     bundle.config = good;
     bundle.set("/linux/cgroupsPath", json!("system.slice:docker:abc"));
     bundle.write();
@@ -98,6 +101,19 @@ fn what_it_cannot_do_it_says() {
     assert_eq!(features["linux"]["mountExtensions"]["idmap"]["enabled"], true);
     bundle.call(&["checkpoint", "x"]).fails(1, "not a command");
     assert!(bundle.call(&["--version"]).ok().contains("spec: 1.2"));
+}
+
+#[test]
+fn buffers_of_sockets_are_limited() {
+    need!();
+    if !std::path::Path::new("/sys/fs/cgroup/memory/memory.kmem.tcp.limit_in_bytes").exists() {
+        return eprintln!("skipped: this kernel has no limit for buffers of sockets");
+    }
+    let mut bundle = Bundle::new(&ours());
+    bundle.set("/linux/resources/memory", json!({ "kernelTCP": 50_003_968 }));
+    bundle.script("sleep 100");
+    bundle.create();
+    assert_eq!(bundle.cgroup("memory", "memory.kmem.tcp.limit_in_bytes"), "50003968");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Hiding one path of the container: a file behind /dev/null, a directory behind an empty one.
 
-use super::mount::{kind_of, make_file_system};
+use super::mount::{MountOption, kind_of, make_file_system};
 use super::{Perform, shown};
 use crate::init::Context;
 use crate::init::fault::{Act, During, Fault};
@@ -16,6 +16,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Mask {
     pub path: CString,
+    /// Of the empty directory's file system, if this step comes to make it.
+    pub options: Vec<MountOption>,
 }
 
 impl Perform for Mask {
@@ -27,7 +29,7 @@ impl Perform for Mask {
             other => other.during(Act::Open)?,
         };
         let cover = match kind_of(target.as_fd()).during(Act::Open)? {
-            Target::Directory => empty_directory(context)?,
+            Target::Directory => empty_directory(context, &self.options)?,
             Target::File => null_device(context.root())?,
         };
         mount::attach(cover.as_fd(), target.as_fd()).during(Act::Attach)
@@ -40,12 +42,12 @@ impl Perform for Mask {
 
 /// One empty read-only tmpfs, and copies of it; a superblock for each path would cost four times as much. The first is
 /// attached itself: before Linux 6.15 only a mount that is attached can be copied.
-fn empty_directory(context: &mut Context<'_>) -> Result<OwnedFd, Fault> {
+fn empty_directory(context: &mut Context<'_>, options: &[MountOption]) -> Result<OwnedFd, Fault> {
     if let Some(empty) = &context.mask {
         return mount::clone_tree(empty.as_fd(), false).during(Act::CloneMount);
     }
     let attributes = mount::MOUNT_ATTR_RDONLY | mount::MOUNT_ATTR_NOSUID | mount::MOUNT_ATTR_NODEV;
-    let first = make_file_system(c"tmpfs", &[], attributes)?;
+    let first = make_file_system(c"tmpfs", options, attributes)?;
     context.mask = Some(gantry_sys::process::duplicate_from(first.as_fd(), 3).during(Act::CloneMount)?);
     Ok(first)
 }

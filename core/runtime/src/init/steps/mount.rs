@@ -76,6 +76,8 @@ pub(crate) struct Mount {
     pub idmap: Option<(u16, bool)>,
     /// Whether a new file system begins with what lies at the target.
     pub copy_up: bool,
+    /// SELinux's label of a new file system's root, where the file system takes none when it is mounted.
+    pub label: Option<CString>,
 }
 
 impl Perform for Mount {
@@ -102,6 +104,7 @@ impl Mount {
             below: Attributes::default(),
             idmap: None,
             copy_up: false,
+            label: None,
         }
     }
 
@@ -126,6 +129,11 @@ impl Mount {
         match &self.source {
             Source::New { fstype, options } => {
                 let tree = make_file_system(fstype, options, self.own.set)?;
+                if let Some(label) = &self.label {
+                    let how = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+                    let root = openat(&tree, c".", how, Mode::empty()).during(Act::Label)?;
+                    gantry_sys::label::set(root.as_fd(), label).during(Act::Label)?;
+                }
                 if self.own.propagation != 0 {
                     Attributes { set: 0, clear: 0, ..self.own }.apply(tree.as_fd(), false)?;
                 }
