@@ -10,7 +10,7 @@ pub static COMMAND: Command<UpdateArgs> = Command { info: UPDATE, flags: TABLES,
 
 fn run(context: &Context, args: UpdateArgs, names: Vec<String>) -> Outcome {
     let policy = args.restart.as_deref().map(restart::parse).transpose();
-    let limits = LimitUpdate { restart: policy.map_err(Failure::error)?, ..args.limits };
+    let limits = LimitUpdate { restart: policy.map_err(|error| Failure::error(error.to_string()))?, ..args.limits };
     let request = UpdateRequest { logs: logs(args.logs), ports: ports(args.ports), limits: asked(limits) };
     if request == UpdateRequest::default() {
         return Err(Failure::error("you must provide one or more flags when using this command"));

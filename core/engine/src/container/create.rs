@@ -145,8 +145,10 @@ impl Engine {
         if let Ok(record) = &made {
             self.tell_container(&file, &record.name, "create", &[]);
         }
-        made.map(|record| (file, record)).map_err(|error| {
+        if made.is_err() {
             self.release_labels(&file);
+        }
+        made.map(|record| (file, record)).map_err(|error| {
             let undone = self.unmake(&id, &mounts);
             self.forget_creation(&id);
             error.join(undone)

@@ -16,7 +16,7 @@ impl Engine {
         check_processors(&host, update)?;
         merge(&mut host, update);
         if host.memory > 0 && host.memory_swap > 0 && host.memory > host.memory_swap {
-            return Err(Error::invalid(match update.memory_swap {
+            return Err(Error::invalid(match update.memory.and(update.memory_swap) {
                 Some(_) => "Minimum memoryswap limit should be larger than memory limit, see usage",
                 None => {
                     "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"

@@ -11,7 +11,7 @@ mod relabel;
 mod wanted;
 
 use crate::Engine;
-use crate::container::file::ContainerFile;
+use crate::container::ContainerFile;
 use crate::container::mounts::MountRecord;
 use crate::error::{Error, Result};
 use context::Context;

@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_root_must_be_there_and_first() {
-        assert!(steps(&[]).is_err());
-        assert!(steps(&[RootMount { target: "a".into(), ..overlay(&[]) }]).is_err());
+        assert!(steps(&[], true).is_err());
+        assert!(steps(&[RootMount { target: "a".into(), ..overlay(&[]) }], true).is_err());
     }
 }
