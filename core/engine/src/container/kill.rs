@@ -40,9 +40,6 @@ pub enum Watch {
 /// A signal by number or name, with or without `SIG`.
 pub(crate) fn parse_signal(text: &str) -> Result<i32> {
     let invalid = || Error::invalid(format!("invalid signal: {text}"));
-    if text.is_empty() {
-        return Ok(Signal::SIGKILL as i32);
-    }
     if let Ok(number) = text.parse::<i32>() {
         return if (1..=64).contains(&number) { Ok(number) } else { Err(invalid()) };
     }
@@ -58,7 +55,7 @@ pub(crate) fn parse_signal(text: &str) -> Result<i32> {
 impl Engine {
     /// Sends a signal to a running container's init.
     pub fn kill(&self, reference: &str, signal: &str) -> Result<()> {
-        let number = parse_signal(signal)?;
+        let number = if signal.is_empty() { Signal::SIGKILL as i32 } else { parse_signal(signal)? };
         let id = self.resolve(reference)?;
         self.repair(&id)?;
         let record = containers::read(&self.layout, &id)?;
@@ -233,6 +230,9 @@ impl Engine {
     pub fn rename(&self, reference: &str, new: &str) -> Result<()> {
         let id = self.resolve(reference)?;
         let new = new.trim_start_matches('/');
+        if new.is_empty() {
+            return Err(Error::invalid("Neither old nor new names may be empty"));
+        }
         super::create::check_name(new)?;
         let act = self.begin(&id, "rename")?;
         let old = act.record.name.clone();
