@@ -18,6 +18,7 @@ mod lend;
 mod load;
 mod meter;
 mod options;
+mod patience;
 mod plugins;
 mod quarantine;
 mod search;

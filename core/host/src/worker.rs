@@ -7,6 +7,7 @@ use crate::fault::Faults;
 use crate::isolate::Helper;
 use crate::lend::Words;
 use crate::meter::{self, DriverMeter, Meter};
+use crate::patience::{Patience, Worker};
 use crate::quarantine::Quarantine;
 use gantry_plugin_api::manifest::Kind;
 use gantry_plugin_api::{Error as DriverError, Result as DriverResult};
@@ -81,6 +82,13 @@ pub struct Guards {
 struct Slot<R> {
     state: Mutex<State<R>>,
     ready: Condvar,
+    worker: Worker,
+}
+
+impl<R> Slot<R> {
+    fn new() -> Arc<Self> {
+        Arc::new(Slot { state: Mutex::new(State::Running), ready: Condvar::new(), worker: Worker::default() })
+    }
 }
 
 enum State<R> {
@@ -162,7 +170,7 @@ impl Crew {
         if self.deadlines.are_none() {
             return self.finished(call, catch_unwind(AssertUnwindSafe(job)));
         }
-        let slot = Arc::new(Slot { state: Mutex::new(State::Running), ready: Condvar::new() });
+        let slot = Slot::new();
         self.hand_over(&slot, call, job)?;
         self.wait(&slot, limit, call)
     }
@@ -174,7 +182,7 @@ impl Crew {
         } else if self.deadlines.are_none() {
             drop(object);
         } else {
-            let slot = Arc::new(Slot { state: Mutex::new(State::Running), ready: Condvar::new() });
+            let slot = Slot::new();
             let _ = self.hand_over(&slot, "drop", move || drop(object));
         }
     }
@@ -192,6 +200,7 @@ impl Crew {
         };
         let (crew, slot, again) = (self.clone(), slot.clone(), sender.clone());
         let job = Box::new(move || {
+            slot.worker.is_here();
             let answer = catch_unwind(AssertUnwindSafe(job));
             crew.answer(&slot, answer, again);
         });
@@ -213,7 +222,7 @@ impl Crew {
 
     fn wait<R>(&self, slot: &Slot<R>, limit: Limit, call: &'static str) -> Result<R> {
         let allowed = self.deadlines.of(self.kind, &self.name, call, limit);
-        let mut until = Instant::now() + allowed;
+        let mut patience = Patience::new(allowed);
         let (mut extensions, mut heard) = (BULK, self.words.load(Ordering::Relaxed));
         let mut state = lock(&slot.state);
         loop {
@@ -221,18 +230,17 @@ impl Crew {
                 State::Done(answer) => return self.finished(call, answer),
                 other => *state = other,
             }
-            let left = until.saturating_duration_since(Instant::now());
-            let words = self.words.load(Ordering::Relaxed);
-            if left.is_zero() && words != heard && extensions > 0 {
-                // It is at work: whoever tells of it gets the same time once more, but not for ever.
-                (until, heard, extensions) = (Instant::now() + allowed, words, extensions - 1);
-                continue;
-            }
-            if left.is_zero() {
+            let Some(slice) = patience.next(Some(&slot.worker)) else {
+                let words = self.words.load(Ordering::Relaxed);
+                if words != heard && extensions > 0 {
+                    // It is at work: whoever tells of it gets the same time once more, but not for ever.
+                    (patience, heard, extensions) = (Patience::new(allowed), words, extensions - 1);
+                    continue;
+                }
                 *state = State::Abandoned;
                 return Err(self.give_up(call, allowed));
-            }
-            state = slot.ready.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            };
+            state = slot.ready.wait_timeout(state, slice).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -49,9 +49,23 @@ pub fn set_affinity(mask: &[u64; 16]) -> Result<()> {
     check_unit(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(mask), mask.as_ptr()) })
 }
 
+/// How many processors this thread may use, without the look at cgroups that the standard library takes.
+pub fn processors() -> usize {
+    let mut mask = [0u64; 16];
+    // SAFETY: pointer and length describe the live array.
+    let got = unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&mask), mask.as_mut_ptr()) };
+    // A machine with more than fits answers an error; it has plenty.
+    if got < 0 { mask.len() * 64 } else { mask.iter().map(|bits| bits.count_ones() as usize).sum() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_is_a_processor() {
+        assert!(std::thread::available_parallelism().is_ok_and(|all| (1..=processors()).contains(&all.get())));
+    }
 
     #[test]
     fn the_kernel_takes_what_is_already_so() {

@@ -3,6 +3,7 @@
 use super::codec::{Put, Take, bytes, split, whole};
 use super::line::Line;
 use super::{Isolation, Note, WORD};
+use crate::patience::Patience;
 use crate::plugins::Found;
 use crate::quarantine::Quarantine;
 use crate::worker::Limit;
@@ -207,11 +208,11 @@ impl Helper {
         question: &Question<'_>,
         on_records: OnRecords<'_>,
     ) -> Result<(Vec<u8>, Vec<OwnedFd>)> {
-        let until = Instant::now().checked_add(question.limit);
+        let mut until = Patience::new(question.limit);
         let fell = |cause: &io::Error| self.fell(running, question.call, cause);
-        line.send(&question.body, question.fds, until).map_err(|cause| fell(&cause))?;
+        line.send(&question.body, question.fds, Some(&mut until)).map_err(|cause| fell(&cause))?;
         loop {
-            let (frame, fds) = line.receive(until).map_err(|cause| fell(&cause))?;
+            let (frame, fds) = line.receive(Some(&mut until)).map_err(|cause| fell(&cause))?;
             let mut rest = frame.as_slice();
             match u8::take(&mut rest) {
                 Some(RECORDS) => on_records(rest).ok_or_else(|| fell(&garbage()))?,

@@ -1,11 +1,12 @@
 //! A line between the engine and a driver in a process of its own: frames over a stream socket, each with its length and
 //! the number of descriptors that go with it. Both sides believe no length they have not bounded.
 
+use crate::patience::Patience;
 use gantry_sys::passing::{self, MOST_FDS};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The most bytes of one frame.
 pub const LONGEST: usize = 64 << 20;
@@ -16,6 +17,9 @@ const HEAD: usize = 8;
 /// One end.
 #[derive(Debug)]
 pub struct Line(UnixStream);
+
+/// How long a peer is waited for; `None`: however long it takes.
+pub type Until<'a> = Option<&'a mut Patience>;
 
 /// What came: bytes and descriptors.
 pub type Frame = (Vec<u8>, Vec<OwnedFd>);
@@ -46,24 +50,24 @@ impl Line {
     }
 
     /// Sends a frame until the deadline; `None`: however long it takes.
-    pub fn send(&self, body: &[u8], fds: &[BorrowedFd<'_>], until: Option<Instant>) -> io::Result<()> {
+    pub fn send(&self, body: &[u8], fds: &[BorrowedFd<'_>], mut until: Until<'_>) -> io::Result<()> {
         if body.len() > LONGEST || fds.len() > MOST_WITH_ONE {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("a message of {} bytes", body.len())));
         }
         let mut head = [0; HEAD];
         head[..4].copy_from_slice(&(body.len() as u32).to_le_bytes());
         head[4..].copy_from_slice(&(fds.len() as u32).to_le_bytes());
-        self.put(&head, &[], until)?;
+        self.put(&head, &[], until.as_deref_mut())?;
         for some in fds.chunks(MOST_FDS) {
             let numbers: Vec<RawFd> = some.iter().map(AsRawFd::as_raw_fd).collect();
-            self.put(b"f", &numbers, until)?;
+            self.put(b"f", &numbers, until.as_deref_mut())?;
         }
         self.put(body, &[], until)
     }
 
     /// Waits for a frame until the deadline; `None`: for ever. A peer that is gone is an unexpected end.
-    pub fn receive(&self, until: Option<Instant>) -> io::Result<Frame> {
-        let head = self.take(HEAD, until)?;
+    pub fn receive(&self, mut until: Until<'_>) -> io::Result<Frame> {
+        let head = self.take(HEAD, until.as_deref_mut())?;
         let number = |at: usize| head[at..at + 4].iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
         let (length, wanted) = (number(0), number(4));
         if length > LONGEST || wanted > MOST_WITH_ONE {
@@ -71,47 +75,47 @@ impl Line {
         }
         let mut fds = Vec::new();
         while fds.len() < wanted {
-            fds.extend(self.take_fds(until)?);
+            fds.extend(self.take_fds(until.as_deref_mut())?);
         }
         Ok((self.take(length, until)?, fds))
     }
 
-    fn put(&self, bytes: &[u8], fds: &[RawFd], until: Option<Instant>) -> io::Result<()> {
+    fn put(&self, bytes: &[u8], fds: &[RawFd], mut until: Until<'_>) -> io::Result<()> {
         let (mut rest, mut fds) = (bytes, fds);
         while !rest.is_empty() {
             match passing::send(self.as_fd(), &[IoSlice::new(rest)], fds, false) {
                 Ok(count) => (rest, fds) = (&rest[count..], &[]),
-                Err(errno) => self.wait(errno.into(), libc::POLLOUT, until)?,
+                Err(errno) => self.wait(errno.into(), libc::POLLOUT, until.as_deref_mut())?,
             }
         }
         Ok(())
     }
 
-    fn take(&self, length: usize, until: Option<Instant>) -> io::Result<Vec<u8>> {
+    fn take(&self, length: usize, mut until: Until<'_>) -> io::Result<Vec<u8>> {
         let (mut bytes, mut have) = (vec![0; length], 0);
         while have < length {
             match passing::receive_bytes(self.as_fd(), &mut bytes[have..], false) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => have += count,
-                Err(errno) => self.wait(errno.into(), libc::POLLIN, until)?,
+                Err(errno) => self.wait(errno.into(), libc::POLLIN, until.as_deref_mut())?,
             }
         }
         Ok(bytes)
     }
 
-    fn take_fds(&self, until: Option<Instant>) -> io::Result<Vec<OwnedFd>> {
+    fn take_fds(&self, mut until: Until<'_>) -> io::Result<Vec<OwnedFd>> {
         loop {
             match passing::receive(self.as_fd(), &mut [0], false) {
                 Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok((_, fds)) if fds.is_empty() => return Err(io::ErrorKind::InvalidData.into()),
                 Ok((_, fds)) => return Ok(fds),
-                Err(errno) => self.wait(errno.into(), libc::POLLIN, until)?,
+                Err(errno) => self.wait(errno.into(), libc::POLLIN, until.as_deref_mut())?,
             }
         }
     }
 
     /// After a call that would have blocked; any other error is given back.
-    fn wait(&self, error: io::Error, events: i16, until: Option<Instant>) -> io::Result<()> {
+    fn wait(&self, error: io::Error, events: i16, until: Until<'_>) -> io::Result<()> {
         match error.kind() {
             io::ErrorKind::Interrupted => Ok(()),
             io::ErrorKind::WouldBlock => self.ready(events, until).map(drop),
@@ -119,15 +123,15 @@ impl Line {
         }
     }
 
-    /// Returns when one of the events, or the peer's end, has come: true, or false for a signal.
-    pub fn ready(&self, events: i16, until: Option<Instant>) -> io::Result<bool> {
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        if left.is_some_and(|left| left.is_zero()) {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
+    /// Returns when one of the events, or the peer's end, has come: true; or false after a while.
+    pub fn ready(&self, events: i16, until: Until<'_>) -> io::Result<bool> {
+        let slice = match until {
+            Some(patience) => Some(patience.next(None).ok_or(io::ErrorKind::TimedOut)?),
+            None => None,
+        };
         let mut fds = libc::pollfd { fd: self.0.as_raw_fd(), events, revents: 0 };
         // SAFETY: one pollfd, which lives here.
-        match unsafe { libc::poll(&raw mut fds, 1, left.map_or(-1, milliseconds)) } {
+        match unsafe { libc::poll(&raw mut fds, 1, slice.map_or(-1, milliseconds)) } {
             -1 => {
                 let error = io::Error::last_os_error();
                 if error.kind() == io::ErrorKind::Interrupted { Ok(false) } else { Err(error) }
@@ -147,8 +151,8 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn soon() -> Option<Instant> {
-        Some(Instant::now() + Duration::from_secs(20))
+    fn soon() -> Patience {
+        Patience::new(Duration::from_secs(20))
     }
 
     #[test]
@@ -158,11 +162,11 @@ mod tests {
         let fds = vec![here.as_fd(); 600];
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                here.send(b"", &[], soon()).expect("sent");
-                here.send(&big, &fds, soon()).expect("sent");
+                here.send(b"", &[], Some(&mut soon())).expect("sent");
+                here.send(&big, &fds, Some(&mut soon())).expect("sent");
             });
-            assert_eq!(there.receive(soon()).expect("came").0, b"");
-            let (bytes, fds) = there.receive(soon()).expect("came");
+            assert_eq!(there.receive(Some(&mut soon())).expect("came").0, b"");
+            let (bytes, fds) = there.receive(Some(&mut soon())).expect("came");
             assert_eq!((bytes.len(), fds.len()), (big.len(), 600));
             assert!(bytes == big);
         });
@@ -171,21 +175,21 @@ mod tests {
     #[test]
     fn silence_an_end_and_garbage_are_told_apart() {
         let (here, there) = Line::pair().expect("a pair");
-        let brief = Some(Instant::now() + Duration::from_millis(20));
+        let brief = Some(&mut Patience::new(Duration::from_millis(20)));
         assert_eq!(there.receive(brief).expect_err("silent").kind(), io::ErrorKind::TimedOut);
         (&here.0).write_all(&[0xff; 8]).expect("written");
-        assert_eq!(there.receive(soon()).expect_err("too long").kind(), io::ErrorKind::InvalidData);
+        assert_eq!(there.receive(Some(&mut soon())).expect_err("too long").kind(), io::ErrorKind::InvalidData);
         drop(here);
-        assert_eq!(there.receive(soon()).expect_err("gone").kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(there.receive(Some(&mut soon())).expect_err("gone").kind(), io::ErrorKind::UnexpectedEof);
         let (here, there) = Line::pair().expect("a pair");
         (&here.0).write_all(&[0, 0, 0, 0, 1, 0, 0, 0, b'x']).expect("written");
-        assert_eq!(there.receive(soon()).expect_err("no descriptor").kind(), io::ErrorKind::InvalidData);
+        assert_eq!(there.receive(Some(&mut soon())).expect_err("no descriptor").kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]
     fn a_peer_that_does_not_read_costs_the_deadline_only() {
         let (here, _there) = Line::pair().expect("a pair");
-        let brief = Some(Instant::now() + Duration::from_millis(50));
+        let brief = Some(&mut Patience::new(Duration::from_millis(50)));
         let error = here.send(&vec![0; 8 << 20], &[], brief).expect_err("full");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }

@@ -11,10 +11,12 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long to wait for another process's change of the firewall; each takes well under a millisecond.
 const PATIENCE: Duration = Duration::from_secs(5);
+const SHORTEST_PAUSE: Duration = Duration::from_micros(200);
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// What the firewall holds for a network.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -175,15 +177,17 @@ impl<'a> Records<'a> {
         let failed = |source| Error::Record { act: "lock", path: path.clone(), source };
         make_directory(self.root)?;
         let mut file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-        let started = Instant::now();
+        let (mut pause, mut waited) = (SHORTEST_PAUSE, Duration::ZERO);
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(guard) => return Ok(guard),
                 Err((_, errno)) if errno != nix::errno::Errno::EWOULDBLOCK => return Err(failed(errno.into())),
-                Err(_) if started.elapsed() > PATIENCE => return Err(Error::Locked(path)),
+                Err(_) if waited > PATIENCE => return Err(Error::Locked(path)),
                 Err((back, _)) => file = back,
             }
-            std::thread::sleep(Duration::from_micros(200));
+            // What is meant to pass is counted, not what passes: those who starve for the processor do not hang.
+            std::thread::sleep(pause);
+            (waited, pause) = (waited + pause, (pause * 2).min(LONGEST_PAUSE));
         }
     }
 
