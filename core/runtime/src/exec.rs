@@ -88,6 +88,18 @@ impl Target {
         Ok(Target { pidfd, root, own_pids, cgroup: make::open_existing(&plan.cgroup)? })
     }
 
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    pub(crate) fn made(&self) -> &Made {
+        &self.cgroup
+    }
+
     /// [`exec`] without waiting for the program to run.
     pub fn begin(&self, plan: &ExecPlan, stdio: Stdio) -> Result<Begun, Error> {
         begin_in(plan, self, stdio, None)

@@ -25,6 +25,7 @@ mod request;
 mod seccomp;
 mod security;
 pub mod spec;
+mod starter;
 mod user_map;
 
 pub use build::{plan, plan_exec, plan_on};
@@ -42,3 +43,4 @@ pub use request::{ExecRequest, Manner, PlanRequest, RootMount};
 pub use seccomp::{Seccomp, default_profile as default_seccomp};
 pub use security::has_selinux;
 pub use spec::default_spec;
+pub use starter::{Answer, Starter};

@@ -45,6 +45,10 @@ fn look<T: DeserializeOwned>(path: &Path, bytes: impl Fn() -> std::io::Result<Ve
     Err(Error::Torn { path: path.to_owned() })
 }
 
+/// See [`Kept::mark`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark([u8; DIGITS]);
+
 /// A record that is looked at or written again and again: its file stays open.
 #[derive(Debug)]
 pub struct Kept {
@@ -65,6 +69,14 @@ impl Kept {
     /// Reads it without a lock.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
         look(&self.path, || whole(&self.file))
+    }
+
+    /// What tells one content from another, without reading the rest; `None`: it has none.
+    pub fn mark(&self) -> Option<Mark> {
+        let mut begin = [0; PREFIX.len() + DIGITS];
+        let count = self.file.read_at(&mut begin, 0).ok()?;
+        let digits = begin.get(..count)?.strip_prefix(PREFIX)?;
+        digits.try_into().ok().map(Mark)
     }
 
     /// Writes it; for the one who alone writes this record, so that no lock is needed.
@@ -167,7 +179,9 @@ mod tests {
         let mut kept = Kept::open(&path).expect("open");
         for length in [1, 9000, 5] {
             let text = "y".repeat(length);
+            let before = kept.mark();
             kept.write(&Note { text: text.clone() }).expect("write");
+            assert!(kept.mark().is_some() && kept.mark() != before);
             assert_eq!((kept.read().ok(), read(&path).ok()), (Some(Note { text: text.clone() }), Some(Note { text })));
         }
         let mut bytes = std::fs::read(&path).expect("bytes");

@@ -49,6 +49,66 @@ pub fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> R
     check(got as libc::c_long).map(|n| n as usize)
 }
 
+/// Room for a control message with one descriptor, aligned as the kernel wants it.
+type RoomForOne = [u64; 3];
+
+/// [`send`] of at most one descriptor without allocating, for a process that was cloned and may not.
+pub fn send_one(socket: BorrowedFd<'_>, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> Result<()> {
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut room: RoomForOne = [0; 3];
+    let mut message = message(&mut part, &mut room);
+    match fd {
+        Some(fd) => put_one(&message, fd),
+        None => message.msg_controllen = 0,
+    }
+    // SAFETY: the message points to live values of the lengths told.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) };
+    check(sent as libc::c_long).map(drop)
+}
+
+/// [`receive`] of at most one descriptor without allocating.
+pub fn receive_one(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> Result<(usize, Option<OwnedFd>)> {
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let mut room: RoomForOne = [0; 3];
+    let mut message = message(&mut part, &mut room);
+    let flags = libc::MSG_CMSG_CLOEXEC | if wait { 0 } else { libc::MSG_DONTWAIT };
+    // SAFETY: the message points to live, writable values of the lengths told.
+    let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+    let got = check(got as libc::c_long)? as usize;
+    Ok((got, take_one(&message)))
+}
+
+fn message(part: &mut libc::iovec, room: &mut RoomForOne) -> libc::msghdr {
+    // SAFETY: msghdr is plain data; zeroes mean no address.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    (message.msg_iov, message.msg_iovlen) = (part, 1);
+    (message.msg_control, message.msg_controllen) = (room.as_mut_ptr().cast(), size_of_val(room) as _);
+    message
+}
+
+fn put_one(message: &libc::msghdr, fd: BorrowedFd<'_>) {
+    // SAFETY: the message has room for one header.
+    let header = unsafe { libc::CMSG_FIRSTHDR(message) };
+    // SAFETY: takes a number.
+    let length = unsafe { libc::CMSG_LEN(size_of::<RawFd>() as u32) };
+    // SAFETY: the header lies in our room, which is zeroed and so a valid header.
+    let written = unsafe { &mut *header };
+    (written.cmsg_level, written.cmsg_type) = (libc::SOL_SOCKET, libc::SCM_RIGHTS);
+    written.cmsg_len = length as _;
+    // SAFETY: behind the header there is room for one number.
+    unsafe { libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(fd.as_raw_fd()) };
+}
+
+fn take_one(message: &libc::msghdr) -> Option<OwnedFd> {
+    // SAFETY: the kernel has filled in the message and how long its control part is.
+    let header = unsafe { libc::CMSG_FIRSTHDR(message) };
+    // SAFETY: null, or a header that the kernel wrote into our room.
+    let read = unsafe { header.as_ref() }?;
+    let is_one = read.cmsg_level == libc::SOL_SOCKET && read.cmsg_type == libc::SCM_RIGHTS;
+    // SAFETY: such a message carries a number, and there was room for no more than one.
+    is_one.then(|| own(unsafe { libc::CMSG_DATA(header).cast::<RawFd>().read_unaligned() }))
+}
+
 /// Open sockets to the kernel's firewall. Whoever closes the last descriptor of such a socket waits for the RCU grace
 /// period of anybody's last deletion (`nft_rcv_nl_event` in the kernel), some 5 ms; a process that has been waited for
 /// sends them to one that nobody waits for.
@@ -96,6 +156,24 @@ pub fn keep_over_exec(fd: BorrowedFd<'_>) -> Result<RawFd> {
 mod tests {
     use super::*;
     use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn one_descriptor_travels_or_none() {
+        let (here, there) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        let (read, write) = std::io::pipe().unwrap();
+        send_one(here.as_fd(), b"with", Some(write.as_fd())).unwrap();
+        send_one(here.as_fd(), b"without", None).unwrap();
+        drop(write);
+        let mut buffer = [0; 16];
+        let (length, fd) = receive_one(there.as_fd(), &mut buffer, true).unwrap();
+        assert_eq!(&buffer[..length], b"with");
+        std::io::Write::write_all(&mut std::fs::File::from(fd.unwrap()), b"x").unwrap();
+        assert_eq!(std::io::read_to_string(read).unwrap(), "x");
+        let (length, fd) = receive_one(there.as_fd(), &mut buffer, true).unwrap();
+        assert!(&buffer[..length] == b"without" && fd.is_none());
+        assert_eq!(receive_one(there.as_fd(), &mut buffer, false).unwrap_err(), Errno::EAGAIN);
+    }
 
     #[test]
     fn only_sockets_to_the_firewall_are_slow_to_close() {

@@ -2,7 +2,7 @@
 
 use crate::{Result, check, check_unit};
 use nix::errno::Errno;
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -78,6 +78,46 @@ fn clone_with(flags: u64, exit_signal: i32, cgroup: Option<BorrowedFd<'_>>) -> R
     // SAFETY: CLONE_PIDFD made the kernel store a new descriptor there, which nobody else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Forked::Parent { pid: pid as i32, pidfd })
+}
+
+/// The stack of a child that shares our memory; to be made before it is needed.
+#[derive(Debug)]
+pub struct Stack(Vec<u128>);
+
+impl Stack {
+    /// Enough for system calls and what prepares them.
+    pub fn new() -> Stack {
+        Stack(vec![0; 64 * 1024 / size_of::<u128>()])
+    }
+}
+
+impl Default for Stack {
+    fn default() -> Stack {
+        Stack::new()
+    }
+}
+
+/// `vfork(2)` of a child of this process's parent: it does `act` in our memory, on a stack of its own, while we stand still
+/// until it has become another program or ended. It must make system calls only. By the plain old call, which every filter
+/// allows.
+pub fn vfork_sibling(stack: &mut Stack, act: &mut dyn FnMut()) -> Result<OwnedFd> {
+    let top = stack.0.as_mut_ptr_range().end.cast::<c_void>();
+    let mut pidfd: RawFd = -1;
+    let mut act = act;
+    let argument = (&raw mut act).cast::<c_void>();
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PARENT | libc::CLONE_PIDFD;
+    // SAFETY: the stack and the act outlive the child's use of them, since CLONE_VFORK keeps us here until it execs or ends.
+    let pid = unsafe { libc::clone(vforked, top, flags, argument, &raw mut pidfd) };
+    check(libc::c_long::from(pid))?;
+    // SAFETY: CLONE_PIDFD stored a new descriptor there, which nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
+}
+
+extern "C" fn vforked(argument: *mut c_void) -> c_int {
+    // SAFETY: `vfork_sibling` passes a pointer to its own reference, and waits until we are done with it.
+    let act = unsafe { &mut *argument.cast::<&mut dyn FnMut()>() };
+    act();
+    exit(127)
 }
 
 /// `fork(2)` by the plain old call, which every filter allows; 0 in the child. What [`clone3`] says of threads holds.

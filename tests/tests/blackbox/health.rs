@@ -1,7 +1,7 @@
 //! Health checks: what they find is shown, told, acted upon, and goes on whoever is killed.
 
 use crate::need;
-use gantry_tests::{World, within};
+use gantry_tests::{World, eventually, within};
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -47,6 +47,11 @@ fn checks_follow_the_container_s_state() {
         "{{.Action}}",
     ]);
     assert_eq!(told.ok(), "health_status: unhealthy\nhealth_status: healthy");
+    // What starts the checks is none of the container's processes.
+    let id = world.inspect("cc", "{{.Id}}");
+    let inside = world.gantry(["exec", "cc", "ps"]).ok();
+    assert!(!inside.contains("keeper") && !world.line("top cc").ok().contains("keeper"), "{inside}");
+    eventually("one starts all checks", || starters(&world, &id) == 1);
     world.line("stop -t 0 cc").ok();
     assert_eq!(world.inspect("cc", STATUS), "unhealthy");
     world.line("start cc").ok();
@@ -125,6 +130,14 @@ fn the_unhealthy_are_killed_stopped_or_started_again() {
     };
     assert!(within(LONG, || starts("again") > 1 && starts("policy") > 1));
     world.line("run --health-on-failure dance bb true").fails(125, "invalid health action: dance");
+}
+
+/// Processes of the container's keeper that stay in the container: forks of it, in another cgroup.
+fn starters(world: &World, id: &str) -> usize {
+    let (Some(keeper), _) = world.supervisors(id) else { return 0 };
+    let parent = |pid: i32| gantry_tests::process::parent(pid);
+    let all = gantry_tests::process::all().into_iter().filter(|pid| parent(*pid) == Some(keeper));
+    all.filter(|pid| gantry_tests::process::command_line(*pid).contains("keeper")).count()
 }
 
 fn busybox() -> String {

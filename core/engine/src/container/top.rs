@@ -8,6 +8,7 @@ use crate::network::ports::protocol_name;
 use gantry_host::api::network::Protocol;
 use gantry_store::containers;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 /// The answer of `top`.
@@ -43,7 +44,10 @@ impl Engine {
         let file: ContainerFile = self.container_file(&id)?;
         self.tell_container(&file, &record.name, "top", &[]);
         let manager = self.cgroup(&super::start::cgroup_path(&file.host, &id))?;
-        let pids = manager.procs()?;
+        let ours = program_of(record.state.keeper.pid);
+        let mut pids = manager.procs()?;
+        // One that starts health checks is no process of the container's.
+        pids.retain(|pid| ours.is_none() || program_of(*pid) != ours);
         let args: Vec<&str> =
             if ps_args.is_empty() { vec!["-ef"] } else { ps_args.iter().map(String::as_str).collect() };
         // The only way to honour any option of ps is ps itself; nothing waits for this but a person.
@@ -74,6 +78,12 @@ impl Engine {
         ports.sort_by_key(|p| (p.container_port, p.protocol.clone(), p.host_port));
         Ok(ports)
     }
+}
+
+/// Device and inode of what a process executes.
+fn program_of(pid: i32) -> Option<(u64, u64)> {
+    let meta = std::fs::metadata(format!("/proc/{pid}/exe")).ok()?;
+    Some((meta.dev(), meta.ino()))
 }
 
 fn parse(text: &str, pids: &[i32]) -> Result<Top> {

@@ -71,6 +71,8 @@ pub(crate) enum Act {
     CopyUp,
     CwdOutside,
     MapOwners,
+    Clone,
+    Stay,
 }
 
 impl Act {
@@ -131,6 +133,8 @@ impl Act {
         Act::CopyUp,
         Act::CwdOutside,
         Act::MapOwners,
+        Act::Clone,
+        Act::Stay,
     ];
 
     fn decode(byte: u8) -> Option<Act> {
@@ -182,6 +186,8 @@ impl Act {
             Act::Terminal => "make the terminal",
             Act::CopyUp => "copy what lies below",
             Act::MapOwners => MAP_OWNERS,
+            Act::Clone => "make the process",
+            Act::Stay => "stay in its cgroup",
             Act::CwdOutside => "it lies outside of the container's root",
             _ => "start the program",
         }

@@ -8,6 +8,7 @@ pub(crate) mod copy_up;
 pub(crate) mod fault;
 pub(crate) mod path;
 pub(crate) mod reaper;
+pub(crate) mod stay;
 pub(crate) mod steps;
 
 use crate::plan::Program;

@@ -3,11 +3,11 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use gantry_runtime::{
-    Error, ExecRequest, PlanRequest, RootMount, Seccomp, Stdio, Warning, cgroup, default_spec, exec, launch, plan,
-    plan_exec,
+    Error, ExecPlan, ExecRequest, PlanRequest, RootMount, Seccomp, Stdio, Warning, cgroup, default_spec, exec, launch,
+    plan, plan_exec,
 };
 use gantry_sys::pidfd;
-use oci_spec::runtime::{Mount, MountBuilder, Process, Spec};
+use oci_spec::runtime::{LinuxSeccomp, Mount, MountBuilder, Process, Spec};
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -175,20 +175,25 @@ impl Container {
         Running { pid: released.pid, pidfd: released.pidfd, output: read }
     }
 
-    /// Runs a further process in the running container.
-    pub fn exec(&self, running: &Running, process: &Process) -> Result<Outcome, Error> {
+    /// The plan of a further process.
+    pub fn plan_exec(&self, process: &Process, profile: Option<&LinuxSeccomp>) -> Result<ExecPlan, Error> {
         let plan = plan_exec(&ExecRequest {
             process,
             cgroup: &self.cgroup(),
             cache_dir: None,
-            seccomp: Seccomp::Default,
+            seccomp: profile.map_or(Seccomp::Default, Seccomp::Profile),
             terminal: false,
             groups: &[],
             manner: Default::default(),
             own_user: false,
             own_time: false,
         })?;
-        let plan = gantry_runtime::ExecPlan::from_bytes(&plan.to_bytes()?)?;
+        ExecPlan::from_bytes(&plan.to_bytes()?)
+    }
+
+    /// Runs a further process in the running container.
+    pub fn exec(&self, running: &Running, process: &Process) -> Result<Outcome, Error> {
+        let plan = self.plan_exec(process, None)?;
         let (mut read, stdio) = output_pipe();
         let execed = exec(&plan, running.pid, stdio)?;
         let mut output = String::new();

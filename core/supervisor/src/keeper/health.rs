@@ -10,8 +10,8 @@ use crate::{clock, tell};
 use gantry_model::health::{Health, HealthResult};
 use gantry_model::record::{Record, Status};
 use gantry_model::time;
-use gantry_runtime::{Begun, ExecPlan, Stdio, Target};
-use gantry_store::inplace::{self, Kept};
+use gantry_runtime::{Answer, Begun, Error as RuntimeError, ExecPlan, Starter, Stdio, Target};
+use gantry_store::inplace::{self, Kept, Mark};
 use gantry_sys::pidfd;
 use nix::fcntl::OFlag;
 use nix::unistd::{pipe2, read};
@@ -27,6 +27,8 @@ const LONGEST_OUTPUT: usize = 4096;
 /// How long a check runs before its output is taken from it: most have ended by then, and being woken once less for each
 /// is felt with many containers.
 const LISTENING_AFTER: Duration = Duration::from_millis(100);
+/// So often a process is made that starts checks from inside, if it goes on failing.
+const STARTERS: u8 = 3;
 /// The file in the container's directory.
 pub const FILE: &str = "health.json";
 
@@ -38,6 +40,9 @@ pub(super) struct Checks {
     next_at: Instant,
     check: Option<Check>,
     open: Option<Open>,
+    starter: Option<Starter>,
+    /// How many more may be made.
+    starters_left: u8,
     file: Option<Kept>,
 }
 
@@ -46,6 +51,8 @@ struct Open {
     target: Target,
     null: OwnedFd,
     record: Kept,
+    /// The record's mark when it was last read, and whether the container was paused then.
+    seen: (Option<Mark>, bool),
 }
 
 impl Open {
@@ -54,13 +61,41 @@ impl Open {
             target: Target::open(plan, init).map_err(io::Error::other)?,
             null: File::open("/dev/null")?.into(),
             record: Kept::open(&container_dir.join("record.json")).map_err(io::Error::other)?,
+            seen: (None, false),
         })
+    }
+}
+
+/// What is known of a check's process.
+enum Process {
+    /// The starter was asked for it. Its output ends with it, so nobody has to be woken to learn which process it is.
+    Asked,
+    Started(OwnedFd),
+    /// Started from here.
+    Begun(Begun),
+}
+
+impl Process {
+    fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Process::Asked => None,
+            Process::Started(pidfd) => Some(pidfd.as_fd()),
+            Process::Begun(begun) => Some(begun.pidfd.as_fd()),
+        }
+    }
+
+    /// Why its program was not executed; asked when it has ended.
+    fn failure(self, plan: &ExecPlan) -> Option<RuntimeError> {
+        match self {
+            Process::Begun(begun) => begun.failure(plan),
+            Process::Asked | Process::Started(_) => None,
+        }
     }
 }
 
 /// One that runs.
 struct Check {
-    process: Begun,
+    process: Process,
     output: Option<OwnedFd>,
     text: Vec<u8>,
     cut: bool,
@@ -87,7 +122,17 @@ impl Checks {
             let _ = inplace::create(&path, &health);
         }
         let file = Kept::open(&path).ok();
-        let mut checks = Checks { spec, plan, health, next_at: Instant::now(), check: None, open: None, file };
+        let mut checks = Checks {
+            spec,
+            plan,
+            health,
+            next_at: Instant::now(),
+            check: None,
+            open: None,
+            starter: None,
+            starters_left: STARTERS,
+            file,
+        };
         checks.schedule(started_ns);
         Some(checks)
     }
@@ -108,9 +153,11 @@ impl Checks {
     }
 
     pub(super) fn watched(&self) -> impl Iterator<Item = (Cause, BorrowedFd<'_>)> {
-        let process = self.check.iter().map(|check| (Cause::Check, check.process.pidfd.as_fd()));
+        let process = self.check.iter().filter_map(|check| Some((Cause::Check, check.process.pidfd()?)));
+        let asked = self.check.iter().filter(|check| check.process.pidfd().is_none());
+        let ends = asked.filter_map(|check| Some((Cause::CheckOutputEnd, check.output.as_ref()?.as_fd())));
         let outputs = self.check.iter().filter(|check| check.listening).filter_map(|check| check.output.as_ref());
-        process.chain(outputs.map(|output| (Cause::CheckOutput, output.as_fd())))
+        process.chain(ends).chain(outputs.map(|output| (Cause::CheckOutput, output.as_fd())))
     }
 
     fn schedule(&mut self, started_ns: u64) {
@@ -121,11 +168,16 @@ impl Checks {
 
     /// What this process cannot look at is taken to run.
     fn sees_pause(&mut self, init: i32, container_dir: &Path) -> bool {
-        let record = self.opened(init, container_dir).ok().and_then(|open| open.record.read::<Record>().ok());
-        record.is_some_and(|record| record.state.status == Status::Paused)
+        let Ok(open) = self.opened(init, container_dir) else { return false };
+        let mark = open.record.mark();
+        if mark.is_none() || mark != open.seen.0 {
+            let paused = |record: Record| record.state.status == Status::Paused;
+            open.seen = (mark, open.record.read().is_ok_and(paused));
+        }
+        open.seen.1
     }
 
-    fn opened(&mut self, init: i32, container_dir: &Path) -> io::Result<&Open> {
+    fn opened(&mut self, init: i32, container_dir: &Path) -> io::Result<&mut Open> {
         let open = match self.open.take() {
             Some(open) => open,
             None => Open::new(&self.plan, init, container_dir)?,
@@ -138,10 +190,10 @@ impl Checks {
         // The program gets a pipe that blocks like any other.
         nix::fcntl::fcntl(&theirs, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty()))?;
         self.opened(init, container_dir)?;
-        let Some(open) = &self.open else { return Err(io::ErrorKind::NotFound.into()) };
-        let stdin = open.null.try_clone()?;
-        let stdio = Stdio { stdin, stdout: theirs.try_clone()?, stderr: theirs, console: None };
-        let process = open.target.begin(&self.plan, stdio).map_err(io::Error::other)?;
+        let process = match self.ready_starter() {
+            Some(starter) if starter.ask(theirs.as_fd()).is_ok() => Process::Asked,
+            _ => self.begin_from_here(theirs)?,
+        };
         self.check = Some(Check {
             process,
             output: Some(output),
@@ -156,11 +208,57 @@ impl Checks {
         Ok(())
     }
 
+    /// The process that starts checks, made when there is none.
+    fn ready_starter(&mut self) -> Option<&Starter> {
+        if self.starter.is_none() && self.starters_left > 0 {
+            self.starters_left -= 1;
+            let open = self.open.as_ref()?;
+            self.starter = Starter::open(&self.plan, &open.target, &open.null).ok();
+        }
+        self.starter.as_ref()
+    }
+
+    fn begin_from_here(&self, output: OwnedFd) -> io::Result<Process> {
+        let Some(open) = &self.open else { return Err(io::ErrorKind::NotFound.into()) };
+        let stdin = open.null.try_clone()?;
+        let stdio = Stdio { stdin, stdout: output.try_clone()?, stderr: output, console: None };
+        open.target.begin(&self.plan, stdio).map(Process::Begun).map_err(io::Error::other)
+    }
+
+    /// What the starter says of the check it was asked for. A check that it could not start is begun from here.
+    fn hear_starter(&mut self, init: i32, container_dir: &Path) -> Option<HealthResult> {
+        let check = self.check.as_mut().filter(|check| check.process.pidfd().is_none())?;
+        let began = check.began_ns;
+        let error = match self.starter.as_ref().map_or(Some(Answer::Unable), |starter| starter.answer(&self.plan)) {
+            None => return None,
+            Some(Answer::Started(pidfd)) => {
+                self.starters_left = STARTERS;
+                check.process = Process::Started(pidfd);
+                return None;
+            }
+            Some(Answer::Failed(error)) => error.to_string(),
+            Some(Answer::Unable) => {
+                (self.check, self.starter) = (None, None);
+                let spent = std::mem::take(&mut self.starters_left);
+                let begun = self.begin(init, container_dir);
+                self.starters_left = spent;
+                begun.err()?.to_string()
+            }
+        };
+        self.check = None;
+        Some(HealthResult { exit_code: -1, output: error, ..spanning(began) })
+    }
+
     /// What the check that just ended has found.
     fn result(&mut self) -> Option<HealthResult> {
+        let pidfd = self.check.as_ref()?.process.pidfd();
+        let exit = match pidfd.map(|pidfd| pidfd::wait(pidfd, libc::WNOHANG)) {
+            // Its output has ended, but not the process itself.
+            Some(Ok(None)) => return None,
+            exit => exit.and_then(|exit| exit.ok().flatten()),
+        };
         let mut check = self.check.take()?;
         check.read_output();
-        let exit = pidfd::wait(check.process.pidfd.as_fd(), libc::WNOHANG).ok().flatten();
         let printed = check.printed();
         let failure = check.process.failure(&self.plan);
         let code = match (check.timed_out, &failure) {
@@ -203,7 +301,7 @@ impl Check {
     }
 
     fn kill(&self) {
-        let _ = pidfd::pidfd_send_signal(self.process.pidfd.as_fd(), libc::SIGKILL);
+        let _ = self.process.pidfd().map(|pidfd| pidfd::pidfd_send_signal(pidfd, libc::SIGKILL));
     }
 }
 
@@ -215,15 +313,12 @@ impl Keeper {
         let container_dir = &self.estate.launch.container_dir;
         if let Some(check) = checks.check.as_mut().filter(|check| Instant::now() < check.deadline) {
             check.listening = true;
-            return;
+            return self.check_ended();
         }
         let paused = checks.sees_pause(self.life.init, container_dir);
         match &mut checks.check {
             Some(check) if paused => check.deadline = Instant::now() + checks.spec.timeout,
-            Some(check) => {
-                check.timed_out = true;
-                check.kill();
-            }
+            Some(_) => self.overtake_check(),
             None if paused => checks.next_at = Instant::now() + checks.spec.interval.max(Duration::from_millis(100)),
             None => {
                 if let Err(error) = checks.begin(self.life.init, container_dir) {
@@ -241,8 +336,30 @@ impl Keeper {
         }
     }
 
-    /// The check has ended.
+    /// The check takes too long. One that has not even been started will not be.
+    fn overtake_check(&mut self) {
+        self.check_ended();
+        let Some(checks) = self.checks.as_mut() else { return };
+        let Some(check) = checks.check.as_mut().filter(|check| Instant::now() >= check.deadline) else { return };
+        check.timed_out = true;
+        check.kill();
+        if check.process.pidfd().is_none() {
+            checks.starter = None;
+            self.take_result();
+        }
+    }
+
+    /// The check has ended, or its output has, or it is time to look.
     pub(super) fn check_ended(&mut self) {
+        let Some(checks) = self.checks.as_mut() else { return };
+        match checks.hear_starter(self.life.init, &self.estate.launch.container_dir) {
+            Some(failure) => self.take_health(failure),
+            None if checks.check.as_ref().is_some_and(|check| check.process.pidfd().is_some()) => self.take_result(),
+            None => {}
+        }
+    }
+
+    fn take_result(&mut self) {
         if let Some(result) = self.checks.as_mut().and_then(Checks::result) {
             self.take_health(result);
         }
@@ -252,7 +369,7 @@ impl Keeper {
     pub(super) fn end_checks(&mut self) {
         if let Some(check) = self.checks.take().and_then(|checks| checks.check) {
             check.kill();
-            let _ = pidfd::wait(check.process.pidfd.as_fd(), 0);
+            let _ = check.process.pidfd().map(|pidfd| pidfd::wait(pidfd, 0));
         }
     }
 

@@ -28,6 +28,14 @@ pub(super) enum Cause {
     CheckOutput,
     Freezer,
     Fetcher,
+    /// Only its end is of interest.
+    CheckOutputEnd,
+}
+
+impl Cause {
+    fn awaited(self) -> PollFlags {
+        if self == Cause::CheckOutputEnd { PollFlags::empty() } else { PollFlags::POLLIN }
+    }
 }
 
 impl Keeper {
@@ -75,7 +83,7 @@ impl Keeper {
     /// Sleeps until something happens or `until`.
     pub(super) fn wait(&self, with_init: bool, until: Option<Instant>) -> io::Result<Vec<Cause>> {
         let watched = self.watched(with_init);
-        let mut fds: Vec<_> = watched.iter().map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+        let mut fds: Vec<_> = watched.iter().map(|(cause, fd)| PollFd::new(*fd, cause.awaited())).collect();
         let checks = self.checks.as_ref().map(|checks| checks.due());
         let until = until.into_iter().chain(self.pump.retry_at).chain(checks).chain(self.leases.wakes_at());
         let until = until.chain(self.run_limit_at()).chain(self.fetcher.retry_at).min();
@@ -125,7 +133,7 @@ impl Keeper {
                     self.take_link_messages()?;
                     self.pump_died()?;
                 }
-                Cause::Check => self.check_ended(),
+                Cause::Check | Cause::CheckOutputEnd => self.check_ended(),
                 Cause::CheckOutput => self.hear_check(),
                 Cause::Freezer => self.freezer_died(),
                 Cause::Fetcher => self.fetcher_ended(),
