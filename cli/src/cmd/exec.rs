@@ -31,7 +31,7 @@ fn run(context: &Context, args: ExecArgs, words: Vec<String>) -> Outcome {
         log: args.log,
         size: args.tty.then(terminal::size).flatten(),
     };
-    let exec = context.engine()?.exec(name, &request).map_err(|error| Failure::exec(&error))?;
+    let exec = context.starting_engine()?.exec(name, &request).map_err(|error| Failure::exec(&error))?;
     if args.detach {
         return exec.detach().map(|()| 0).map_err(|error| Failure::exec(&error));
     }

@@ -27,7 +27,7 @@ fn stop(context: &Context, args: StopArgs, names: Vec<String>) -> Outcome {
 }
 
 fn restart(context: &Context, args: StopArgs, names: Vec<String>) -> Outcome {
-    let engine = context.engine()?;
+    let engine = context.starting_engine()?;
     let request = stop_request(args);
     each(&names, |name| engine.restart(name, &request).map(|()| Some(name.to_owned())).map_err(failed))
 }

@@ -77,6 +77,14 @@ impl Context {
     /// What it warns of meanwhile is told.
     pub fn engine(&self) -> Result<ManuallyDrop<Engine>, Failure> {
         out::told::show_warnings();
+        gantry_engine::rootless::look_at_delegated_cgroups();
+        self.quiet_engine()
+    }
+
+    /// The same for commands that start containers, or processes in them.
+    pub fn starting_engine(&self) -> Result<ManuallyDrop<Engine>, Failure> {
+        out::told::show_warnings();
+        gantry_engine::rootless::come_to_delegated_cgroups();
         self.quiet_engine()
     }
 

@@ -31,7 +31,7 @@ fn run(context: &Context, args: ContainerArgs, arguments: Vec<String>) -> Outcom
         size: config.tty.then(terminal::size).flatten(),
     };
     let id_file = IdFile::create(args.process.cidfile.as_deref()).map_err(refused)?;
-    let engine = context.engine().map_err(|failure| failure.refusal("run"))?;
+    let engine = context.starting_engine().map_err(|failure| failure.refusal("run"))?;
     let fetcher = Fetcher::new(&args).map_err(|refusal| refused(refusal.0))?;
     let start = |request| {
         // Only a container that starts gets the terminal: progress of fetching and errors are for the user's own.

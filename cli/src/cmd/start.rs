@@ -17,7 +17,7 @@ fn run(context: &Context, args: StartArgs, names: Vec<String>) -> Outcome {
             _ => Err(Failure::error("you cannot start and attach multiple containers at once")),
         };
     }
-    let engine = context.engine()?;
+    let engine = context.starting_engine()?;
     each(&names, |name| {
         let started = engine.start(name, AttachRequest::default()).map_err(failed)?;
         if let Some(running) = started {
@@ -29,7 +29,7 @@ fn run(context: &Context, args: StartArgs, names: Vec<String>) -> Outcome {
 }
 
 fn start_attached(context: &Context, args: &StartArgs, name: &str) -> Outcome {
-    let engine = context.engine()?;
+    let engine = context.starting_engine()?;
     let tty = engine.is_tty(name).map_err(failed)?;
     let keys = args.detach_keys.as_deref();
     let following = Following::new(tty, args.interactive, keys, true).map_err(Failure::error)?;

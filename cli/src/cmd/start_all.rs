@@ -12,7 +12,7 @@ pub static COMMAND: Command<NoArgs> = Command { info: START_ALL, flags: &[NO_FLA
 pub static STOP: Command<StopArgs> = Command { info: STOP_ALL, flags: &[STOP_FLAGS], run: stop };
 
 fn run(context: &Context, _: NoArgs, _: Vec<String>) -> Outcome {
-    let engine = context.engine()?;
+    let engine = context.starting_engine()?;
     tell(engine.start_all().map_err(failed)?, "started")
 }
 

@@ -8,9 +8,11 @@ use crate::options;
 use crate::stream::Stream;
 use crate::tls;
 use gantry_engine::request::Settings;
+use gantry_engine::rootless;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,6 +32,10 @@ pub fn main(words: impl Iterator<Item = String>) -> Result<(), String> {
     let options = options::parse(words)?;
     let settings = Settings::gather(&options.given).map_err(|faults| faults.to_string())?;
     gantry_engine::tell_warnings(|text| eprintln!("gantry: {text}"));
+    let default = socket(&settings);
+    // While this is the only thread.
+    rootless::come_to_delegated_cgroups();
+    rootless::enter(&settings).map_err(|error| error.to_string())?;
     raise_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -37,7 +43,6 @@ pub fn main(words: impl Iterator<Item = String>) -> Result<(), String> {
         .thread_keep_alive(IDLE)
         .build()
         .map_err(|error| format!("cannot begin: {error}"))?;
-    let default = settings.state.join("gantry.sock");
     let app = Arc::new(App::new(options.given.clone(), settings, options.read_only));
     let served = runtime.block_on(async {
         let listeners = listen::open(&options, &default)?;
@@ -47,6 +52,13 @@ pub fn main(words: impl Iterator<Item = String>) -> Result<(), String> {
     // Calls that block are left to themselves: a driver that hangs must not keep the server.
     runtime.shutdown_background();
     served
+}
+
+/// Where the server listens when nothing else was said: an ordinary user's beside the directory of his state, where other
+/// programs look for sockets.
+fn socket(settings: &Settings) -> PathBuf {
+    let user = rootless::is_needed().then(|| std::env::var_os("XDG_RUNTIME_DIR")).flatten().map(PathBuf::from);
+    user.filter(|dir| dir.is_absolute()).unwrap_or_else(|| settings.state.clone()).join("gantry.sock")
 }
 
 /// Every client and every stream takes a few descriptors.

@@ -4,6 +4,7 @@
 use crate::{Config, Origin};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// A user's own places.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +18,11 @@ pub struct Places {
 }
 
 impl Places {
-    /// Those of the user of this process; `None` for root.
+    /// Those of the user of this process; `None` for root. Looked at once: who becomes root of his namespaces is still he.
     pub fn of_user() -> Option<Places> {
-        let user = gantry_sys::userns::ordinary_user()?;
-        Some(Places::of(user, |name| std::env::var_os(name)))
+        static OWN: OnceLock<Option<Places>> = OnceLock::new();
+        let look = || Some(Places::of(gantry_sys::userns::ordinary_user()?, |name| std::env::var_os(name)));
+        OWN.get_or_init(look).clone()
     }
 
     fn of(user: u32, variable: impl Fn(&str) -> Option<OsString>) -> Places {

@@ -2,6 +2,7 @@
 
 use gantry_model::container::HostConfig;
 use gantry_runtime::cgroup::{Hierarchy, Host, Layout};
+use oci_spec::runtime::{LinuxCpu, LinuxResources};
 use std::fs;
 use std::path::PathBuf;
 
@@ -22,6 +23,50 @@ pub(crate) fn oom_files(host: &Host, cgroup: &str) -> Vec<PathBuf> {
     let file = if unified { "memory.events" } else { "memory.oom_control" };
     let groups = host.hierarchies.iter().filter(|h| h.has("memory") && h.unified == unified);
     groups.map(|h| h.mount.join(cgroup).join(file)).collect()
+}
+
+/// Controllers that limits want and that are not delegated to this ordinary user.
+fn undelegated(host: &Host, wanted: &LinuxResources) -> Vec<&'static str> {
+    let cpu = wanted.cpu().clone().unwrap_or_default();
+    let set = cpu.cpus().is_some() || cpu.mems().is_some();
+    let mut time = cpu;
+    time.set_cpus(None).set_mems(None);
+    let asked = [
+        ("memory", wanted.memory().is_some()),
+        ("cpu", time != LinuxCpu::default()),
+        ("cpuset", set),
+        ("pids", wanted.pids().is_some()),
+        ("io", wanted.block_io().is_some()),
+    ];
+    let held = |name: &str| host.hierarchies.iter().any(|h| h.has(name) || (name == "io" && h.has("blkio")));
+    asked.into_iter().filter(|(name, asked)| *asked && !held(name)).map(|(name, _)| name).collect()
+}
+
+/// Takes limits out that are not delegated to an ordinary user: he was warned when the container was made.
+pub(crate) fn leave_out_undelegated(host: &Host, resources: &mut LinuxResources) {
+    for controller in undelegated(host, resources) {
+        let mut cpu = resources.cpu().clone().unwrap_or_default();
+        match controller {
+            "memory" => resources.set_memory(None),
+            "pids" => resources.set_pids(None),
+            "io" => resources.set_block_io(None),
+            "cpuset" => resources.set_cpu(Some(cpu.set_cpus(None).set_mems(None).clone())),
+            _ => resources.set_cpu(Some(only_set(&cpu))),
+        };
+    }
+}
+
+fn only_set(cpu: &LinuxCpu) -> LinuxCpu {
+    let mut set = LinuxCpu::default();
+    set.set_cpus(cpu.cpus().clone()).set_mems(cpu.mems().clone());
+    set
+}
+
+/// What an ordinary user is told of limits that were not delegated to him.
+pub(crate) fn undelegated_warning(host: &Host, wanted: &LinuxResources) -> Option<String> {
+    let lacking = undelegated(host, wanted);
+    let sentence = "is delegated to this user: the container runs without these limits";
+    (!lacking.is_empty()).then(|| format!("no cgroup with the controllers {} {sentence}", lacking.join(", ")))
 }
 
 /// Limits that this host cannot hold and a container runs without, in Docker's words.
@@ -71,6 +116,32 @@ fn holds(hierarchy: &Hierarchy, controllers: &[&str], files: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_delegated_is_left_out_and_told() {
+        let limits =
+            HostConfig { memory: 1 << 30, nano_cpus: 500_000_000, pids_limit: Some(20), ..HostConfig::default() };
+        let limits = HostConfig { cpuset_cpus: "0".into(), ..limits };
+        let wanted = crate::spec::limits(&limits).expect("sound");
+        let host = |controllers: &[&str]| Host {
+            layout: Layout::V2,
+            hierarchies: vec![Hierarchy {
+                mount: "/".into(),
+                controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
+                unified: true,
+            }],
+        };
+        let mut left = wanted.clone();
+        let some = host(&["memory", "pids", "cpuset"]);
+        leave_out_undelegated(&some, &mut left);
+        let cpu = left.cpu().clone().unwrap_or_default();
+        assert!(left.memory().is_some() && left.pids().is_some() && cpu.quota().is_none() && cpu.cpus().is_some());
+        assert!(undelegated_warning(&some, &wanted).is_some_and(|text| text.contains("controllers cpu is")));
+        leave_out_undelegated(&host(&[]), &mut left);
+        assert!(left.memory().is_none() && left.pids().is_none() && undelegated(&host(&[]), &left).is_empty());
+        let all = host(&["memory", "pids", "cpuset", "cpu", "io"]);
+        assert_eq!(undelegated_warning(&all, &wanted), None);
+    }
 
     #[test]
     fn what_a_host_cannot_hold_is_said_and_nothing_else() {

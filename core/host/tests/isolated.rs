@@ -37,7 +37,7 @@ fn dirs(shelf: &Shelf) -> Dirs {
     Dirs { root: shelf.temp.path().join("root"), state: shelf.temp.path().join("state") }
 }
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 #[test]
 fn data_crosses_both_ways() {

@@ -95,8 +95,10 @@ fn put_one(message: &libc::msghdr, fd: BorrowedFd<'_>) {
     let written = unsafe { &mut *header };
     (written.cmsg_level, written.cmsg_type) = (libc::SOL_SOCKET, libc::SCM_RIGHTS);
     written.cmsg_len = length as _;
+    // SAFETY: the header lies in our room, and so does what is behind it.
+    let data = unsafe { libc::CMSG_DATA(header) }.cast::<RawFd>();
     // SAFETY: behind the header there is room for one number.
-    unsafe { libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(fd.as_raw_fd()) };
+    unsafe { data.write_unaligned(fd.as_raw_fd()) };
 }
 
 fn take_one(message: &libc::msghdr) -> Option<OwnedFd> {
@@ -105,8 +107,13 @@ fn take_one(message: &libc::msghdr) -> Option<OwnedFd> {
     // SAFETY: null, or a header that the kernel wrote into our room.
     let read = unsafe { header.as_ref() }?;
     let is_one = read.cmsg_level == libc::SOL_SOCKET && read.cmsg_type == libc::SCM_RIGHTS;
+    if !is_one {
+        return None;
+    }
+    // SAFETY: the header lies in our room, and so does what is behind it.
+    let data = unsafe { libc::CMSG_DATA(header) }.cast::<RawFd>();
     // SAFETY: such a message carries a number, and there was room for no more than one.
-    is_one.then(|| own(unsafe { libc::CMSG_DATA(header).cast::<RawFd>().read_unaligned() }))
+    Some(own(unsafe { data.read_unaligned() }))
 }
 
 /// Open sockets to the kernel's firewall. Whoever closes the last descriptor of such a socket waits for the RCU grace

@@ -20,6 +20,21 @@ pub fn ordinary_user() -> Option<u32> {
     Some(geteuid().as_raw()).filter(|uid| *uid != 0)
 }
 
+/// Who made the user namespace of this process, where that is not the machine's: the machine's user that is root in it.
+pub fn owner() -> Option<u32> {
+    let map = std::fs::read_to_string("/proc/self/uid_map").ok().filter(|_| is_inner())?;
+    outside(&map, 0)
+}
+
+/// What an id of a namespace is outside of it, by the text of its map.
+fn outside(map: &str, id: u32) -> Option<u32> {
+    map.lines().find_map(|line| {
+        let numbers: Vec<u32> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [first, outer, count] = numbers[..] else { return None };
+        (id >= first && id - first < count).then(|| outer + (id - first))
+    })
+}
+
 /// Whether the network namespace of this process is the machine's, or at least not one that its user namespace has rights
 /// over: nothing can be changed in it.
 pub fn network_is_foreign() -> bool {
@@ -60,6 +75,7 @@ mod tests {
     fn maps_are_understood() {
         let map = "         0       1000          1\n         1     100000      65536\n";
         assert!(is_mapped(map, 0) && is_mapped(map, 65536) && !is_mapped(map, 65537));
+        assert_eq!((outside(map, 0), outside(map, 3), outside(map, 65537)), (Some(1000), Some(100_002), None));
         assert!(is_mapped("0 0 4294967295\n", 5) && !is_mapped("", 0) && !is_mapped("0 1000 1\n", 1));
     }
 }

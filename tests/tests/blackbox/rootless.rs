@@ -186,7 +186,10 @@ fn an_ordinary_user_runs_containers() {
 
     // What an ordinary user cannot have is refused by its name.
     user.gantry(&["run", "--rm", "--network", "bridge", "bb", "true"]).fails(125, "the network bridge needs root");
-    user.shell(&["-m", "64m"], "true").fails(125, "no cgroup is delegated to this user");
+    let unlimited = user.shell(&["-m", "64m", "--pids-limit", "20"], "echo runs");
+    assert_eq!(unlimited.ok(), "runs");
+    let told = "no cgroup with the controllers memory, pids is delegated to this user";
+    assert!(unlimited.stderr.contains(told), "{unlimited:?}");
     user.shell(&["--userns", "auto"], "true").fails(125, "cannot map the owners of layers here");
     user.shell(&["--userns", "keep-id"], "true").fails(125, "not supported for an ordinary user");
     user.end();
@@ -202,5 +205,35 @@ fn a_user_without_subordinate_ids() {
         format!("0\n 0 {} 1", user.id)
     );
     assert!(user.shell(&["-t"], "tty").ok().contains("/dev/"));
+    user.end();
+}
+
+#[test]
+fn an_ordinary_user_has_a_server() {
+    need!();
+    if !have_helpers() {
+        return;
+    }
+    let Some(user) = User::new(true) else { return };
+    user.import();
+    let server = Running::start(user.command(&["serve"], &[]), &[]);
+    let socket = user.path("run/gantry.sock");
+    eventually("the server's socket", || socket.exists());
+    let host = format!("unix://{}", socket.display());
+    let ask = |words: &[&str]| user.gantry(&[&["-H", &host], words].concat());
+    assert_eq!(ask(&["run", "--rm", "--network", "none", "bb", "echo", "by the server"]).ok(), "by the server");
+    let script = "trap 'exit 5' TERM; echo began; while :; do sleep 0.1; done";
+    ask(&["run", "-d", "--name", "web", "--network", "none", "bb", "sh", "-c", script]).ok();
+    // The same engine as without a server.
+    assert_eq!(user.gantry(&["ps", "--format", "{{.Names}}"]).ok(), "web");
+    assert_eq!(ask(&["ps", "--format", "{{.Names}}"]).ok(), "web");
+    eventually("its first line", || ask(&["logs", "web"]).ok() == "began");
+    assert_eq!(ask(&["exec", "web", "id", "-u"]).ok(), "0");
+    ask(&["stop", "web"]).ok();
+    assert_eq!(user.gantry(&["inspect", "--format", "{{.State.ExitCode}}", "web"]).ok(), "5");
+    ask(&["rm", "web"]).ok();
+    server.signal(nix::sys::signal::Signal::SIGTERM);
+    server.end().code(0);
+    assert!(!socket.exists());
     user.end();
 }

@@ -97,6 +97,9 @@ impl Engine {
                 if host.uts_mode == "host" || host.network_mode == "host" { host_name() } else { id[..12].to_owned() };
         }
         let mut warnings = self.cgroups().map(|groups| crate::cgroups::lacking(groups, &host)).unwrap_or_default();
+        if gantry_sys::userns::is_inner() {
+            warnings.extend(crate::cgroups::undelegated_warning(self.cgroups()?, &spec::limits(&host)?));
+        }
         warnings.extend(spec::labels(&host)?);
         warnings.extend(self.check_endpoint_options(&networks, request.loose_options)?);
         let file = ContainerFile {

@@ -348,6 +348,12 @@ impl Engine {
             process.set_apparmor_profile(crate::apparmor::profile(&file.host, self.layout.state())?);
         }
         self.put_labels(file, &mut spec);
+        if gantry_sys::userns::is_inner()
+            && let Some(linux) = spec.linux_mut()
+            && let Some(resources) = linux.resources_mut()
+        {
+            crate::cgroups::leave_out_undelegated(self.cgroups()?, resources);
+        }
         let root = self.with_storage(&file.storage_driver, |store| self.root_plan(store, &file.id, &file.layers))?;
         let choice = spec::seccomp_choice(&file.host)?;
         let seccomp = match &choice {

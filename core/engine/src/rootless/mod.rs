@@ -13,6 +13,7 @@ mod enter;
 use crate::error::{Error, Result};
 use crate::request::Settings;
 use gantry_model::class::Class;
+use gantry_runtime::cgroup;
 use gantry_store::Layout;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,24 @@ pub fn enter(settings: &Settings) -> Result<()> {
     prepare(layout.state())?;
     prepare(layout.root())?;
     enter::enter(&layout)
+}
+
+/// For commands that start nothing: an ordinary user's containers have their cgroups below his systemd, wherever he calls from.
+pub fn look_at_delegated_cgroups() {
+    if is_needed() {
+        cgroup::look_from_outside();
+    }
+}
+
+/// Has an ordinary user's process, before it enters, come to where it may make cgroups, when it is not there: below the
+/// user's own systemd, as far as that runs. For those who start containers or processes in them.
+pub fn come_to_delegated_cgroups() {
+    let Some(user) = gantry_sys::userns::ordinary_user() else { return };
+    let bus = || std::env::var_os("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join("bus"));
+    let Some(bus) = bus().filter(|_| cgroup::must_move(user)) else { return };
+    if let Err(error) = cgroup::move_to_user_scope(&bus) {
+        tracing::warn!("containers cannot be limited: {error}");
+    }
 }
 
 /// Whether this process is an ordinary user's and outside of his namespaces.

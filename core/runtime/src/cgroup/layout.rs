@@ -3,6 +3,7 @@
 use crate::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -53,30 +54,69 @@ pub fn detect() -> Result<Host, Error> {
         hierarchy.controllers = offered.unwrap_or_default().split_whitespace().map(str::to_owned).collect();
     }
     if gantry_sys::userns::is_inner() {
-        keep_delegated(&mut host, &fs::read_to_string("/proc/self/cgroup").unwrap_or_default());
+        let owner = gantry_sys::userns::owner().filter(|_| LOOKS_FROM_OUTSIDE.load(Ordering::Relaxed));
+        keep_delegated(&mut host, &own_groups(), owner.map(managed_by_user).as_deref());
     }
     Ok(host)
 }
 
-/// In a user namespace only what was delegated can be used: of each hierarchy the highest group above this process that
-/// it may write to.
-fn keep_delegated(host: &mut Host, own: &str) {
-    let may_write = |path: &Path| {
-        let allowed = |path: &Path| nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok();
-        allowed(path) && allowed(&path.join("cgroup.procs"))
+fn own_groups() -> String {
+    fs::read_to_string("/proc/self/cgroup").unwrap_or_default()
+}
+
+/// See [`look_from_outside`].
+static LOOKS_FROM_OUTSIDE: AtomicBool = AtomicBool::new(false);
+
+/// From now on this process sees the groups below its user's manager, wherever it is itself. It may look at containers there,
+/// and change and end them, but bring nothing there: the kernel wants to see the way between two groups.
+pub fn look_from_outside() {
+    LOOKS_FROM_OUTSIDE.store(true, Ordering::Relaxed);
+}
+
+/// Where systemd leaves the groups of a user to his own manager.
+fn managed_by_user(user: u32) -> String {
+    format!("/user.slice/user-{user}.slice/user@{user}.service")
+}
+
+/// Whether this process of `user`'s, outside of any namespace of his, has to come below his manager before its containers
+/// can have limits: where it is nothing is delegated, and there something is.
+pub fn must_move(user: u32) -> bool {
+    let Some(host) = fs::read_to_string("/proc/self/mountinfo").ok().and_then(|text| parse(&text)) else {
+        return false;
     };
+    let whole = host.hierarchies.iter().find(|hierarchy| hierarchy.unified && host.layout == Layout::V2);
+    let (own, managed) = (own_groups(), managed_by_user(user));
+    whole.is_some_and(|whole| {
+        let here = group_of(&own, whole).and_then(|group| delegated(whole, group));
+        here.is_none() && delegated(whole, &managed).is_some()
+    })
+}
+
+/// In a user namespace only what was delegated can be used: of each hierarchy the highest group above this process that
+/// it may write to; or else, of version 2, what the user's manager has.
+fn keep_delegated(host: &mut Host, own: &str, managed: Option<&str>) {
     host.hierarchies.retain_mut(|hierarchy| {
-        let Some(group) = group_of(own, hierarchy) else { return false };
-        let whole = hierarchy.mount.join(group.trim_start_matches('/'));
-        let above = whole.ancestors().take_while(|path| path.starts_with(&hierarchy.mount));
-        let Some(highest) = above.take_while(|path| may_write(path)).last() else { return false };
+        let own = group_of(own, hierarchy).and_then(|group| delegated(hierarchy, group));
+        let managed = managed.filter(|_| hierarchy.unified);
+        let Some(highest) = own.or_else(|| delegated(hierarchy, managed?)) else { return false };
         if hierarchy.unified {
             let offered = fs::read_to_string(highest.join("cgroup.controllers")).unwrap_or_default();
             hierarchy.controllers = offered.split_whitespace().map(str::to_owned).collect();
         }
-        hierarchy.mount = highest.to_owned();
+        hierarchy.mount = highest;
         true
     });
+}
+
+/// The highest group from `group` upwards that this process may write to.
+fn delegated(hierarchy: &Hierarchy, group: &str) -> Option<PathBuf> {
+    let may_write = |path: &Path| {
+        let allowed = |path: &Path| nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok();
+        allowed(path) && allowed(&path.join("cgroup.procs"))
+    };
+    let whole = hierarchy.mount.join(group.trim_start_matches('/'));
+    let above = whole.ancestors().take_while(|path| path.starts_with(&hierarchy.mount));
+    above.take_while(|path| may_write(path)).last().map(Path::to_owned)
 }
 
 /// This process's group in a hierarchy, by the lines `number:controllers:group`.
@@ -175,7 +215,7 @@ mod tests {
         let found: Vec<_> = host.hierarchies.iter().map(|hierarchy| group_of(own, hierarchy)).collect();
         assert_eq!(found, [Some("/a"), Some("/b/c"), Some("/user.slice")]);
         let mut host = host;
-        keep_delegated(&mut host, "");
+        keep_delegated(&mut host, "", None);
         assert!(host.hierarchies.is_empty());
     }
 

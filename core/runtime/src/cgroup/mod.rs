@@ -19,10 +19,10 @@ mod v1;
 mod v2;
 
 pub use detail::{Detail, DeviceUse, detail};
-pub use layout::{Hierarchy, Host, Layout, detect};
+pub use layout::{Hierarchy, Host, Layout, detect, look_from_outside, must_move};
 pub use limits::Limits;
 pub use rare::Rare;
-pub use scope::{Scope, ScopeName};
+pub use scope::{Scope, ScopeName, move_to_user_scope};
 
 use crate::error::Error;
 

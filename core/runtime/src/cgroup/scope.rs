@@ -9,10 +9,11 @@ use crate::error::Error;
 use gantry_sys::process::{self, Forked};
 use gantry_sys::{Errno, pidfd};
 use rustbus::connection::Timeout;
-use rustbus::connection::ll_conn::force_finish_on_error;
+use rustbus::connection::ll_conn::{DuplexConn, force_finish_on_error};
 use rustbus::message_builder::{MarshalledMessage, MessageBuilder, MessageType};
 use rustbus::wire::ObjectPath;
 use rustbus::{RpcConn, standard_messages};
+use rustbus_nix::sys::socket::UnixAddr;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -105,6 +106,14 @@ impl Scope {
     }
 }
 
+/// Has a user's own systemd, whose bus is at `socket`, put this process into a scope of its own below it.
+pub fn move_to_user_scope(socket: &Path) -> Result<(), Error> {
+    let mut systemd = Systemd::connect_to(socket)?;
+    let (pid, now) = (std::process::id(), gantry_sys::proc::start_time(std::process::id().cast_signed()).unwrap_or(0));
+    let unit = format!("gantry-command-{pid}-{now}.scope");
+    systemd.start_unit(&unit, None, "gantry command", pid.cast_signed()).map_err(Error::from)
+}
+
 /// Removes what is left of a scope that the container's group `path` lay in, in hierarchies that systemd does not know.
 pub(crate) fn remove_above(path: &Path) {
     if let Some(scope) = path.parent().filter(|parent| parent.extension().is_some_and(|suffix| suffix == "scope")) {
@@ -188,21 +197,35 @@ impl Systemd {
         Ok(Systemd { bus, deadline: Instant::now() + PATIENCE })
     }
 
+    fn connect_to(socket: &Path) -> Result<Systemd, Error> {
+        let failed = |cause: &dyn std::fmt::Debug| {
+            Error::invalid("scope", format!("cannot speak to systemd at {}: {cause:?}", socket.display()))
+        };
+        let address = UnixAddr::new(socket).map_err(|cause| failed(&cause))?;
+        let mut connection = DuplexConn::connect_to_bus(address, false).map_err(|cause| failed(&cause))?;
+        connection.send_hello(Timeout::Duration(PATIENCE)).map_err(|cause| failed(&cause))?;
+        Ok(Systemd { bus: RpcConn::new(connection), deadline: Instant::now() + PATIENCE })
+    }
+
     /// Starts the scope around a process and waits until it is done.
     fn start(&mut self, name: &ScopeName, description: &str, pid: i32) -> Result<(), Refused> {
+        self.start_unit(&name.unit, Some(&name.slice), description, pid)
+    }
+
+    fn start_unit(&mut self, unit: &str, slice: Option<&str>, description: &str, pid: i32) -> Result<(), Refused> {
         let rule = "type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
         self.call(standard_messages::add_match(rule))?;
         self.call(manager("Subscribe"))?;
-        let properties: Properties = vec![
+        let mut properties: Properties = vec![
             ("Description".to_owned(), Value::Text(description.to_owned())),
-            ("Slice".to_owned(), Value::Text(name.slice.clone())),
             ("Delegate".to_owned(), Value::Flag(true)),
             ("CollectMode".to_owned(), Value::Text("inactive-or-failed".to_owned())),
             ("PIDs".to_owned(), Value::Pids(vec![pid.cast_unsigned()])),
         ];
+        properties.extend(slice.map(|slice| ("Slice".to_owned(), Value::Text(slice.to_owned()))));
         let auxiliary: Vec<(String, Properties)> = Vec::new();
         let mut call = manager("StartTransientUnit");
-        call.body.push_param4(name.unit.as_str(), "fail", properties, auxiliary).map_err(other)?;
+        call.body.push_param4(unit, "fail", properties, auxiliary).map_err(other)?;
         let reply = self.call(call)?;
         let job: ObjectPath<String> = reply.body.parser().get().map_err(other)?;
         self.wait_for(job.as_ref())

@@ -76,7 +76,7 @@ pub(crate) enum Act {
 }
 
 impl Act {
-    const ALL: [Act; 56] = [
+    const ALL: [Act; 58] = [
         Act::Open,
         Act::CreateDirectory,
         Act::CreateFile,
