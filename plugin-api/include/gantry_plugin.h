@@ -37,7 +37,7 @@ extern "C" {
 
 /* The plugin API this header speaks: every engine of the same major version takes the plugin. */
 #define GANTRY_API_MAJOR 1
-#define GANTRY_API_MINOR 0
+#define GANTRY_API_MINOR 1
 
 /* True when whoever made *ptr knew the member. */
 #define GANTRY_HAS(ptr, member) ((ptr)->size >= (size_t)((const char *)(&(ptr)->member + 1) - (const char *)(ptr)))

@@ -132,7 +132,7 @@ impl Default for Config {
             cgroup_manager: "cgroupfs".into(),
             userns: "host".into(),
             userns_range: None,
-            selinux: true,
+            selinux: false,
             bind_autocreate: true,
             gc_high: None,
             gc_low: 70,
