@@ -114,18 +114,18 @@ pub const KEYS: &[Key] = &[
         show: |c| quoted(&c.cgroup_manager),
     },
     Key {
-        path: "engine.userns.range",
-        help: "START:COUNT of the ids of the host that `--userns auto` takes from; not given: those of `containers`.",
-        variable: "GANTRY_USERNS_RANGE",
-        set: |c, v| id_range(v).map(|range| c.userns_range = Some(range)),
-        show: |c| c.userns_range.map_or_else(|| "(off)".into(), |(s, n)| quoted(&format!("{s}:{n}"))),
-    },
-    Key {
         path: "engine.selinux",
         help: "Whether containers are labelled where the kernel has SELinux.",
         variable: "GANTRY_SELINUX",
         set: |c, v| v.truth().map(|on| c.selinux = on),
         show: |c| c.selinux.to_string(),
+    },
+    Key {
+        path: "engine.userns.range",
+        help: "START:COUNT of the ids of the host that `--userns auto` takes from; not given: those of `containers`.",
+        variable: "GANTRY_USERNS_RANGE",
+        set: |c, v| id_range(v).map(|range| c.userns_range = Some(range)),
+        show: |c| c.userns_range.map_or_else(|| "(off)".into(), |(s, n)| quoted(&format!("{s}:{n}"))),
     },
     Key {
         path: "engine.volume.bind-autocreate",
