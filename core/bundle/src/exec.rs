@@ -91,9 +91,15 @@ fn exec_request<'a>(
         terminal: process.terminal().unwrap_or(false),
         groups: &[],
         manner: Manner { console_socket, preserve_fds: request.preserve_fds, ..Manner::default() },
-        own_user: has(LinuxNamespaceType::User),
+        own_user: has(LinuxNamespaceType::User) && !shares_our_users(container.state.pid),
         own_time: has(LinuxNamespaceType::Time),
     }
+}
+
+/// Nobody joins the user namespace he is in.
+fn shares_our_users(pid: i32) -> bool {
+    let theirs = fs::read_link(format!("/proc/{pid}/ns/user"));
+    theirs.is_ok_and(|theirs| fs::read_link("/proc/self/ns/user").is_ok_and(|ours| ours == theirs))
 }
 
 fn process(spec: &Spec, request: &Exec) -> Result<Process> {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::ffi::{CStr, CString};
 
 /// Raised whenever the encoding changes.
-const VERSION: u16 = 6;
+const VERSION: u16 = 7;
 
 /// One container start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,10 +25,10 @@ pub struct Plan {
     pub(crate) id: String,
     /// `CLONE_NEW*` flags for clone3; the cgroup namespace is made later, by a step.
     pub(crate) namespaces: u64,
-    /// Namespaces (`CLONE_NEW*`) to be born in, by path: that of pids, and all that a new user namespace could not join.
+    /// Namespaces (`CLONE_NEW*`) to be born in, by path: that of pids, and all that could not be joined from within a user
+    /// namespace of its own.
     pub(crate) born_in: Vec<(u64, CString)>,
-    /// The maps of a new user namespace.
-    pub(crate) user: Option<UserMap>,
+    pub(crate) user: Option<UserNamespace>,
     /// Maps of owners that mounts refer to.
     pub(crate) idmaps: Vec<UserMap>,
     /// `oom_score_adj`, where init may not set it itself.
@@ -45,6 +45,15 @@ pub struct Plan {
     pub(crate) foreign: Option<Foreign>,
     /// SELinux's label of what is mounted, and of the streams' files.
     pub(crate) mount_label: Option<CString>,
+}
+
+/// The user namespace of a container's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum UserNamespace {
+    /// A new one with these maps.
+    New(UserMap),
+    /// The one that this file stands for. Everything else that is new belongs to it.
+    Joined(CString),
 }
 
 /// One further process in a running container.

@@ -1,14 +1,16 @@
 //! User namespaces: their maps as text, and one that only serves to map the owners of a mount.
 
 use crate::error::Error;
-use crate::launch::{failed, kill_and_reap};
+use crate::launch::{failed, kill_and_reap, pipe};
+use gantry_sys::Errno;
+use gantry_sys::pidfd::setns;
 use gantry_sys::process::{self, Forked, namespace};
 use oci_spec::runtime::LinuxIdMapping;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Lines of `inside outside count` for users and for groups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +61,27 @@ impl UserMap {
         }
     }
 
+    /// The maps of the namespace that a file stands for, as this process sees them.
+    pub(crate) fn of_namespace(path: &Path) -> Result<UserMap, Error> {
+        let opened = File::open(path).map_err(|source| Error::File { act: "open", path: path.into(), source })?;
+        let (told, tell) = pipe("make a pipe")?;
+        let Forked::Parent { pid, pidfd } = process::clone3(0, None).map_err(failed("clone"))? else {
+            if setns(opened.as_fd(), namespace::USER as i32).is_ok() && nix::unistd::write(&tell, b"!").is_ok() {
+                wait_for_death()
+            }
+            process::exit(1)
+        };
+        drop(tell);
+        let joined = nix::unistd::read(&told, &mut [0]).map_err(failed("hear of a namespace"));
+        let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).map(|text| in_single_spaces(&text));
+        let maps = read("uid_map").and_then(|users| Ok(UserMap { users, groups: read("gid_map")? }));
+        kill_and_reap(pidfd.as_fd());
+        match joined? {
+            0 => Err(failed("join the user namespace")(Errno::EPERM)),
+            _ => maps.map_err(|source| Error::File { act: "read the maps of", path: path.into(), source }),
+        }
+    }
+
     /// A namespace with these maps and nobody in it.
     pub(crate) fn namespace(&self) -> Result<OwnedFd, Error> {
         let made = process::clone3(namespace::USER, None).map_err(failed("make a user namespace"))?;
@@ -77,6 +100,11 @@ fn wait_for_death() -> ! {
     let _ = gantry_sys::cred::set_parent_death_signal(libc::SIGKILL);
     std::thread::sleep(std::time::Duration::from_secs(10));
     process::exit(0)
+}
+
+/// As [`line`] writes them; the kernel pads its columns.
+fn in_single_spaces(map: &str) -> String {
+    map.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect()
 }
 
 fn line(mapping: &LinuxIdMapping) -> String {

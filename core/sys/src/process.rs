@@ -53,8 +53,8 @@ pub fn clone3(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked>
 }
 
 /// [`clone3`] of a child of this process's parent, which hears of its end as of ours.
-pub fn clone_sibling(cgroup: Option<BorrowedFd<'_>>) -> Result<Forked> {
-    clone_with(libc::CLONE_PARENT as u64, 0, cgroup)
+pub fn clone_sibling(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked> {
+    clone_with(flags | libc::CLONE_PARENT as u64, 0, cgroup)
 }
 
 fn clone_with(flags: u64, exit_signal: i32, cgroup: Option<BorrowedFd<'_>>) -> Result<Forked> {

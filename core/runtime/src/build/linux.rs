@@ -14,7 +14,9 @@ use crate::init::steps::readonly::ReadOnly;
 use crate::init::steps::seal::Seal;
 use crate::init::steps::sysctl::Sysctl;
 use crate::init::steps::time::TimeNamespace;
+use crate::plan::UserNamespace;
 use crate::plan_text::c_string;
+use crate::user_map::UserMap;
 use nix::mount::MsFlags;
 use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, LinuxNamespaceType as Kind, LinuxTimeOffset, Spec};
 use std::ffi::{CString, OsStr};
@@ -38,7 +40,11 @@ impl Namespaces {
             if let Some(path) = &path {
                 check_kind(kind, path)?;
             }
-            listed.push((kind, path));
+            // Nobody joins the user namespace he is in (setns(2), EINVAL).
+            let joined = |path: &PathBuf| kind != Kind::User || !same_file(path, Path::new("/proc/self/ns/user"));
+            if path.as_ref().is_none_or(joined) {
+                listed.push((kind, path));
+            }
         }
         let all = Namespaces { listed };
         all.check()?;
@@ -50,10 +56,28 @@ impl Namespaces {
         if self.is_new(Kind::User) && !self.is_new(Kind::Mount) {
             return Err(Error::invalid("spec", "a new user namespace needs a new mount namespace"));
         }
-        if self.is_listed(Kind::User) && !self.is_new(Kind::User) {
-            return Err(Error::invalid("spec", "joining a user namespace is not supported yet"));
+        if self.has_own_user() && !self.is_listed(Kind::Mount) {
+            return Err(Error::invalid("spec", "a joined user namespace needs a mount namespace, new or joined"));
         }
         Ok(())
+    }
+
+    /// Whether the container is in another user namespace than this process.
+    pub(super) fn has_own_user(&self) -> bool {
+        self.is_listed(Kind::User)
+    }
+
+    /// The user namespace to be joined.
+    pub(super) fn joined_user(&self) -> Option<&Path> {
+        self.joined().find(|(kind, _)| *kind == Kind::User).map(|(_, path)| path.as_path())
+    }
+
+    /// What is done about the user namespace; `map` has the maps of a new one.
+    pub(super) fn user(&self, map: Option<UserMap>) -> Result<Option<UserNamespace>, Error> {
+        match self.joined_user() {
+            Some(path) => Ok(Some(UserNamespace::Joined(c_string("namespace", path.as_os_str().as_bytes())?))),
+            None => Ok(map.map(UserNamespace::New)),
+        }
     }
 
     pub(super) fn is_new(&self, kind: Kind) -> bool {
@@ -85,15 +109,15 @@ impl Namespaces {
         new.fold(0, |flags, (kind, _)| flags | *kind as u64)
     }
 
-    /// A pid namespace can only be entered by being born in it; and from within a new user namespace none can be joined
-    /// that it does not own.
+    /// A pid namespace can only be entered by being born in it; and from within another user namespace none can be joined
+    /// that it does not own. One of mounts is joined late, when what the host's paths lead to is open.
     pub(super) fn born_in(&self) -> Result<Vec<(u64, CString)>, Error> {
         let joined = self.joined().filter(|(kind, _)| self.is_born_in(*kind));
         joined.map(|(kind, path)| Ok((kind as u64, c_string("namespace", path.as_os_str().as_bytes())?))).collect()
     }
 
     fn is_born_in(&self, kind: Kind) -> bool {
-        kind == Kind::Pid || self.is_new(Kind::User)
+        kind == Kind::Pid || self.has_own_user() && kind != Kind::User && kind != Kind::Mount
     }
 
     fn joined(&self) -> impl Iterator<Item = (Kind, &PathBuf)> {
@@ -101,7 +125,8 @@ impl Namespaces {
     }
 
     pub(super) fn join_steps(&self) -> Result<Vec<Step>, Error> {
-        let joined = self.joined().filter(|(kind, _)| !self.is_born_in(*kind) && *kind != Kind::Mount);
+        let elsewhere = |kind| self.is_born_in(kind) || kind == Kind::Mount || kind == Kind::User;
+        let joined = self.joined().filter(|(kind, _)| !elsewhere(*kind));
         joined.map(|(kind, path)| join_step(kind, path)).collect()
     }
 

@@ -44,17 +44,17 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
     let (labels, mount_label) = (label::of_process(process)?, label::of_mounts(spec)?);
     let linux = spec.linux().clone().unwrap_or_default();
     let namespaces = Namespaces::of(&linux)?;
-    let user = user_map(&linux, &namespaces)?;
+    let map = user_map(&linux, &namespaces)?;
     let cgroup = cgroup::plan::plan(host, request.cgroup, linux.resources().as_ref())?;
     let own_network = namespaces.is_new(LinuxNamespaceType::Network);
-    let mut mounts = mounts::build(host, request.cgroup, spec, user.as_ref(), own_network)?;
+    let mut mounts = mounts::build(host, request.cgroup, spec, map.as_ref(), own_network)?;
     let mut steps = enter_steps(&linux, &namespaces, request)?;
     steps.extend(labels.iter().map(|label| Step::LabelDoor(LabelDoor { module: label.module })));
-    steps.extend(process::oom_step(process).filter(|_| user.is_none()));
+    steps.extend(process::oom_step(process).filter(|_| map.is_none()));
     steps.extend(namespaces.mounts_step(&linux)?);
     let own_mounts = namespaces.is_new(LinuxNamespaceType::Mount);
     let root = root::steps(request.root, own_mounts)?;
-    steps.extend(match user.as_ref().filter(|_| request.map_owners) {
+    steps.extend(match map.as_ref().filter(|_| request.map_owners) {
         Some(map) => root::mapped(root, mounts.place_of(map.clone())),
         None => root,
     });
@@ -74,8 +74,8 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
         id: request.id.to_owned(),
         namespaces: namespaces.at_clone(),
         born_in: namespaces.born_in()?,
-        oom: process.oom_score_adj().filter(|_| user.is_some()).map(|value| value.to_string()),
-        user,
+        oom: process.oom_score_adj().filter(|_| map.is_some()).map(|value| value.to_string()),
+        user: namespaces.user(map)?,
         idmaps: mounts.idmaps,
         cgroup,
         steps,
@@ -118,9 +118,21 @@ pub fn plan_exec(request: &ExecRequest<'_>) -> Result<ExecPlan, Error> {
     })
 }
 
+/// The maps of a user namespace of the container's own. Those of a joined one are known already; some callers name them
+/// all the same.
 fn user_map(linux: &Linux, namespaces: &Namespaces) -> Result<Option<UserMap>, Error> {
-    let map = UserMap::of(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref())?;
-    match (namespaces.is_new(LinuxNamespaceType::User), map) {
+    let given = UserMap::of(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref())?;
+    if let Some(path) = namespaces.joined_user() {
+        let map = UserMap::of_namespace(path)?;
+        return match given {
+            Some(given) if given != map => {
+                let reason = "uidMappings and gidMappings are not those of the user namespace to be joined";
+                Err(Error::invalid("spec", reason))
+            }
+            _ => Ok(Some(map)),
+        };
+    }
+    match (namespaces.is_new(LinuxNamespaceType::User), given) {
         (true, Some(map)) => Ok(Some(map)),
         (true, None) => Err(Error::invalid("spec", "a new user namespace needs uidMappings and gidMappings")),
         (false, _) => Ok(None),
@@ -162,7 +174,7 @@ fn process_request<'a>(request: &PlanRequest<'a>, process: &'a Process) -> ExecR
 /// Out of the host's world: session, cgroup, namespaces. The host's /proc is still at hand.
 fn enter_steps(linux: &Linux, namespaces: &Namespaces, request: &PlanRequest<'_>) -> Result<Vec<Step>, Error> {
     let mut steps = Vec::new();
-    if namespaces.is_new(LinuxNamespaceType::User) {
+    if namespaces.has_own_user() {
         steps.push(Step::UserNamespace(UserNamespace));
     }
     steps.extend([Step::Umask(Umask { mask: 0 }), Step::Session(Session)]);
@@ -183,7 +195,7 @@ fn file_system_steps(
     process: &Process,
     namespaces: &Namespaces,
 ) -> Result<Vec<Step>, Error> {
-    let user = namespaces.is_new(LinuxNamespaceType::User) || gantry_sys::userns::is_inner();
+    let user = namespaces.has_own_user() || gantry_sys::userns::is_inner();
     let mut steps = linux::device_steps(linux, request.spec, user)?;
     if request.terminal && !request.manner.console_socket {
         steps.push(Step::Console(Console));

@@ -15,7 +15,7 @@ use crate::cgroup::make::{self, Made};
 use crate::error::{Error, Kind, Warning};
 use crate::init::fault::Message;
 use crate::init::{self, Doors, Prepared};
-use crate::plan::{Plan, Program};
+use crate::plan::{Plan, Program, UserNamespace};
 use gantry_sys::pidfd::{self, setns};
 use gantry_sys::process::{self, Forked, StringArray, Title, namespace};
 use gantry_sys::{Errno, cred};
@@ -113,7 +113,11 @@ pub fn launch_with<'a>(plan: &'a Plan, stdio: Stdio, offered: Offered<'_>) -> Re
         title: plan.init.then(Title::own).flatten(),
     };
     let envp = envp(&plan.program);
-    let (pid, pidfd) = born_in(&plan.born_in, || clone(plan.namespaces, &made, || init::run(&prepared, envp)))?;
+    let init = || init::run(&prepared, envp);
+    let (pid, pidfd) = match &plan.user {
+        Some(UserNamespace::Joined(path)) => clone_in_user(path, plan, &made, init)?,
+        _ => born_in(&plan.born_in, || clone(plan.namespaces, &made, init))?,
+    };
     let launched = Launched { plan, pid, pidfd, report: Report::new(report), gate, ready: false };
     match launched.map_users() {
         Ok(()) => Ok(launched),
@@ -185,19 +189,39 @@ pub(crate) fn clone_in(
     child: impl FnOnce(),
 ) -> Result<(i32, OwnedFd), Error> {
     if gantry_sys::userns::is_inner() && setns(own, namespace::PID as i32).is_err() {
-        return clone_by_another(namespace_fd, made, child);
+        // An ordinary user's process could not come back to a pid namespace of the machine's.
+        let join = || setns(namespace_fd, namespace::PID as i32);
+        return clone_by_another("join the pid namespace", join, 0, made, child);
     }
     in_pid_namespace(namespace_fd, own, || clone(0, made, child))
 }
 
-/// An ordinary user's process could not come back to a pid namespace of the machine's: a child goes there in its place, and
-/// makes the process as a child of ours.
-fn clone_by_another(namespace_fd: BorrowedFd<'_>, made: &Made, child: impl FnOnce()) -> Result<(i32, OwnedFd), Error> {
+/// A child in a user namespace that exists: what it makes belongs to that. Other namespaces are joined before, with our
+/// rights.
+fn clone_in_user(path: &CStr, plan: &Plan, made: &Made, child: impl FnOnce()) -> Result<(i32, OwnedFd), Error> {
+    let open = |(kind, path): &(u64, CString)| Ok((*kind, open_namespace(path).map_err(failed("open the namespace"))?));
+    let others = plan.born_in.iter().map(open).collect::<Result<Vec<_>, Error>>()?;
+    let user = open_namespace(path).map_err(failed("open the user namespace"))?;
+    let join = || {
+        others.iter().try_for_each(|(kind, file)| setns(file.as_fd(), *kind as i32))?;
+        setns(user.as_fd(), namespace::USER as i32)
+    };
+    clone_by_another("join the user namespace", join, plan.namespaces, made, child)
+}
+
+/// Where this process could not come back from, a child goes in its place, and makes the process as a child of ours.
+fn clone_by_another(
+    act: &'static str,
+    join: impl FnOnce() -> Result<(), Errno>,
+    namespaces: u64,
+    made: &Made,
+    child: impl FnOnce(),
+) -> Result<(i32, OwnedFd), Error> {
     cred::set_dumpable(false).map_err(failed("hide our memory"))?;
     let (told, tell) = pipe("make a pipe")?;
     let Forked::Parent { pidfd, .. } = process::clone3(0, None).map_err(failed("clone"))? else {
-        let joined = setns(namespace_fd, namespace::PID as i32);
-        let answer = match joined.and_then(|()| process::clone_sibling(made.unified.as_ref().map(AsFd::as_fd))) {
+        let cgroup = made.unified.as_ref().map(AsFd::as_fd);
+        let answer = match join().and_then(|()| process::clone_sibling(namespaces, cgroup)) {
             Ok(Forked::Child) => {
                 child();
                 process::exit(127)
@@ -216,7 +240,7 @@ fn clone_by_another(namespace_fd: BorrowedFd<'_>, made: &Made, child: impl FnOnc
         pid if length? == 4 && pid > 0 => {
             Ok((pid, pidfd::pidfd_open(pid).map_err(failed("find the container's process"))?))
         }
-        errno => Err(failed("join the pid namespace")(Errno::from_raw(-errno))),
+        errno => Err(failed(act)(Errno::from_raw(-errno))),
     }
 }
 
@@ -320,14 +344,17 @@ impl Launched<'_> {
         Ok(warnings)
     }
 
-    /// Gives a new user namespace its maps, and lets init go on.
+    /// Gives a new user namespace its maps, and lets init in one of its own go on.
     fn map_users(&self) -> Result<(), Error> {
         if let Some(oom) = &self.plan.oom {
             // As where init does it itself: no reason not to start.
             let _ = std::fs::write(format!("/proc/{}/oom_score_adj", self.pid), oom);
         }
-        let Some(map) = &self.plan.user else { return Ok(()) };
-        map.write(self.pid)?;
+        match &self.plan.user {
+            None => return Ok(()),
+            Some(UserNamespace::New(map)) => map.write(self.pid)?,
+            Some(UserNamespace::Joined(_)) => {}
+        }
         nix::unistd::write(&self.gate, b"!").map_err(failed("open the gate")).map(drop)
     }
 

@@ -7,11 +7,11 @@ mod hooks;
 mod life;
 mod mounts;
 mod ours;
+mod users;
 
 use bundle::{Bundle, judges};
 use serde_json::json;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 /// Asks every runtime.
 fn each(rule: impl Fn(Bundle)) {
@@ -248,36 +248,6 @@ fn filters_answer_as_configured() {
         let name = bundle.judge.name;
         assert!(run.stderr.contains("not supported"), "{name}: {run:#?}");
         has(&run.stdout, "Seccomp:\t2", name);
-    });
-}
-
-#[test]
-fn user_namespaces_map_ids() {
-    each(|mut bundle| {
-        let name = bundle.judge.name;
-        bundle.config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
-        let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
-        bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
-        let rootfs = bundle.path("rootfs");
-        std::os::unix::fs::chown(&rootfs, Some(100_000), Some(100_000)).unwrap();
-        for below in ["tmp", "home", "etc"] {
-            std::os::unix::fs::chown(rootfs.join(below), Some(100_000), Some(100_000)).unwrap();
-        }
-        bundle.script("id -u; cat /proc/self/uid_map; touch /tmp/made; echo x >/dev/null && echo null; stat -c %u /sys/kernel; cat /proc/self/setgroups");
-        let mut directory = bundle.path("");
-        while directory.starts_with(gantry_tests::target_dir()) {
-            let mode = fs::metadata(&directory).unwrap().mode();
-            fs::set_permissions(&directory, fs::Permissions::from_mode(mode | 0o055)).unwrap();
-            if !directory.pop() {
-                break;
-            }
-        }
-        let run = bundle.run();
-        assert_eq!(run.code, 0, "{name}: {run:#?}");
-        has(&run.stdout, "0", name);
-        has(&run.stdout, "null", name);
-        assert!(run.stdout.contains("100000"), "{name}: {run:#?}");
-        assert_eq!(fs::metadata(rootfs.join("tmp/made")).unwrap().uid(), 100_000, "{name}");
     });
 }
 

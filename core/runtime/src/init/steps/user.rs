@@ -1,4 +1,4 @@
-//! Becoming the root of a new user namespace.
+//! Becoming the root of a user namespace.
 
 use super::Perform;
 use crate::init::Context;
@@ -6,7 +6,7 @@ use crate::init::fault::{Act, During, Fault};
 use gantry_sys::{Errno, cred};
 use serde::{Deserialize, Serialize};
 
-/// Waits until the parent has written the maps; before that no id means anything here.
+/// Waits until the parent has written the maps of a new one; before that no id means anything here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct UserNamespace;
 
