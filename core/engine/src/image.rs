@@ -23,8 +23,10 @@ use crate::Engine;
 use crate::container::mounts::MountRecord;
 use crate::error::{Error, Result};
 use crate::request::ImportRequest;
+use crate::userns;
 use gantry_image::{DeadLayer, Image, ImageStore, ImageSummary, Removed, UnpackOptions, User, Users};
 use gantry_model::digest::{ChainId, Digest};
+use gantry_model::idmap::IdMaps;
 use gantry_model::reference::Reference;
 use gantry_store::containers;
 use serde_json::Value;
@@ -37,16 +39,18 @@ impl Engine {
         Ok(self.images.get_or_init(|| ImageStore::open(&self.settings.root)))
     }
 
-    /// The storage driver's ids of an image's layers, nearest first; layers the driver lacks are unpacked.
-    pub(crate) fn image_layers(&self, image: &Image) -> Result<Vec<String>> {
+    /// The storage driver's ids of an image's layers, nearest first; layers the driver lacks are unpacked. With `owners` of
+    /// those whose files belong to them.
+    pub(crate) fn image_layers(&self, image: &Image, owners: Option<&IdMaps>) -> Result<Vec<String>> {
         self.settle_doubts()?;
         let images = self.images()?;
-        let mut layers = match images.driver_layers(image, self.storage_driver()) {
+        let mut layers = match images.driver_layers(image, self.storage_driver(), owners) {
             Err(gantry_image::Error::NotUnpacked { .. }) => {
                 self.complete_image(image)?;
                 let storage = self.storage()?;
-                images.unpack_image(image, &UnpackOptions::new(&storage.driver, storage))?;
-                images.driver_layers(image, self.storage_driver())?
+                let options = UnpackOptions { owners, ..UnpackOptions::new(&storage.driver, storage) };
+                images.unpack_image(image, &options)?;
+                images.driver_layers(image, self.storage_driver(), owners)?
             }
             found => found?,
         };
@@ -333,7 +337,7 @@ impl Users for Containers<'_> {
         let files = ids.iter().filter_map(|id| self.0.container_file(id).ok());
         let mut users = files.filter(|f| f.storage_driver == driver);
         let mounts = |id: &str| self.0.mounted_images(id).iter().any(|image| image.chains.contains(&chain));
-        users.any(|f| f.chains.contains(&chain) || mounts(&f.id))
+        users.any(|f| f.chains.contains(&chain) || userns::own_chains(&f).contains(&chain) || mounts(&f.id))
     }
 
     fn holds_id(&self, driver: &str, layer: &str) -> bool {

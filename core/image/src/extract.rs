@@ -4,7 +4,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use crate::apply::{LayerTarget, Whiteouts, apply_as};
+use crate::apply::{LayerTarget, Whiteouts, apply};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::pipeline;
@@ -17,7 +17,7 @@ pub fn extract(input: impl Read + Send, dir: &Path, limits: &Limits, owners: Opt
     let target = LayerTarget { path: dir.to_owned(), whiteouts: Whiteouts::Plain };
     let unpacked = pipeline::through(input, None, limits, limits.layer_bytes, |stream| {
         let mut tar = TarReader::new(stream, limits.header_bytes);
-        apply_as(&mut tar, &target, limits, None, owners)
+        apply(&mut tar, &target, limits, None, owners)
     });
     let (applied, _) = unpacked.map_err(Error::Extract)?;
     Ok(applied.warnings)

@@ -13,6 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gantry_model::digest::{ChainId, DiffId, Digest};
+use gantry_model::idmap::IdMaps;
 
 use crate::apply::{ApplyError, LayerTarget, Lower, apply_outline};
 use crate::blobs::{BlobSource, BlobState, Data, Stored};
@@ -74,12 +75,22 @@ pub struct UnpackOptions<'a> {
     pub threads: usize,
     /// Is told how far they are.
     pub watch: Option<&'a dyn Watch>,
+    /// Where the kernel cannot map owners by mount: whom the files belong to on the disk. Such a layer has a name of its own.
+    pub owners: Option<&'a IdMaps>,
 }
 
 impl<'a> UnpackOptions<'a> {
     /// Default limits and two layers at a time.
     pub fn new(driver: &'a str, sink: &'a dyn LayerSink) -> Self {
-        Self { driver, sink, limits: Limits::default(), threads: 2, watch: None }
+        Self { driver, sink, limits: Limits::default(), threads: 2, watch: None, owners: None }
+    }
+}
+
+/// The name of a layer whose files belong on the disk to whom `owners` says.
+pub fn chain_for(chain: &ChainId, owners: Option<&IdMaps>) -> ChainId {
+    match owners {
+        None => *chain,
+        Some(owners) => ChainId(sha256(format!("{chain} {}", owners.for_mount()).as_bytes())),
     }
 }
 
@@ -200,6 +211,7 @@ pub(crate) fn unpack_stack<'a, 's>(
 fn slots(store: &ImageStore, options: &UnpackOptions<'_>, diffs: &[DiffId]) -> Result<Vec<Slot>> {
     let mut slots: Vec<Slot> = Vec::with_capacity(diffs.len());
     for (diff, chain) in diffs.iter().zip(chain_ids(diffs)) {
+        let chain = chain_for(&chain, options.owners);
         let parent = slots.last().map(|below| below.chain);
         let parent_id = slots.last().map(|below| below.id.clone());
         let lock = PassingLock::take(&store.records.layer_lock_path(options.driver, &chain)?)?;
@@ -330,9 +342,10 @@ impl<'s> Worker<'_, '_, 's> {
         let (slot, len) = (&self.slots[index], data.len());
         let input = data.open(keep.as_ref())?;
         let target = self.begun.begin(&slot.id, slot.parent_id.as_deref())?;
+        self.give_root(slot, &target)?;
         let below = LayersBelow { worker: self, index };
         let lower = (!self.options.sink.depends_on_parent()).then_some(&below as &dyn Lower);
-        let unpacked = pipeline::unpack_over(input, keep, &target, &self.options.limits, lower);
+        let unpacked = pipeline::unpack_as(input, keep, &target, &self.options.limits, lower, self.options.owners);
         let unpacked = unpacked.map_err(|source| refused(slot, source))?;
         self.begun.keep_sums(&slot.id, &unpacked.applied.sums)?;
         let done = done(slot, unpacked, stored, len, target.path)?;
@@ -345,6 +358,15 @@ impl<'s> Worker<'_, '_, 's> {
             watch.unpacked(index);
         }
         Ok(done)
+    }
+}
+
+impl Worker<'_, '_, '_> {
+    /// The root of the lowest layer may be no entry of it; a driver makes the others' like that.
+    fn give_root(&self, slot: &Slot, target: &LayerTarget) -> Result<()> {
+        let Some(owners) = self.options.owners.filter(|_| slot.parent.is_none()) else { return Ok(()) };
+        let (user, group) = owners.to_host(0, 0);
+        std::os::unix::fs::chown(&target.path, user, group).map_err(Error::io("give to its owner", &target.path))
     }
 }
 

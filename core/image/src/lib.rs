@@ -53,7 +53,7 @@ pub use files::Lock;
 pub use gc::Collected;
 pub use hash::{chain_ids, sha256};
 pub use import::{ImportRequest, Imported};
-pub use layers::{LayerSink, UnpackOptions, Watch};
+pub use layers::{LayerSink, UnpackOptions, Watch, chain_for};
 pub use limits::Limits;
 pub use load::Loaded;
 pub use manifest::index_entries;

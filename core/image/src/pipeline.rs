@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use gantry_model::digest::{DiffId, Digest};
+use gantry_model::idmap::IdMaps;
 
 use crate::apply::{Applied, ApplyError, LayerTarget, Lower, apply};
 use crate::content::Ingest;
@@ -74,20 +75,22 @@ pub(crate) fn unpack(
     target: &LayerTarget,
     limits: &Limits,
 ) -> Result<Unpacked, ApplyError> {
-    unpack_over(input, keep, target, limits, None)
+    unpack_as(input, keep, target, limits, None, None)
 }
 
-/// [`unpack`] for a layer whose hard links may lead to files of the layers below.
-pub(crate) fn unpack_over(
+/// [`unpack`] for a layer whose hard links may lead to files of the layers below, and whose files may belong to others than
+/// it says.
+pub(crate) fn unpack_as(
     input: impl Read + Send,
     keep: Option<Ingest>,
     target: &LayerTarget,
     limits: &Limits,
     lower: Option<&dyn Lower>,
+    owners: Option<&IdMaps>,
 ) -> Result<Unpacked, ApplyError> {
     let ((applied, diff), source) = through(input, keep, limits, limits.layer_bytes, |stream| {
         let mut tar = TarReader::new(stream, limits.header_bytes);
-        let applied = apply(&mut tar, target, limits, lower)?;
+        let applied = apply(&mut tar, target, limits, lower, owners)?;
         Ok((applied, DiffId(tar.into_input().digest())))
     })?;
     Ok(Unpacked { diff, applied, compression: source.compression, blob: source.blob })

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use gantry_model::digest::Digest;
+use gantry_model::idmap::IdMaps;
 use gantry_model::reference::Reference;
 
 use crate::config::ImageConfig;
 use crate::content::{ContentStore, Marker};
 use crate::error::{Error, Result};
 use crate::files::{self, Lock};
-use crate::layers::{UnpackOptions, unpack_stack};
+use crate::layers::{UnpackOptions, chain_for, unpack_stack};
 use crate::limits::Limits;
 use crate::records::{Image, Records, RefRecord};
 
@@ -181,10 +182,12 @@ impl ImageStore {
         serde_json::from_slice(&bytes).map_err(json)
     }
 
-    /// The ids under which a storage driver holds the image's layers, bottom first.
-    pub fn driver_layers(&self, image: &Image, driver: &str) -> Result<Vec<String>> {
+    /// The ids under which a storage driver holds the image's layers, bottom first; those whose files belong to `owners`.
+    pub fn driver_layers(&self, image: &Image, driver: &str, owners: Option<&IdMaps>) -> Result<Vec<String>> {
         let missing = || Error::NotUnpacked { image: image.id.short(), driver: driver.to_owned() };
-        let record = |layer: &crate::records::Layer| self.records.layer(driver, &layer.chain)?.ok_or_else(missing);
+        let record = |layer: &crate::records::Layer| {
+            self.records.layer(driver, &chain_for(&layer.chain, owners))?.ok_or_else(missing)
+        };
         image.layers.iter().map(|layer| record(layer).map(|record| record.id)).collect()
     }
 

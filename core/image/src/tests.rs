@@ -59,7 +59,7 @@ impl Fixture {
 
     fn layer_dir(&self, name: &str, index: usize) -> PathBuf {
         let image = self.store.resolve(name).unwrap();
-        self.sink.path(&self.store.driver_layers(&image, "test").unwrap()[index])
+        self.sink.path(&self.store.driver_layers(&image, "test", None).unwrap()[index])
     }
 
     /// Every file that is neither a lock nor the driver's root.
@@ -369,15 +369,15 @@ fn another_driver_gets_the_layers_from_the_blobs() {
     fixture.load(&docker_archive(&[three_layers(&["app:1"])])).unwrap();
     let image = fixture.store.resolve("app:1").unwrap();
     let copies = DirSink::new(&fixture.dir.path().join("copies"), Whiteouts::Apply);
-    assert!(matches!(fixture.store.driver_layers(&image, "copies"), Err(Error::NotUnpacked { .. })));
+    assert!(matches!(fixture.store.driver_layers(&image, "copies", None), Err(Error::NotUnpacked { .. })));
     let options = UnpackOptions::new("copies", &copies);
     fixture.store.unpack_image(&image, &options).unwrap();
     fixture.store.unpack_image(&image, &options).unwrap();
-    let layers = fixture.store.driver_layers(&image, "copies").unwrap();
+    let layers = fixture.store.driver_layers(&image, "copies", None).unwrap();
     assert!(copies.path(&layers[2]).join("base").exists());
     fs::remove_dir_all(copies.path(&layers[1])).unwrap();
     fixture.store.unpack_image(&image, &options).unwrap();
-    let mended = fixture.store.driver_layers(&image, "copies").unwrap();
+    let mended = fixture.store.driver_layers(&image, "copies", None).unwrap();
     assert!(
         mended[1] != layers[1] && copies.path(&mended[1]).join("middle").exists(),
         "a lost layer is unpacked again"
@@ -541,7 +541,7 @@ fn loads_and_removals_at_once_leave_a_sound_store() {
     });
     fixture.collect();
     for summary in fixture.store.list().unwrap() {
-        let layers = fixture.store.driver_layers(&summary.image, "test").unwrap();
+        let layers = fixture.store.driver_layers(&summary.image, "test", None).unwrap();
         assert!(layers.iter().all(|layer| fixture.sink.exists(layer)));
         assert!(summary.image.blobs().all(|blob| fixture.store.content().exists(&blob)));
     }

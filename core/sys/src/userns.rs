@@ -27,7 +27,7 @@ pub fn owner() -> Option<u32> {
 }
 
 /// What an id of a namespace is outside of it, by the text of its map.
-fn outside(map: &str, id: u32) -> Option<u32> {
+pub fn outside(map: &str, id: u32) -> Option<u32> {
     map.lines().find_map(|line| {
         let numbers: Vec<u32> = line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
         let [first, outer, count] = numbers[..] else { return None };
@@ -47,6 +47,12 @@ pub fn network_is_foreign() -> bool {
     let owner = unsafe { libc::ioctl(network.as_raw_fd(), NS_GET_USERNS as _) };
     // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
     crate::check(owner.into()).map(|fd| drop(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })).is_err()
+}
+
+/// How many ids a namespace has, by the text of its map.
+pub fn count(map: &str) -> u32 {
+    let counts = map.lines().filter_map(|line| line.split_ascii_whitespace().nth(2)?.parse::<u32>().ok());
+    counts.fold(0, u32::saturating_add)
 }
 
 /// Whether an id of this process's namespace means anybody, by the text of its map.
@@ -75,6 +81,7 @@ mod tests {
     fn maps_are_understood() {
         let map = "         0       1000          1\n         1     100000      65536\n";
         assert!(is_mapped(map, 0) && is_mapped(map, 65536) && !is_mapped(map, 65537));
+        assert_eq!((count(map), count("")), (65_537, 0));
         assert_eq!((outside(map, 0), outside(map, 3), outside(map, 65537)), (Some(1000), Some(100_002), None));
         assert!(is_mapped("0 0 4294967295\n", 5) && !is_mapped("", 0) && !is_mapped("0 1000 1\n", 1));
     }

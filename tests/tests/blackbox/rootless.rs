@@ -4,7 +4,7 @@
 use crate::need;
 use gantry_tests::{Run, Running, binary, eventually, image, process};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -191,7 +191,6 @@ fn an_ordinary_user_runs_containers() {
     let told = "no cgroup with the controllers memory, pids is delegated to this user";
     assert!(unlimited.stderr.contains(told), "{unlimited:?}");
     user.shell(&["--userns", "auto"], "true").fails(125, "cannot map the owners of layers here");
-    user.shell(&["--userns", "keep-id"], "true").fails(125, "not supported for an ordinary user");
     user.end();
 }
 
@@ -205,7 +204,84 @@ fn a_user_without_subordinate_ids() {
         format!("0\n 0 {} 1", user.id)
     );
     assert!(user.shell(&["-t"], "tty").ok().contains("/dev/"));
+    user.shell(&["--userns", "keep-id"], "true").fails(125, "keep-id needs subordinate ids");
     user.end();
+}
+
+#[test]
+fn an_ordinary_user_keeps_his_id() {
+    need!();
+    if !have_helpers() {
+        return;
+    }
+    let Some(user) = User::new(true) else { return };
+    user.import();
+    let (id, keep) = (user.id, ["--userns", "keep-id"]);
+    fs::create_dir(user.path("own")).expect("ours");
+    chown(user.path("own"), Some(id), Some(id)).expect("his");
+    let bind = format!("{}:/own", user.path("own").display());
+    let bound = [&keep[..], &["-v", &bind]].concat();
+    let script = "id -u; id -g; stat -c %u:%g / /bin/busybox /own; touch /own/x /etc/x; tr -s ' ' </proc/self/uid_map";
+    let out = user.shell(&bound, script);
+    let map = format!(" 0 1 {id}\n {id} 0 1\n {0} {0} {1}", id + 1, 65536 - id);
+    assert_eq!(out.stdout.trim_end(), format!("{id}\n{id}\n0:0\n0:0\n{id}:{id}\n{map}"), "{out:?}");
+    assert!(out.stderr.contains("/etc/x: Permission denied"), "{out:?}");
+    assert_eq!(fs::metadata(user.path("own/x")).expect("made").uid(), id);
+    // Others, and the image's root, are subordinate ids of his.
+    let chosen =
+        user.shell(&[&bound[..], &["--user", "0"]].concat(), "id -u; touch /own/y /etc/y && stat -c %u /etc/y");
+    assert_eq!(chosen.ok(), "0\n0");
+    chosen_elsewhere(&user);
+
+    // A life as any other's: exec, files from outside, a volume, an image made of it.
+    let words = ["run", "-d", "--name", "web", "--network", "none", "-v", "data:/data", "--health-cmd", "id -u"];
+    user.gantry(&[&words[..], &keep, &["bb", "sh", "-c", "touch /data/x /tmp/own; exec sleep 1000"]].concat()).ok();
+    assert_eq!(user.gantry(&["exec", "web", "id", "-u"]).ok(), id.to_string());
+    assert_eq!(user.gantry(&["exec", "-u", "0", "web", "sh", "-c", "touch /etc/z; chown 7:8 /etc/z; id -u"]).ok(), "0");
+    eventually("its file", || {
+        user.gantry(&["exec", "web", "stat", "-c", "%u", "/tmp/own"]).stdout.trim() == id.to_string()
+    });
+    let owners = |archive: &str| {
+        let listed =
+            Command::new("tar").args(["--numeric-owner", "-tvf"]).arg(user.path(archive)).output().expect("tar");
+        let listed = String::from_utf8(listed.stdout).expect("text");
+        let line = |name: &str| listed.lines().find(|line| line.ends_with(name)).unwrap_or_default().to_owned();
+        ["etc/z", "tmp/own", "bin/busybox"].map(|name| line(name).split_whitespace().nth(1).unwrap_or("-").to_owned())
+    };
+    let expected = ["7/8".to_owned(), format!("{id}/{id}"), "0/0".to_owned()];
+    fs::write(user.path("f"), "text").expect("our own");
+    for state in ["running", "stopped"] {
+        if state == "stopped" {
+            user.gantry(&["stop", "-t", "0", "web"]).ok();
+        }
+        user.gantry(&["export", "-o", "out.tar", "web"]).ok();
+        assert_eq!(owners("out.tar"), expected, "{state}");
+        user.gantry(&["cp", "f", &format!("web:/etc/{state}")]).ok();
+    }
+    assert!(user.gantry(&["diff", "web"]).ok().contains("A /etc/z"));
+    user.gantry(&["commit", "web", "made"]).ok();
+    user.gantry(&["start", "web"]).ok();
+    assert_eq!(user.gantry(&["exec", "web", "stat", "-c", "%u", "/etc/running", "/etc/stopped"]).ok(), "0\n0");
+    let made =
+        ["run", "--rm", "--network", "none", "made", "stat", "-c", "%u:%g", "/etc/z", "/tmp/own", "/bin/busybox"];
+    assert_eq!(user.gantry(&made).ok(), format!("7:8\n{id}:{id}\n0:0"));
+    user.gantry(&["rm", "-f", "web"]).ok();
+    user.gantry(&["system", "check"]).ok();
+    user.gantry(&["system", "prune", "-af"]).ok();
+    user.gantry(&["system", "check"]).ok();
+    user.end();
+}
+
+/// Another number for himself; an image's user is kept.
+fn chosen_elsewhere(user: &User) {
+    let out = user.shell(&["--userns", "keep-id:uid=9,gid=10"], "id -u; id -g; stat -c %u:%g /bin/busybox");
+    assert_eq!(out.ok(), "9\n10\n0:0");
+    let tar = user.path("bb.tar");
+    user.gantry(&["import", "--change", "USER 5", &tar.to_string_lossy(), "five"]).ok();
+    let run = ["run", "--rm", "--network", "none", "--userns", "keep-id", "five", "id", "-u"];
+    assert_eq!(user.gantry(&run).ok(), "5");
+    let vfs = [&["--storage-driver", "vfs"], &run[..]].concat();
+    assert_eq!(user.gantry(&vfs).ok(), "5");
 }
 
 #[test]

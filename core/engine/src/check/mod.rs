@@ -7,6 +7,7 @@ use crate::Engine;
 use crate::error::{Error, Result};
 use crate::image::Containers;
 use crate::request::PullRequest;
+use crate::userns;
 use gantry_image::check::{Depth, Finding, Subject};
 use gantry_image::{Image, UnpackOptions};
 use gantry_store::containers;
@@ -166,7 +167,8 @@ impl Engine {
             if file.storage_driver != driver || running {
                 continue;
             }
-            let now = self.images()?.layers_of(driver, &file.chains)?;
+            let own = userns::own_chains(&file);
+            let now = self.images()?.layers_of(driver, if own.is_empty() { &file.chains } else { &own })?;
             if let Some(layers) = now.filter(|layers| *layers != file.layers) {
                 file.layers = layers;
                 self.replace_container_file(&file)?;

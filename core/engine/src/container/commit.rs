@@ -5,6 +5,7 @@ use super::root::View;
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::request::CommitRequest;
+use crate::userns;
 use gantry_image::config::{ContainerConfig, Healthcheck};
 use gantry_image::tar::{Entry, Kind};
 use gantry_image::tree::{TreeOptions, TreeWriter};
@@ -131,7 +132,10 @@ impl Engine {
             })
         };
         let committed = match own {
-            Some(dir) => run(&|writer| write_layer(&dir, changes, writer)),
+            Some(dir) => {
+                let options = TreeOptions { owners: userns::on_disk(&file.host)?, ..TreeOptions::default() };
+                run(&|writer| write_layer(&dir, changes, options.clone(), writer))
+            }
             None => Err(Error::invalid("the storage driver shows no directory of the container's own files")),
         }?;
         committed.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -206,12 +210,12 @@ fn without_mount_points(changes: Vec<Change>) -> Vec<Change> {
 }
 
 /// The changes as a layer: files from the container's own directory, whiteouts for what is gone.
-fn write_layer(dir: &Path, changes: &[Change], writer: io::PipeWriter) -> Result<()> {
+fn write_layer(dir: &Path, changes: &[Change], options: TreeOptions, writer: io::PipeWriter) -> Result<()> {
     let fault = || Error::io(format!("read the layer of the container in {}", dir.display()));
     let root = File::open(dir).map_err(fault())?;
     let compressed =
         flate2::write::GzEncoder::new(io::BufWriter::with_capacity(256 << 10, writer), flate2::Compression::new(4));
-    let mut tree = TreeWriter::new(compressed, TreeOptions::default());
+    let mut tree = TreeWriter::new(compressed, options);
     for change in with_other_names(dir, changes).map_err(fault())? {
         write_change(&mut tree, &root, &change).map_err(fault())?;
     }

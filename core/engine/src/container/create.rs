@@ -7,7 +7,7 @@ use super::validity;
 use crate::Engine;
 use crate::error::{Error, Result};
 use crate::request::{CreateRequest, Created, RemoveRequest, StopRequest};
-use crate::userns::WantedRange;
+use crate::userns::{self, WantedRange};
 use crate::{names, spec};
 use gantry_image::config::ContainerConfig;
 use gantry_model::container::{Config, Empty, Healthcheck};
@@ -67,7 +67,7 @@ impl Engine {
         if let Some(platform) = request.platform.as_deref().filter(|platform| !platform.is_empty()) {
             validity::check_platform(platform, &request.config.image, &image)?;
         }
-        let layers = self.image_layers(&image)?;
+        let layers = self.image_layers(&image, None)?;
         self.unpack_mounted(&request.host)?;
         let hold = self.images()?.hold()?;
         let image = self.images()?.resolve(&image.id.to_string())?;
@@ -83,6 +83,13 @@ impl Engine {
         self.check_runtime(&mut host, config.tty)?;
         self.check_cgroup_parent(&mut host)?;
         let range = self.resolve_userns(&mut host, &config.user, &layers)?;
+        let layers = match userns::on_disk(&host)? {
+            Some(maps) => {
+                fill(&mut config.user, &userns::himself(&maps));
+                self.image_layers(&image, Some(&maps))?
+            }
+            None => layers,
+        };
         self.check_secrets(&host)?;
         spec::seccomp_choice(&host)?;
         let log_asked = LogAsked::of(&host);

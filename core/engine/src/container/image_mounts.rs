@@ -41,7 +41,7 @@ impl Engine {
 
     fn mounted_image(&self, reference: &str) -> Result<MountedImage> {
         let image = self.images()?.resolve(reference).map_err(|error| mount_error(reference, error))?;
-        let layers = self.image_layers(&image)?;
+        let layers = self.image_layers(&image, None)?;
         let chains = image.layers.iter().map(|layer| layer.chain.to_string()).collect();
         Ok(MountedImage { id: image.id.to_string(), layers, chains })
     }

@@ -62,6 +62,7 @@ impl Engine {
         let _disk = self.borrow_disk_of(&file)?;
         let _watched = self.watch_for_a_look(&file.storage_driver, &file.layers)?;
         let plan = self.with_storage(&file.storage_driver, |store| self.root_plan(store, id, &file.layers))?;
+        let maps = userns::on_disk(&file.host)?;
         let mut borrowed = Vec::new();
         let attached = if view == View::Whole { self.attached(&file, &mut borrowed)? } else { Vec::new() };
         let scratch = self.layout.container_state(id).join("root");
@@ -69,7 +70,7 @@ impl Engine {
         let looked = std::thread::scope(|scope| {
             let work = || {
                 let mounted = mount_root(&plan, &attached, &scratch);
-                act(mounted.map_err(Error::io(format!("mount the root of container {id}")))?.as_fd(), None)
+                act(mounted.map_err(Error::io(format!("mount the root of container {id}")))?.as_fd(), maps.as_ref())
             };
             scope
                 .spawn(work)

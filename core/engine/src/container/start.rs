@@ -375,7 +375,7 @@ impl Engine {
                 terminal: file.config.tty,
                 groups: file.host.group_add.as_deref().unwrap_or_default(),
                 init: file.host.init == Some(true),
-                map_owners: userns::maps(&file.host)?.is_some_and(|maps| !maps.is_identity()),
+                map_owners: userns::maps_mounts(&file.host)?.is_some(),
                 manner: Default::default(),
             },
         )?;

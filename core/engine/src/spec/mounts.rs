@@ -19,7 +19,7 @@ pub(super) fn apply(spec: &mut Spec, parts: &Parts<'_>) -> Result<()> {
     for (source, target) in parts.files.iter().filter(|(_, t)| !taken(Path::new(t))) {
         mounts.push(bind(source, target, vec!["rbind".into(), "rprivate".into()]));
     }
-    let maps = userns::maps(parts.host)?.filter(|maps| !maps.is_identity());
+    let maps = userns::maps_mounts(parts.host)?;
     for record in parts.mounts {
         let mut mount = from_record(record);
         if maps.is_some() && is_mapped(record) {

@@ -2,9 +2,12 @@
 //!
 //! Layers and volumes keep on the disk the owners that the container sees, since the kernel maps them by mount. So
 //! nothing is changed in a layer, `commit`, `diff` and stopped containers know no map, and a range of ids is only a
-//! container's own while there is the container.
+//! container's own while there is the container. An ordinary user's containers are the exception (`kept`).
 
 mod auto;
+mod kept;
+
+pub(crate) use kept::{himself, on_disk, own_chains};
 
 use crate::Engine;
 use crate::container::ContainerFile;
@@ -31,6 +34,11 @@ pub(crate) struct WantedRange {
 pub(crate) fn maps(host: &HostConfig) -> Result<Option<IdMaps>> {
     let given = host.id_mappings.as_ref().filter(|given| !given.uid_map.is_empty());
     given.map(|given| given.maps().map_err(|error| Error::invalid(error.to_string()))).transpose()
+}
+
+/// Maps through which a container's layers and volumes are mounted.
+pub(crate) fn maps_mounts(host: &HostConfig) -> Result<Option<IdMaps>> {
+    Ok(maps(host)?.filter(|maps| !maps.is_identity() && !gantry_sys::userns::is_inner()))
 }
 
 /// True when the container has a user namespace of its own.
@@ -90,10 +98,8 @@ impl Engine {
             }
             UsernsMode::Private => Some(given_maps(host.id_mappings.clone().unwrap_or_default())?),
             UsernsMode::Remap { user, group } => Some(subordinate_maps(user, group)?.shown()),
-            UsernsMode::KeepId { .. } if gantry_sys::userns::is_inner() => {
-                let message = "--userns keep-id is not supported for an ordinary user yet";
-                let cause = "the kernel lets only root show layers with other owners";
-                return Err(Error::request(Class::Unsupported, format!("{message}: {cause}")));
+            UsernsMode::KeepId { uid, gid } if gantry_sys::userns::is_inner() => {
+                Some(kept::kept_maps(*uid, *gid)?.shown())
             }
             UsernsMode::KeepId { uid: None, gid: None } => Some(IdMaps::identity().shown()),
             UsernsMode::KeepId { .. } => return Err(for_users_only(&text, "root keeps all ids")),

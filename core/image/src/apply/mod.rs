@@ -75,18 +75,9 @@ pub struct Applied {
     pub sums: Vec<u8>,
 }
 
-/// Unpacks all entries of a stream, then reads it to its end. Hard links may lead to files of the layers below.
+/// Unpacks all entries of a stream, then reads it to its end. Hard links may lead to files of the layers below. With
+/// `owners` the files belong to those whom these maps give for the owners that the archive names.
 pub(crate) fn apply<R: Input>(
-    tar: &mut TarReader<R>,
-    target: &LayerTarget,
-    limits: &Limits,
-    lower: Option<&dyn Lower>,
-) -> Result<Applied, ApplyError> {
-    apply_as(tar, target, limits, lower, None)
-}
-
-/// [`apply`] for the archive of a container with the maps `owners`.
-pub(crate) fn apply_as<R: Input>(
     tar: &mut TarReader<R>,
     target: &LayerTarget,
     limits: &Limits,
