@@ -1,13 +1,12 @@
 //! `images`, `tag`, `rmi`.
 
-use super::{Command, Context, Outcome, each, failed, filters};
+use super::{Command, Context, Outcome, each, failed, filters, forgiving};
 use crate::args::images::{self as args, ImagesArgs, MoveArgs, RmiArgs};
 use crate::args::{NO_FLAGS, NoArgs};
 use crate::out;
 use crate::out::failure::Failure;
 use crate::out::human::{ago, local_time, now_ns, parse_time, short_id};
 use crate::out::list::{Column, Layout, Wish};
-use gantry_engine::model::class::Class;
 use gantry_engine::model::reference::Reference;
 use gantry_engine::model::size::human_decimal;
 use std::collections::BTreeMap;
@@ -164,13 +163,7 @@ fn move_layers(context: &Context, args: MoveArgs, words: Vec<String>) -> Outcome
 fn rmi(context: &Context, args: RmiArgs, names: Vec<String>) -> Outcome {
     let engine = context.engine()?;
     each(&names, |name| {
-        let lines = match engine.remove_image(name, args.force) {
-            Err(error) if args.force && error.class() == Class::NotFound => {
-                failed(error).report();
-                Vec::new()
-            }
-            removed => removed.map_err(failed)?,
-        };
+        let lines = forgiving(engine.remove_image(name, args.force), args.force)?.unwrap_or_default();
         Ok((!lines.is_empty()).then(|| lines.join("\n")))
     })
 }

@@ -1,6 +1,6 @@
 //! `stop`, `restart`, `kill`, `rm`, `pause`, `unpause`, `wait`, `rename`: one act for each name.
 
-use super::{Command, Context, Outcome, each, each_at_once, failed};
+use super::{Command, Context, Outcome, each, each_at_once, failed, forgiving, tell_each};
 use crate::args::lifecycle::{self as args, KillArgs, RmArgs, StopArgs};
 use crate::args::{NO_FLAGS, NoArgs};
 use gantry_engine::request::{RemoveRequest, StopRequest};
@@ -46,13 +46,18 @@ fn kill(context: &Context, args: KillArgs, names: Vec<String>) -> Outcome {
 
 fn rm(context: &Context, args: RmArgs, names: Vec<String>) -> Outcome {
     let engine = context.engine()?;
-    let request = RemoveRequest { force: args.force, volumes: args.volumes, missing_ok: args.force };
-    each_at_once(&engine, &names, BUSY, |engine, name| {
+    let request = RemoveRequest { force: args.force, volumes: args.volumes, missing_ok: false };
+    let remove = |engine: &Engine, name: &String| {
         if name.trim_matches('/').is_empty() {
             return Err(Error::invalid("container name cannot be empty"));
         }
         engine.remove(name, request)
-    })
+    };
+    let answers = engine.at_once(&names, BUSY, remove).map_err(failed)?;
+    tell_each(names.iter().zip(answers).map(|(name, answer)| {
+        let removed = forgiving(answer, args.force)?;
+        Ok(removed.map(|()| name.clone()))
+    }))
 }
 
 fn pause(context: &Context, _: NoArgs, names: Vec<String>) -> Outcome {

@@ -52,6 +52,7 @@ use crate::out::{self, help};
 use crate::remote::Remote;
 use crate::settings;
 use gantry_engine::Engine;
+use gantry_engine::model::class::Class;
 use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
 
@@ -308,7 +309,18 @@ pub fn each_at_once(
     tell_each(names.iter().zip(answers).map(|(name, answer)| answer.map(|()| Some(name.clone())).map_err(failed)))
 }
 
-fn tell_each(answers: impl Iterator<Item = Result<Option<String>, Failure>>) -> Outcome {
+/// What was to be removed and is not there is no failure with `--force`: it is told, and nothing was done.
+pub fn forgiving<T>(answer: gantry_engine::Result<T>, force: bool) -> Result<Option<T>, Failure> {
+    match answer {
+        Err(error) if force && error.class() == Class::NotFound => {
+            failed(error).report();
+            Ok(None)
+        }
+        answer => answer.map(Some).map_err(failed),
+    }
+}
+
+pub fn tell_each(answers: impl Iterator<Item = Result<Option<String>, Failure>>) -> Outcome {
     let mut code = 0;
     for answer in answers {
         match answer {

@@ -128,7 +128,10 @@ fn create(context: &Context, args: CreateArgs, names: Vec<String>) -> Outcome {
 
 fn remove(context: &Context, args: RmArgs, names: Vec<String>) -> Outcome {
     let engine = context.engine()?;
-    each(&names, |name| engine.network_remove(name, args.force).map(|_| Some(name.to_owned())).map_err(failed))
+    each(&names, |name| {
+        let removed = engine.network_remove(name, args.force).map_err(failed)?;
+        Ok(removed.map(|_| name.to_owned()))
+    })
 }
 
 fn prune(context: &Context, args: PruneArgs, _: Vec<String>) -> Outcome {

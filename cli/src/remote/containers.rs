@@ -1,6 +1,6 @@
 //! `ps`, `stop`, `restart`, `kill`, `rm`, `pause`, `unpause`, `wait`, `rename`, `top`, `logs` by an engine elsewhere.
 
-use super::{failed, filters_json, on};
+use super::{failed, filters_json, forgiving, on};
 use crate::args::lifecycle::{self as args, KillArgs, RmArgs, StopArgs};
 use crate::args::logs::{self as log_args, LogsArgs};
 use crate::args::ps::{FLAGS, PS as PS_INFO, PsArgs};
@@ -128,10 +128,8 @@ fn rm(context: &Context, args: RmArgs, names: Vec<String>) -> Outcome {
     let query = [on("force", args.force), on("v", args.volumes)];
     each(&names, |name| {
         let path = format!("/containers/{}", segment(name.trim_matches('/')));
-        match client.call("DELETE", &path, &query, None) {
-            Err(error) if args.force && error.status() == Some(404) => Ok(Some(name.to_owned())),
-            done => done.map(|_| Some(name.to_owned())).map_err(failed),
-        }
+        let removed = forgiving(client.call("DELETE", &path, &query, None), args.force)?;
+        Ok(removed.map(|_| name.to_owned()))
     })
 }
 

@@ -1,6 +1,6 @@
 //! `images`, `tag`, `rmi` by an engine elsewhere.
 
-use super::{failed, filters_json, on};
+use super::{failed, filters_json, forgiving, on};
 use crate::args::images::{self as args, ImagesArgs, RmiArgs};
 use crate::args::{NO_FLAGS, NoArgs};
 use crate::cmd::images::{Listed, print, wanted};
@@ -57,12 +57,12 @@ fn rmi(context: &Context, args: RmiArgs, names: Vec<String>) -> Outcome {
     let query = [on("force", args.force), on("noprune", args.no_prune)];
     each(&names, |name| {
         let path = format!("/images/{}", segment(name));
-        let removed = client.call("DELETE", &path, &query, None).map_err(failed)?;
+        let removed = forgiving(client.call("DELETE", &path, &query, None), args.force)?;
         let line = |one: &Value| {
             let (what, name) = one.as_object()?.iter().next()?;
             Some(format!("{what}: {}", name.as_str()?))
         };
-        let lines: Vec<String> = removed.as_array().into_iter().flatten().filter_map(line).collect();
+        let lines: Vec<String> = removed.iter().flat_map(|found| found.as_array()).flatten().filter_map(line).collect();
         Ok((!lines.is_empty()).then(|| lines.join("\n")))
     })
 }

@@ -162,6 +162,17 @@ fn failed(error: Error) -> Failure {
     Failure::error(error.sentence())
 }
 
+/// What was to be removed and is not there is no failure with `--force`: it is told, and nothing was done.
+fn forgiving<T>(answer: Result<T, Error>, force: bool) -> Result<Option<T>, Failure> {
+    match answer {
+        Err(error) if force && error.status() == Some(404) => {
+            failed(error).report();
+            Ok(None)
+        }
+        answer => answer.map(Some).map_err(failed),
+    }
+}
+
 /// Exit codes as Docker's command reads them out of what the engine says.
 fn start_code(error: &Error) -> i32 {
     let text = error.to_string();

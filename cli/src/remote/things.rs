@@ -32,7 +32,7 @@ fn list_networks(context: &Context, args: ListArgs, _: Vec<String>) -> Outcome {
 fn remove_networks(context: &Context, args: NetworkRmArgs, names: Vec<String>) -> Outcome {
     let client = context.client()?;
     each(&names, |name| match client.call("DELETE", &format!("/networks/{}", segment(name)), &[], None) {
-        Err(error) if args.force && error.status() == Some(404) => Ok(Some(name.to_owned())),
+        Err(error) if args.force && error.status() == Some(404) => Ok(None),
         done => done.map(|_| Some(name.to_owned())).map_err(failed),
     })
 }

@@ -83,7 +83,10 @@ fn containers() {
         let events = line("events --since 1h --until 0s -f container=once --format {{.Action}}").ok();
         events.contains("start") && events.contains("die")
     });
-    line("rm -f once nosuch").code(0);
+    let removed = line("rm -f once nosuch");
+    assert_eq!((0, "once\n"), (removed.code, removed.stdout.as_str()), "{removed:#?}");
+    line("rmi -f nosuch").code(0);
+    line("network rm -f nosuch").code(0);
     line("system df").fails(125, "'gantry system df' does not work with an engine elsewhere");
     g(&["--root", "/x", "ps"]).fails(125, "--root is about the engine here");
     drop(server);

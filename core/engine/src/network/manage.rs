@@ -206,13 +206,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes a network; answers its name. With `force` a missing one is no error.
-    pub fn network_remove(&self, reference: &str, force: bool) -> Result<String> {
+    /// Removes a network; answers its name. With `force` a missing one is no error: `None`.
+    pub fn network_remove(&self, reference: &str, force: bool) -> Result<Option<String>> {
         let (record, driver) = match self.network_by_reference(reference) {
             Err(error) if force && error.class() == Class::NotFound => {
                 let _lock = self.lock_networks()?;
                 self.sweep_unmade();
-                return Ok(reference.to_owned());
+                return Ok(None);
             }
             found => found?,
         };
@@ -222,7 +222,7 @@ impl Engine {
         }
         let _lock = self.lock_networks()?;
         self.remove_unused(&record, &driver, || self.check_unused(&record))?;
-        Ok(record.name)
+        Ok(Some(record.name))
     }
 
     fn check_unused(&self, record: &NetworkRecord) -> Result<()> {
