@@ -102,8 +102,10 @@ impl Fetcher {
             }
             PullPolicy::Missing => match act(request.clone()) {
                 Err(error) if lacks_image(&error) => {
-                    let name = Reference::parse(&image).map_or_else(|_| image.clone(), |image| image.familiar());
-                    out::note(&format!("Unable to find image '{name}' locally"));
+                    // What is no reference will be told so.
+                    if let Ok(reference) = Reference::parse(&image) {
+                        out::note(&format!("Unable to find image '{}' locally", reference.familiar()));
+                    }
                     self.fetch(engine, &image)?;
                     act(request)
                 }

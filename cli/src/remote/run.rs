@@ -97,8 +97,10 @@ fn made(
             create()
         }
         Err(error) if policy == PullPolicy::Missing && lacks_image(&error) => {
-            let name = Reference::parse(&image).map_or_else(|_| image.clone(), |image| image.familiar());
-            out::note(&format!("Unable to find image '{name}' locally"));
+            // What is no reference will be told so.
+            if let Ok(reference) = Reference::parse(&image) {
+                out::note(&format!("Unable to find image '{}' locally", reference.familiar()));
+            }
             pull()?;
             create()
         }

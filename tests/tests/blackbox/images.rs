@@ -217,6 +217,9 @@ fn unknown_images_are_told() {
     need!();
     let world = World::empty();
     world.line("run --rm --pull never nosuch true").fails(125, "No such image: nosuch:latest");
+    let refused = world.line("run --rm UPPER true");
+    assert!(!refused.stderr.contains("Unable to find"), "{refused:#?}");
+    refused.fails(125, "repository name (library/UPPER) must be lowercase");
     world.line("image inspect nosuch").code(1);
     world.line("tag nosuch x").fails(1, "No such image: nosuch");
     world.line("run --rm UPPER/case true").code(125);

@@ -60,9 +60,10 @@ impl Engine {
 
     /// Checks a request; makes nothing.
     pub(crate) fn prepare(&self, id: String, request: CreateRequest) -> Result<Prepared> {
-        if let Some(name) = request.name.as_deref().map(|n| n.trim_start_matches('/')) {
-            check_name(name)?;
-        }
+        // As with Docker, whose users write `--name "$NAME"`, an empty name is none.
+        let name = request.name.as_deref().map(|name| name.trim_start_matches('/').to_owned());
+        let name = name.filter(|name| !name.is_empty());
+        name.as_deref().map_or(Ok(()), check_name)?;
         let image = self.images()?.resolve(&request.config.image)?;
         if let Some(platform) = request.platform.as_deref().filter(|platform| !platform.is_empty()) {
             validity::check_platform(platform, &request.config.image, &image)?;
@@ -128,7 +129,6 @@ impl Engine {
             mount_label: String::new(),
             platform: "linux".into(),
         };
-        let name = request.name.map(|n| n.trim_start_matches('/').to_owned());
         Ok(Prepared { file, mounts, range, hold, name, warnings })
     }
 
