@@ -3,6 +3,7 @@
 use crate::attach::Expected;
 use crate::body::Out;
 use crate::client;
+use crate::early::Supervisors;
 use crate::execs::Execs;
 use crate::fault::Fault;
 use crate::reply::{Outcome, with};
@@ -41,6 +42,8 @@ pub struct App {
     pub read_only: bool,
     /// Who waits for containers to start.
     pub expected: Expected,
+    /// Supervisors of containers whose start is expected.
+    pub early: Supervisors,
     /// What the last lists of containers showed.
     pub listing: Mutex<Listing>,
     /// Processes executed in containers through us.
@@ -59,6 +62,7 @@ impl App {
             worked: Notify::new(),
             read_only,
             expected: Expected::default(),
+            early: Supervisors::default(),
             listing: Mutex::default(),
             execs,
         }

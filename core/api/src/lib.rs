@@ -13,6 +13,7 @@ mod body;
 mod certificate;
 mod client;
 mod door;
+mod early;
 mod execs;
 mod fault;
 mod frames;

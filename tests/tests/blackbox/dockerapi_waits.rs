@@ -3,7 +3,7 @@
 
 use crate::need;
 use gantry_tests::server::Server;
-use gantry_tests::{World, eventually};
+use gantry_tests::{World, eventually, process};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -98,6 +98,46 @@ fn before_the_start() {
         made(&world, name, "");
         world.line(&format!("rm {name}")).ok();
     }
+    drop(server);
+    world.assert_no_leaks();
+}
+
+/// The keepers that were started for a container, one of them with its early init.
+fn keepers(id: &str) -> Vec<i32> {
+    let all = process::all().into_iter().filter(|pid| process::command_line(*pid).contains(id));
+    all.filter(|pid| process::alive(*pid) && process::command_line(*pid).starts_with("gantry-keeper")).collect()
+}
+
+/// Where a client waits for a start, the supervisor is begun with that; it goes when the start does not come.
+#[test]
+fn a_supervisor_that_is_early() {
+    need!();
+    let world = World::new();
+    let server = Server::start(&world, "api.sock", &[]);
+    made(&world, "early", "");
+    let id = world.line("inspect -f {{.Id}} early").ok().trim().to_owned();
+    let waiter = Waiter::new(&server, "early", "next-exit");
+    eventually("a keeper waits", || !keepers(&id).is_empty());
+    eventually("it has gone", || keepers(&id).is_empty());
+    assert_eq!(world.status("early"), "created");
+    drop(waiter);
+    let waiter = Waiter::new(&server, "early", "next-exit");
+    eventually("another one waits", || !keepers(&id).is_empty());
+    let early = keepers(&id);
+    start(&server, "early");
+    assert!(world.supervisors(&id).0.is_some_and(|keeper| early.contains(&keeper)), "the start takes it");
+    go(&world, "early");
+    assert_eq!(waiter.code(), Some(7));
+    // Somebody else starts it, and the early one goes without taking anything from him.
+    made(&world, "other", "");
+    let id = world.line("inspect -f {{.Id}} other").ok().trim().to_owned();
+    let waiter = Waiter::new(&server, "other", "next-exit");
+    eventually("a third one waits", || !keepers(&id).is_empty());
+    world.line("start other").ok();
+    eventually("the early one has gone", || keepers(&id).len() == 1);
+    assert_eq!(world.status("other"), "running");
+    go(&world, "other");
+    assert_eq!(waiter.code(), Some(7));
     drop(server);
     world.assert_no_leaks();
 }

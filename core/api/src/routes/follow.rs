@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::ask::{Ask, Call};
 use crate::attach::{self, Serving};
 use crate::body::{Body, Out};
+use crate::early;
 use crate::fault::Fault;
 use crate::frames::{self, STDERR, STDOUT};
 use crate::query::timestamp;
@@ -244,6 +245,7 @@ impl Streams {
             return Ok(Coming::Never);
         }
         if !self.live {
+            early::begin(&self.app, &self.id);
             return Ok(Coming::Later(self.app.expected.session(&self.id, self.request)));
         }
         let (id, request) = (self.id.clone(), self.request);

@@ -17,23 +17,28 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// No document that says anything is shorter.
+const EMPTY_DOCUMENT: u64 = 7;
+
 /// `POST /containers/{}/start`: hands the container's streams and end to those who wait for them.
 pub fn start(app: Arc<App>, ask: Ask) -> Answer {
     Box::pin(async move {
+        check_bare(&ask.call)?;
         let name = ask.call.name().to_owned();
         let own = Arc::clone(&app);
         app.slow(move |engine| {
             let watched = engine.watch_end(&name)?;
             if matches!(watched.end, Watch::Running(_) | Watch::Unreachable) {
                 // One that runs stays as it is; one that is paused is not started by this.
-                let started = engine.start_detached(&watched.id, AttachRequest::default(), false)?;
+                let started = engine.start_detached(&watched.id, AttachRequest::default(), false, None)?;
                 return Ok((started.map(|running| running.into_parts().1), Party::default()));
             }
             let mut party = own.expected.take(&watched.id);
             party.guests.retain(|guest| !guest.session.is_closed());
             party.ends.retain(|end| !end.is_closed());
+            let early = own.early.take(&watched.id);
             let request = party.guests.first().map_or_else(AttachRequest::default, |guest| guest.request);
-            let started = engine.start_detached(&watched.id, request, !party.ends.is_empty())?;
+            let started = engine.start_detached(&watched.id, request, !party.ends.is_empty(), early)?;
             let Some(running) = started else { return Ok((None, party)) };
             let (session, ending) = running.into_parts();
             let mut guests = std::mem::take(&mut party.guests).into_iter();
@@ -56,6 +61,17 @@ pub fn start(app: Arc<App>, ask: Ask) -> Answer {
             None => empty(StatusCode::NOT_MODIFIED),
         })
     })
+}
+
+/// What a start said of the container before 1.24 must not be overlooked. Some clients send an empty document.
+fn check_bare(call: &Call) -> Result<(), Fault> {
+    let length = call.headers.get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > EMPTY_DOCUMENT) {
+        let message =
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24";
+        return Err(Fault::bad(message));
+    }
+    Ok(())
 }
 
 /// `t=SECONDS`, `signal=NAME`; a negative time is no limit.

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::ask::Ask;
 use crate::attach::Ended;
 use crate::body::Body;
+use crate::early;
 use crate::fault::Fault;
 use crate::ready::Ready;
 use crate::reply::with;
@@ -45,6 +46,9 @@ pub fn wait(app: Arc<App>, ask: Ask) -> Answer {
         let name = ask.call.name().to_owned();
         let watched = app.quick(move |engine| Ok(engine.watch_end(&name)?)).await?;
         // Noted before the head goes out: the client starts the container as soon as it has that.
+        if condition != Condition::NotRunning && matches!(watched.end, Watch::Stopped { .. }) {
+            early::begin(&app, &watched.id);
+        }
         let next = (condition != Condition::NotRunning).then(|| app.expected.end(&watched.id));
         let (sender, receiver) = mpsc::channel(1);
         let (id, started_ns) = (watched.id, watched.started_ns);

@@ -3,6 +3,7 @@
 //! opens. Until it does, every step can be undone, and the death of this process undoes them too.
 
 use super::busy::{self, Act};
+use super::early::Early;
 use super::file::ContainerFile;
 use super::mounts::MountRecord;
 use crate::Engine;
@@ -118,16 +119,22 @@ impl Engine {
 
     /// Starts a container that exists; whoever attaches to it cleans up after it, too.
     pub fn start(&self, reference: &str, attach: AttachRequest) -> Result<Option<Running>> {
-        self.start_as(reference, attach, !attach.any())
+        self.start_as(reference, attach, !attach.any(), None)
     }
 
     /// Starts a container that lives on its own, whoever follows it from its first byte; where `cleaned`, this process
-    /// means to clean up after it ([`Engine::clean_up`]).
+    /// means to clean up after it ([`Engine::clean_up`]). `early` is its supervisor where that was begun before.
     /// One that is to be removed at its end and does not start goes at once.
-    pub fn start_detached(&self, reference: &str, attach: AttachRequest, cleaned: bool) -> Result<Option<Running>> {
+    pub fn start_detached(
+        &self,
+        reference: &str,
+        attach: AttachRequest,
+        cleaned: bool,
+        early: Option<Early>,
+    ) -> Result<Option<Running>> {
         let id = self.resolve(reference)?;
         let auto_remove = self.container_file(&id)?.host.auto_remove;
-        match self.start_as(&id, attach, !cleaned) {
+        match self.start_as(&id, attach, !cleaned, early) {
             Err(error)
                 if auto_remove && !containers::read(&self.layout, &id).is_ok_and(|r| r.state.status.is_live()) =>
             {
@@ -138,7 +145,13 @@ impl Engine {
         }
     }
 
-    fn start_as(&self, reference: &str, attach: AttachRequest, detach: bool) -> Result<Option<Running>> {
+    fn start_as(
+        &self,
+        reference: &str,
+        attach: AttachRequest,
+        detach: bool,
+        early: Option<Early>,
+    ) -> Result<Option<Running>> {
         let id = self.resolve(reference)?;
         self.repair(&id)?;
         let record = containers::read(&self.layout, &id)?;
@@ -155,7 +168,10 @@ impl Engine {
             Ok(())
         })?;
         let _turn = self.turn_to_start();
-        let supervisor = self.spawn_supervisor(&id, &file.host)?;
+        let supervisor = match early.and_then(|early| early.for_container(&id)) {
+            Some(supervisor) => supervisor,
+            None => self.spawn_supervisor(&id, &file.host)?,
+        };
         self.start_made(file, record, attach, detach, supervisor).map(Some)
     }
 
@@ -435,7 +451,7 @@ pub(crate) fn cgroup_path(host: &HostConfig, id: &str) -> String {
 }
 
 /// Where the parent is a slice, the container is systemd's to place: `check_cgroup_parent` has seen to that.
-fn scope_name(host: &HostConfig, id: &str) -> Option<Result<ScopeName>> {
+pub(super) fn scope_name(host: &HostConfig, id: &str) -> Option<Result<ScopeName>> {
     let slice = host.cgroup_parent.as_str();
     slice.ends_with(SLICE).then(|| Ok(ScopeName::new(slice, &format!("gantry-{id}"))?))
 }

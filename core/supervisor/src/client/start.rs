@@ -10,6 +10,8 @@ use crate::launch::Launch;
 use crate::wire::{self, Ask, Exit, Started, Tell};
 use crate::{Error, Result};
 use gantry_sys::protect::{self, Spawned};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{Shutdown, shutdown};
 use std::ffi::CString;
 use std::fs::OpenOptions;
 use std::io;
@@ -125,6 +127,22 @@ impl Supervisor {
 
     fn hear(&mut self, what: &'static str) -> Result<Tell> {
         wire::hear(self.control.as_fd(), what)
+    }
+
+    /// True while nothing was heard of it: neither a word nor its end.
+    pub fn is_silent(&self) -> bool {
+        !self.wait_readable(0)
+    }
+
+    /// Tells it that there will be no order, and waits until it has gone.
+    pub fn dismiss(self, limit: u16) {
+        let _ = shutdown(self.control.as_raw_fd(), Shutdown::Write);
+        self.wait_readable(limit);
+    }
+
+    fn wait_readable(&self, milliseconds: u16) -> bool {
+        let mut fds = [PollFd::new(self.control.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::from(milliseconds)).is_ok_and(|ready| ready > 0)
     }
 
     /// Waits until keeper and pump are in their cgroups.
