@@ -21,7 +21,7 @@ fn run(context: &Context, args: ImportArgs, arguments: Vec<String>) -> Outcome {
     let engine = context.engine()?;
     let id = match source {
         "-" => engine.import(io::stdin(), "-", request),
-        url if url.starts_with("http://") || url.starts_with("https://") => engine.import_from(url, request),
+        url if url.starts_with("http://") || url.starts_with("https://") => engine.import_from(url, request, || ()),
         path => {
             let file = File::open(path).map_err(|error| Failure::error(format!("cannot open {path}: {error}")))?;
             engine.import(file, path, request)

@@ -283,8 +283,10 @@ impl Engine {
     }
 
     /// The same of an archive that is downloaded.
-    pub fn import_from(&self, url: &str, request: ImportRequest) -> Result<String> {
+    /// `begun` is called when the server has answered.
+    pub fn import_from(&self, url: &str, request: ImportRequest, begun: impl FnOnce()) -> Result<String> {
         let input = self.registries().download(url).map_err(|error| not_downloaded(url, error))?;
+        begun();
         self.import(input, url, request)
     }
 

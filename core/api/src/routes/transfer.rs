@@ -121,8 +121,8 @@ async fn import_from(app: Arc<App>, call: &Call, place: String) -> Outcome {
     let request = import_request(call);
     let url = if place.contains("://") { place } else { format!("http://{place}") };
     let work = move |engine: &Engine, out: &mut Out| {
-        let _ = out.json(&json!({ "status": format!("Downloading from {url}") }));
-        let id = engine.import_from(&url, request)?;
+        let begun = || drop(out.json(&json!({ "status": format!("Downloading from {url}") })));
+        let id = engine.import_from(&url, request, begun)?;
         let _ = out.json(&json!({ "status": id }));
         Ok(())
     };

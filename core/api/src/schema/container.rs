@@ -307,7 +307,7 @@ pub static EXEC_CREATE: Type = Type {
             switch("AttachStderr", "its errors go to the client"),
             text("DetachKeys", "keys to leave it"),
             texts("Env", "NAME=VALUE").since(25),
-            field("Cmd", Kind::Words, "the command"),
+            texts("Cmd", "the command"),
             switch("Privileged", "with all capabilities"),
             text("User", "USER[:GROUP]"),
             text("WorkingDir", "where it starts").since(35),

@@ -206,6 +206,9 @@ fn base_name(path: &str) -> Vec<u8> {
 
 fn source_in(root: BorrowedFd<'_>, path: &str, follow: bool, container: &str) -> Result<Located> {
     match locate(root, path, follow) {
+        Ok(Located { stat: Some(stat), .. }) if path.ends_with('/') && !is_dir(&stat) => {
+            Err(Error::invalid(format!("{path} in container {container} is not a directory")))
+        }
         Ok(located) if located.stat.is_some() => Ok(located),
         Ok(_) => Err(no_file(path, container)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(no_file(path, container)),

@@ -81,7 +81,9 @@ impl Engine {
     pub fn network_disconnect(&self, network: &str, container: &str, force: bool) -> Result<()> {
         let (network, driver) = self.network_by_reference(network)?;
         let id = match self.resolve(container) {
-            Err(error) if force && error.class() == Class::NotFound => return self.forget_stale(&network, container),
+            Err(error) if force && error.class() == Class::NotFound => {
+                return if self.forget_stale(&network, container)? { Ok(()) } else { Err(error) };
+            }
             found => found?,
         };
         self.repair(&id)?;
@@ -325,8 +327,9 @@ impl Engine {
         act.finish(|r| (r.networks, r.ports) = (joined, ports)).map(drop)
     }
 
-    /// The traces of a container that is gone, by name, id or prefix.
-    fn forget_stale(&self, network: &NetworkRecord, container: &str) -> Result<()> {
+    /// Forgets a container that is gone, by name, id or prefix; false when there is no trace of it.
+    fn forget_stale(&self, network: &NetworkRecord, container: &str) -> Result<bool> {
+        let mut forgotten = false;
         let entries = std::fs::read_dir(self.members_dir(&network.id)).into_iter().flatten().flatten();
         for entry in entries {
             let id = entry.file_name().to_string_lossy().into_owned();
@@ -335,9 +338,10 @@ impl Engine {
             if named && !self.layout.container(&id).is_dir() {
                 let _ = std::fs::remove_file(entry.path());
                 self.release_addresses_on(&network.name, &id)?;
+                forgotten = true;
             }
         }
-        Ok(())
+        Ok(forgotten)
     }
 
     /// Refuses to go on when a network was removed between the look at it and the note of the endpoint.

@@ -139,9 +139,12 @@ pub(crate) fn check(host: &HostConfig) -> Result<()> {
     Ok(())
 }
 
-/// The quota's period in microseconds, and processors and memory nodes that exist.
+/// Shares, the quota's period in microseconds, and processors and memory nodes that exist.
 fn check_processors(host: &HostConfig) -> Result<()> {
     let refuse = |message: String| Err(Error::invalid(message));
+    if host.cpu_shares < 0 {
+        return refuse(format!("invalid CPU shares ({}): value must be a positive integer", host.cpu_shares));
+    }
     if host.cpu_period != 0 && !(1000..=1_000_000).contains(&host.cpu_period) {
         let message = "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)";
         return refuse(message.into());
