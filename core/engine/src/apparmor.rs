@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use gantry_model::container::HostConfig;
+use gantry_sys::userns::is_inner;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ pub(crate) fn profile(host: &HostConfig, state: &Path) -> Result<Option<String>>
     match asked(host) {
         Asked::Unconfined => Ok(None),
         Asked::Nothing => Ok(load_default(state)?.then(|| DEFAULT.to_owned())),
-        Asked::Profile(DEFAULT) if !load_default(state)? => {
+        Asked::Profile(DEFAULT) if !is_inner() && !load_default(state)? => {
             Err(Error::invalid("AppArmor profile gantry-default: apparmor_parser is not installed"))
         }
         Asked::Profile(name) if is_loaded(name) => Ok(Some(name.to_owned())),
@@ -82,8 +83,11 @@ fn marker(state: &Path) -> PathBuf {
     state.join("apparmor")
 }
 
-/// False where nobody can load it: such a host confines nobody by default, as with Docker.
+/// False where nobody can load it: such a host confines nobody by default, as with Docker. An ordinary user may load none.
 fn load_default(state: &Path) -> Result<bool> {
+    if is_inner() {
+        return Ok(false);
+    }
     if marker(state).exists() {
         return Ok(true);
     }
