@@ -50,6 +50,7 @@ const EXEC: &[Known] = &[
     value(&["user", "u"]),
     value(&["additional-gids", "g"]),
     value(&["cap", "c"]),
+    value(&["cgroup"]),
     value(&["pid-file"]),
     value(&["console-socket"]),
     value(&["preserve-fds"]),

@@ -26,6 +26,8 @@ pub struct Exec {
     pub no_new_privs: bool,
     pub tty: bool,
     pub ignore_paused: bool,
+    /// Groups below the container's own, `[CONTROLLER,...:]PATH`.
+    pub cgroups: Vec<String>,
     pub pid_file: Option<PathBuf>,
     pub console_socket: Option<PathBuf>,
     pub preserve_fds: u32,
@@ -86,11 +88,13 @@ fn exec_request<'a>(
     ExecRequest {
         process,
         cgroup: &container.state.cgroup,
+        cgroup_parts: &request.cgroups,
         cache_dir: request.cache.as_deref(),
         seccomp: seccomp(spec),
         terminal: process.terminal().unwrap_or(false),
         groups: &[],
         manner: Manner { console_socket, preserve_fds: request.preserve_fds, ..Manner::default() },
+        personality: spec.linux().as_ref().and_then(|linux| linux.personality().as_ref()),
         own_user: has(LinuxNamespaceType::User) && !shares_our_users(container.state.pid),
         own_time: has(LinuxNamespaceType::Time),
     }
@@ -116,8 +120,8 @@ fn process(spec: &Spec, request: &Exec) -> Result<Process> {
         return Err(Error::invalid("exec", "no command was given"));
     }
     process.set_args(Some(request.args.clone())).set_terminal(Some(request.tty));
-    let env = process.env().iter().flatten().chain(&request.env).cloned().collect();
-    process.set_env(Some(env));
+    let own = process.env().clone().unwrap_or_default();
+    process.set_env(Some(with_variables(own, &request.env)));
     if let Some(cwd) = &request.cwd {
         process.set_cwd(cwd.into());
     }
@@ -127,6 +131,16 @@ fn process(spec: &Spec, request: &Exec) -> Result<Process> {
     set_user(&mut process, request)?;
     add_capabilities(&mut process, &request.capabilities)?;
     Ok(process)
+}
+
+/// A program takes the first of two variables of one name.
+fn with_variables(mut env: Vec<String>, given: &[String]) -> Vec<String> {
+    let name = |variable: &str| variable.split('=').next().unwrap_or_default().to_owned();
+    for variable in given {
+        env.retain(|known| name(known) != name(variable));
+        env.push(variable.clone());
+    }
+    env
 }
 
 /// What names no label is confined as the container is.
@@ -182,6 +196,12 @@ fn add_capabilities(process: &mut Process, names: &[String]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_that_is_given_wins() {
+        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        assert_eq!(with_variables(texts(&["A=1", "B=2"]), &texts(&["A=3", "C"])), texts(&["B=2", "A=3", "C"]));
+    }
 
     #[test]
     fn a_process_without_labels_has_the_container_s() {

@@ -7,6 +7,7 @@ use crate::init::{self, Doors, Entered, Prepared};
 use crate::launch::report::{self, Report};
 use crate::launch::{Standard, Stdio, argv, clone_in, envp, failed, kill_and_reap, own_pid_namespace, pipe};
 use crate::plan::ExecPlan;
+use gantry_sys::Errno;
 use gantry_sys::pidfd::{pidfd_open, pidfd_send_signal};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -66,6 +67,7 @@ pub fn exec_with(
 /// A container in which a plan is carried out, perhaps many times: what has to be opened for that is opened once.
 #[derive(Debug)]
 pub struct Target {
+    pid: i32,
     pidfd: OwnedFd,
     /// As its init had it at this moment.
     root: OwnedFd,
@@ -85,7 +87,7 @@ impl Target {
         // Alive now, it was its root that was opened.
         pidfd_send_signal(pidfd.as_fd(), 0).map_err(find())?;
         let own_pids = own_pid_namespace()?;
-        Ok(Target { pidfd, root, own_pids, cgroup: make::open_existing(&plan.cgroup)? })
+        Ok(Target { pid, pidfd, root, own_pids, cgroup: make::open_existing(&plan.cgroup)? })
     }
 
     pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
@@ -131,8 +133,17 @@ fn begin_in(plan: &ExecPlan, at: &Target, stdio: Stdio, console: Option<Borrowed
         init: false,
         title: None,
     };
-    let envp = envp(&plan.program);
-    let (pid, pidfd) = clone_in(target.pidfd, at.own_pids.as_fd(), made, || init::run(&prepared, envp))?;
+    let clone = |made: &Made| {
+        let envp = envp(&plan.program);
+        clone_in(target.pidfd, at.own_pids.as_fd(), made, || init::run(&prepared, envp))
+    };
+    let (pid, pidfd) = match clone(made) {
+        // Of version 2, a group that hands controllers down has no processes of its own (an init of systemd's does that).
+        Err(Error::Launch { errno: Errno::EBUSY, .. }) if plan.or_beside_init && made.unified.is_some() => {
+            clone(&Made { unified: Some(make::open_of(&plan.cgroup, at.pid)?), procs: Vec::new() })?
+        }
+        cloned => cloned?,
+    };
     Ok(Begun { pidfd, pid, report })
 }
 

@@ -61,6 +61,8 @@ pub(crate) enum UserNamespace {
 pub struct ExecPlan {
     pub(crate) version: u16,
     pub(crate) cgroup: CgroupPlan,
+    /// Whether to join the group of the container's init where the container's own takes no processes.
+    pub(crate) or_beside_init: bool,
     pub(crate) steps: Vec<Step>,
     pub(crate) program: Program,
     pub(crate) terminal: bool,

@@ -1,7 +1,7 @@
 //! What the engine asks for.
 
 use crate::seccomp::Seccomp;
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxPersonality, Process, Spec};
 use std::path::Path;
 
 /// Everything a container start is planned from.
@@ -67,12 +67,17 @@ pub struct ExecRequest<'a> {
     pub process: &'a Process,
     /// The container's cgroup.
     pub cgroup: &'a str,
+    /// Groups below it to be joined instead, `[CONTROLLER,...:]PATH`; with none, that of the container's init will do where
+    /// the container's own takes no processes.
+    pub cgroup_parts: &'a [String],
     pub cache_dir: Option<&'a Path>,
     pub seccomp: Seccomp<'a>,
     pub terminal: bool,
     /// Further groups of the user, by name, to be looked up in the image.
     pub groups: &'a [String],
     pub manner: Manner<'a>,
+    /// The container's.
+    pub personality: Option<&'a LinuxPersonality>,
     /// Whether the container has a user or time namespace of its own.
     pub own_user: bool,
     pub own_time: bool,

@@ -184,6 +184,7 @@ impl Command<'_> {
             no_new_privs: self.words.has("no-new-privs"),
             tty: self.words.has("tty"),
             ignore_paused: self.words.has("ignore-paused"),
+            cgroups: self.words.all("cgroup").to_vec(),
             pid_file: self.path("pid-file"),
             console_socket: self.path("console-socket"),
             preserve_fds: self.preserved()?,

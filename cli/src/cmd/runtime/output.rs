@@ -17,7 +17,7 @@ pub fn wrong(globals: &Words, message: &str, code: i32) -> i32 {
         if globals.last("log").is_some() {
             log(globals, "error", message);
         }
-        note(&format!("gantry-runtime: {message}"));
+        note(&format!("gantry-runtime: error: {message}"));
     }
     code
 }

@@ -140,11 +140,13 @@ impl Engine {
         Ok(gantry_runtime::plan_exec(&gantry_runtime::ExecRequest {
             process: &process,
             cgroup: &super::start::cgroup_path(&file.host, &file.id),
+            cgroup_parts: &[],
             cache_dir: Some(&cache),
             seccomp,
             terminal: request.tty,
             groups: host.group_add.as_deref().unwrap_or_default(),
             manner: Default::default(),
+            personality: None,
             own_user: crate::userns::has_own(&file.host),
             own_time: false,
         })?)

@@ -63,7 +63,7 @@ pub fn plan_on(host: &Host, request: &PlanRequest<'_>) -> Result<Plan, Error> {
     steps.push(Step::Pivot(Pivot { chroot: request.manner.no_pivot || !own_mounts }));
     steps.extend(linux::root_propagation_step(&linux));
     steps.extend(linux::name_steps(spec, &namespaces)?);
-    steps.extend(process::personality_step(&linux)?);
+    steps.extend(schedule::personality_step(linux.personality().as_ref())?);
     steps.extend(labels.into_iter().map(Step::Label));
     steps.extend(process::steps(&process_request(request, process))?);
     if let Some(label) = &mount_label {
@@ -106,11 +106,13 @@ pub fn plan_exec(request: &ExecRequest<'_>) -> Result<ExecPlan, Error> {
     steps.extend(labels.iter().map(|label| Step::LabelDoor(LabelDoor { module: label.module })));
     steps.push(Step::EnterTarget(EnterTarget { kinds }));
     steps.extend(terminal_step(&request.manner, request.terminal, request.process, false));
+    steps.extend(schedule::personality_step(request.personality)?);
     steps.extend(labels.into_iter().map(Step::Label));
     steps.extend(process::steps(request)?);
     Ok(ExecPlan {
         version: Plan::current_version(),
-        cgroup: cgroup::plan::plan_join(&host, request.cgroup)?,
+        cgroup: cgroup::plan::plan_join(&host, request.cgroup, request.cgroup_parts)?,
+        or_beside_init: request.cgroup_parts.is_empty(),
         steps,
         program: process::program(request.process)?,
         terminal: request.terminal && !request.manner.console_socket,
@@ -161,11 +163,13 @@ fn process_request<'a>(request: &PlanRequest<'a>, process: &'a Process) -> ExecR
     ExecRequest {
         process,
         cgroup: request.cgroup,
+        cgroup_parts: &[],
         cache_dir: request.cache_dir,
         seccomp: request.seccomp,
         terminal: request.terminal,
         groups: request.groups,
         manner: request.manner,
+        personality: None,
         own_user: false,
         own_time: false,
     }

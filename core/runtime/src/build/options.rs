@@ -67,10 +67,6 @@ pub(super) fn parse(target: &str, fstype: &str, options: &[String]) -> Result<Pa
     if parsed.bind && parsed.own.propagation == 0 && parsed.below.propagation == 0 {
         parsed.below.propagation = MsFlags::MS_PRIVATE.bits();
     }
-    // "ro" of a recursive bind means all of it; a writable hole below it would surprise.
-    if parsed.bind && parsed.recursive && parsed.own.set & attr::MOUNT_ATTR_RDONLY != 0 {
-        parsed.below.set |= attr::MOUNT_ATTR_RDONLY;
-    }
     Ok(parsed)
 }
 
@@ -148,11 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bind_is_private_and_wholly_read_only_by_default() {
+    fn a_bind_is_private_and_as_far_read_only_as_asked() {
         let parsed = parse_words("bind", &["rbind", "ro"]);
         assert!(parsed.bind && parsed.recursive);
         assert_eq!(parsed.below.propagation, MsFlags::MS_PRIVATE.bits());
-        assert_eq!(parsed.below.set, attr::MOUNT_ATTR_RDONLY);
+        assert_eq!((parsed.own.set, parsed.below.set), (attr::MOUNT_ATTR_RDONLY, 0));
+        assert_eq!(parse_words("bind", &["rbind", "rro"]).below.set, attr::MOUNT_ATTR_RDONLY);
         let parsed = parse_words("bind", &["rbind", "rslave"]);
         assert_eq!(parsed.below.propagation, MsFlags::MS_SLAVE.bits());
     }

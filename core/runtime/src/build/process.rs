@@ -15,7 +15,7 @@ use crate::plan::Program;
 use crate::plan_text::c_string;
 use crate::request::ExecRequest;
 use crate::seccomp;
-use oci_spec::runtime::{Linux, PosixRlimit, PosixRlimitType as Kind, Process};
+use oci_spec::runtime::{PosixRlimit, PosixRlimitType as Kind, Process};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_UMASK: u32 = 0o022;
@@ -44,10 +44,6 @@ pub(super) fn steps(request: &ExecRequest<'_>) -> Result<Vec<Step>, Error> {
 
 pub(super) fn oom_step(process: &Process) -> Option<Step> {
     process.oom_score_adj().map(|value| Step::Oom(Oom { value: value.to_string().into_bytes() }))
-}
-
-pub(super) fn personality_step(linux: &Linux) -> Result<Option<Step>, Error> {
-    schedule::personality_step(linux)
 }
 
 fn name(process: &Process) -> Result<&str, Error> {

@@ -4,8 +4,8 @@ use crate::error::Error;
 use crate::init::steps::Step;
 use crate::init::steps::schedule::{Affinity, IoPriority, Personality, Scheduler};
 use oci_spec::runtime::{
-    IOPriorityClass, Linux, LinuxPersonalityDomain, LinuxSchedulerFlag as Flag, LinuxSchedulerPolicy as Policy,
-    Process, Scheduler as SpecScheduler,
+    IOPriorityClass, LinuxPersonality, LinuxPersonalityDomain, LinuxSchedulerFlag as Flag,
+    LinuxSchedulerPolicy as Policy, Process, Scheduler as SpecScheduler,
 };
 
 pub(super) fn steps(process: &Process) -> Result<Vec<Step>, Error> {
@@ -73,8 +73,8 @@ fn io_priority(class: IOPriorityClass, level: i64) -> Result<IoPriority, Error> 
     }
 }
 
-pub(super) fn personality_step(linux: &Linux) -> Result<Option<Step>, Error> {
-    let Some(personality) = linux.personality() else { return Ok(None) };
+pub(super) fn personality_step(personality: Option<&LinuxPersonality>) -> Result<Option<Step>, Error> {
+    let Some(personality) = personality else { return Ok(None) };
     if personality.flags().iter().flatten().next().is_some() {
         return Err(Error::invalid("personality", "flags are not supported"));
     }

@@ -3,6 +3,7 @@
 use super::bpf;
 use super::plan::{CgroupPlan, HierarchyPlan, Write};
 use crate::error::Error;
+use crate::plan_text::c_string;
 use gantry_sys::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, mkdirat};
@@ -57,6 +58,18 @@ pub(crate) fn open_existing(plan: &CgroupPlan) -> Result<Made, Error> {
         }
     }
     Ok(made)
+}
+
+/// The directory of version 2 that a process is in.
+pub(crate) fn open_of(plan: &CgroupPlan, pid: i32) -> Result<OwnedFd, Error> {
+    let path = format!("/proc/{pid}/cgroup");
+    let text = std::fs::read_to_string(&path);
+    let text = text.map_err(|source| Error::File { act: "read", path: path.into(), source })?;
+    let below = text.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    let mount = plan.hierarchies.iter().find(|hierarchy| hierarchy.unified).and_then(|found| found.levels.first());
+    let mount = mount.map_or(Path::new("/"), |mount| Path::new(OsStr::from_bytes(mount.to_bytes())));
+    let directory = c_string("cgroup", mount.join(below).as_os_str().as_bytes())?;
+    open_directory(&directory).map_err(at("open", &directory))
 }
 
 pub(crate) fn leaf(hierarchy: &HierarchyPlan) -> &CStr {

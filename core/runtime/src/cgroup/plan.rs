@@ -1,7 +1,7 @@
 //! The cgroup part of a plan: directories to make, values to write, per hierarchy.
 
 use super::limits::{Limits, Setting};
-use super::{Host, bpf};
+use super::{Hierarchy, Host, bpf};
 use crate::error::Error;
 use crate::plan_text::c_string;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType, LinuxResources};
@@ -66,9 +66,34 @@ pub(crate) fn plan(host: &Host, path: &str, resources: Option<&LinuxResources>) 
     Ok(CgroupPlan { path: path.into(), hierarchies })
 }
 
-/// The plan of a process that only joins: no limits, nothing made.
-pub(crate) fn plan_join(host: &Host, path: &str) -> Result<CgroupPlan, Error> {
-    plan(host, path, None)
+/// The plan of a process that only joins: no limits, nothing made. `parts` are groups below, of all controllers or of some:
+/// `[CONTROLLER,...:]PATH`.
+pub(crate) fn plan_join(host: &Host, path: &str, parts: &[String]) -> Result<CgroupPlan, Error> {
+    let mut plan = plan(host, path, None)?;
+    for part in parts {
+        let (controllers, below) = part.split_once(':').unwrap_or(("", part));
+        let names: Vec<&str> = controllers.split(',').filter(|name| !name.is_empty()).collect();
+        if let Some(name) = names.iter().find(|name| host.with(name).is_none()) {
+            return Err(Error::invalid(format!("cgroup {part}"), format!("this machine has no {name} controller")));
+        }
+        let below = below.split('/').filter(|level| !level.is_empty() && *level != ".");
+        let below: String = below.map(|level| format!("/{level}")).collect();
+        for (hierarchy, planned) in host.hierarchies.iter().zip(&mut plan.hierarchies) {
+            if names.is_empty() || names.iter().any(|name| hierarchy.has(name)) {
+                planned.levels = existing(hierarchy, &format!("{path}{below}"))?;
+            }
+        }
+    }
+    Ok(plan)
+}
+
+fn existing(hierarchy: &Hierarchy, path: &str) -> Result<Vec<CString>, Error> {
+    check_path(path)?;
+    let directory = hierarchy.mount.join(path);
+    if directory.is_dir() {
+        return levels(&hierarchy.mount, path);
+    }
+    Err(Error::invalid(format!("cgroup {path}"), format!("there is no {}", directory.display())))
 }
 
 /// A limit that no hierarchy can hold must not be dropped in silence.

@@ -58,7 +58,7 @@ impl Legacy {
 
 impl Manager for Legacy {
     fn create(&self) -> Result<(), Error> {
-        make::create(&plan::plan_join(&self.host, &self.path)?).map(drop)
+        make::create(&plan::plan_join(&self.host, &self.path, &[])?).map(drop)
     }
 
     fn apply(&self, limits: &Limits) -> Result<(), Error> {

@@ -38,7 +38,7 @@ impl Unified {
 
 impl Manager for Unified {
     fn create(&self) -> Result<(), Error> {
-        make::create(&plan::plan_join(&self.host, &self.path)?).map(drop)
+        make::create(&plan::plan_join(&self.host, &self.path, &[])?).map(drop)
     }
 
     fn apply(&self, limits: &Limits) -> Result<(), Error> {

@@ -180,11 +180,13 @@ impl Container {
         let plan = plan_exec(&ExecRequest {
             process,
             cgroup: &self.cgroup(),
+            cgroup_parts: &[],
             cache_dir: None,
             seccomp: profile.map_or(Seccomp::Default, Seccomp::Profile),
             terminal: false,
             groups: &[],
             manner: Default::default(),
+            personality: None,
             own_user: false,
             own_time: false,
         })?;

@@ -61,6 +61,21 @@ fn they_run_in_order_and_are_told_the_state() {
 }
 
 #[test]
+fn start_container_hooks_have_the_programs_variables() {
+    each(|mut bundle| {
+        let name = bundle.judge.name;
+        let script =
+            |more: &str| json!({ "path": "/bin/sh", "args": ["sh", "-c", format!("echo own=$HERE >>/tmp/{more}")] });
+        let (inherits, mut own) = (script("log"), script("log"));
+        own["env"] = json!(["HERE=hook"]);
+        bundle.set("/hooks", json!({ "startContainer": [inherits, own] }));
+        bundle.script("cat /tmp/log");
+        let run = bundle.run();
+        assert_eq!(run.stdout, "own=yes\nown=hook\n", "{name}: {run:#?}");
+    });
+}
+
+#[test]
 fn create_container_hooks_see_the_containers_mounts() {
     each(|mut bundle| {
         let name = bundle.judge.name;

@@ -195,3 +195,63 @@ fn descriptors_are_kept_only_when_asked_for() {
         assert!(!stdout.lines().any(|line| line == "5"), "{}: {stdout}", judge.name);
     }
 }
+
+#[test]
+fn exec_has_the_containers_surroundings() {
+    each(|mut bundle| {
+        let name = bundle.judge.name;
+        bundle.config["linux"]["personality"] = json!({ "domain": "LINUX32" });
+        bundle.script("sleep 100");
+        bundle.create().start();
+        let words = [
+            "exec",
+            "--env",
+            "HERE=changed",
+            "--env",
+            "HERE=last",
+            &bundle.id,
+            "/bin/sh",
+            "-c",
+            "echo $HERE; /bin/busybox uname -m",
+        ];
+        let out = bundle.call(&words).ok();
+        has(&out, "last", name);
+        // The others forget it in an exec.
+        assert!(name != "gantry" || !cfg!(target_arch = "x86_64") || out.contains("i686"), "{name}: {out}");
+        // Whoever looks for the word finds it.
+        for words in [["kill", "nobody-here"], ["delete", "nobody-here"], ["delete", &bundle.id]] {
+            let wrong = bundle.call(&words);
+            assert!(
+                wrong.code != 0 && (name == "crun" || wrong.stderr.contains("error")),
+                "{name} {words:?}: {wrong:#?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn exec_joins_groups_below_the_containers() {
+    if !std::path::Path::new("/sys/fs/cgroup/cpu").is_dir() {
+        return eprintln!("skipped: needs cgroups of version 1");
+    }
+    each(|mut bundle| {
+        let name = bundle.judge.name;
+        // crun takes a path for all controllers alone.
+        if name == "crun" {
+            return;
+        }
+        bundle.script("sleep 100");
+        bundle.create().start();
+        let below = format!("/sys/fs/cgroup/cpu/{}/below", bundle.id);
+        fs::create_dir(&below).unwrap();
+        let exec = |part: &str| bundle.call(&["exec", "--cgroup", part, &bundle.id, "cat", "/proc/self/cgroup"]);
+        for wrong in ["..", "nowhere", "cpu:nowhere", "waaat:/"] {
+            assert_ne!(exec(wrong).code, 0, "{name} {wrong}");
+        }
+        for (part, inside) in [("cpu:below", true), ("cpu:/", false), ("/", false)] {
+            let groups = exec(part).ok();
+            let cpu = groups.lines().find(|line| line.split(':').nth(1) == Some("cpu")).unwrap();
+            assert_eq!(cpu.ends_with("/below"), inside, "{name} {part}: {cpu}");
+        }
+    });
+}

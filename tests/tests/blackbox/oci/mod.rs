@@ -126,6 +126,43 @@ fn propagation_is_as_configured() {
 }
 
 #[test]
+fn a_bind_is_read_only_as_deep_as_asked() {
+    each(|mut bundle| {
+        let name = bundle.judge.name;
+        let below = bundle.path("shared/below");
+        fs::create_dir_all(&below).unwrap();
+        let mounted = Mounted::tmpfs(&below);
+        let shared = bundle.text("shared");
+        for (destination, option) in [("/top", "ro"), ("/all", "rro")] {
+            bundle.mount(
+                json!({ "type": "bind", "source": shared, "destination": destination, "options": ["rbind", option] }),
+            );
+        }
+        bundle
+            .script("for f in /top/f /top/below/f /all/f /all/below/f; do touch $f 2>/dev/null && echo $f; done; true");
+        assert_eq!(bundle.run().ok(), "/top/below/f", "{name}");
+        drop(mounted);
+    });
+}
+
+/// A tmpfs of the host's, for as long as this lives.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn tmpfs(place: &std::path::Path) -> Mounted {
+        let flags = nix::mount::MsFlags::empty();
+        nix::mount::mount(Some("tmpfs"), place, Some("tmpfs"), flags, None::<&str>).unwrap();
+        Mounted(place.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount(&self.0);
+    }
+}
+
+#[test]
 fn the_root_itself_may_be_shared() {
     each(|mut bundle| {
         bundle.config["linux"]["rootfsPropagation"] = json!("shared");

@@ -161,3 +161,25 @@ fn a_create_killed_half_way_can_be_deleted() {
     bundle.call(&["state", &bundle.id]).fails(1, "does not exist");
     assert!(!fs::exists(&cgroup).unwrap());
 }
+
+#[test]
+fn exec_finds_a_container_that_divides_its_cgroup() {
+    need!();
+    let unified = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(std::path::Path::new);
+    let Some(unified) = unified.into_iter().find(|path| path.join("cgroup.subtree_control").exists()) else {
+        return eprintln!("skipped: needs cgroups of version 2");
+    };
+    let handed = fs::read_to_string(unified.join("cgroup.subtree_control")).unwrap();
+    let Some(controller) = handed.split_whitespace().find(|name| *name != "cpuset") else {
+        return eprintln!("skipped: no controller is handed down");
+    };
+    let mut bundle = Bundle::new(&ours());
+    bundle.script("sleep 100");
+    bundle.create().start();
+    let own = unified.join(&bundle.id);
+    fs::create_dir(own.join("init")).unwrap();
+    fs::write(own.join("init/cgroup.procs"), bundle.pid().to_string()).unwrap();
+    fs::write(own.join("cgroup.subtree_control"), format!("+{controller}")).unwrap();
+    assert_eq!(bundle.call(&["exec", &bundle.id, "echo", "in"]).ok(), "in");
+    bundle.call(&["exec", "--cgroup", "/", &bundle.id, "echo", "in"]).fails(1, "busy");
+}

@@ -110,10 +110,19 @@ impl Mount {
 
     fn mount(&self, root: BorrowedFd<'_>) -> Result<(), Fault> {
         let (tree, kind) = self.whole()?;
+        if self.is_the_kernels() {
+            refuse_link(root, &self.target)?;
+        }
         if self.copy_up {
             copy_up(root, &self.target, tree.as_fd()).during(Act::CopyUp)?;
         }
         attach_at(root, &self.target, tree.as_fd(), kind)
+    }
+
+    /// Whether it shows the kernel: who leads such a mount elsewhere escapes what is done to its files afterwards
+    /// (CVE-2019-16884).
+    fn is_the_kernels(&self) -> bool {
+        matches!(&self.source, Source::New { fstype, .. } if matches!(fstype.to_bytes(), b"proc" | b"sysfs"))
     }
 
     /// The mount with all its attributes, not attached yet.
@@ -151,6 +160,15 @@ impl Mount {
                 Ok((tree, kind))
             }
         }
+    }
+}
+
+fn refuse_link(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Fault> {
+    match open_in_root(root, path, nix::libc::O_PATH | nix::libc::O_NOFOLLOW) {
+        Ok(found) if kind_of(found.as_fd()).during(Act::Open)? == Target::File => {
+            Err(Fault::about(Act::Attach, Errno::ENOTDIR, path.to_bytes()))
+        }
+        _ => Ok(()),
     }
 }
 
