@@ -276,7 +276,8 @@ fn a_small_part_is_fetched_and_in_the_end_all_is_as_if_pulled_whole() {
         assert!(fake.sent() < fake.size / 4, "{form:?}: {} of {}", fake.sent(), fake.size);
         assert_eq!(run(&world, &fake, &["sha256sum", "/data/3"]).ok(), format!("{}  /data/3", sum_of(3)));
         assert!(fake.sent() < fake.size / 2, "{form:?}: {} of {}", fake.sent(), fake.size);
-        line(&world, "system check").ok();
+        let awaited = line(&world, "system check").ok();
+        assert!(awaited.contains("incomplete") && awaited.contains(&format!(" files have come from {}", fake.image())));
         line(&world, &format!("pull {}", fake.image())).ok();
         let checked = line(&world, "system check").ok();
         let eager = World::empty();
@@ -363,6 +364,40 @@ fn a_killed_fetcher_has_a_successor_that_answers_those_who_wait() {
     fake.behave(DEAD);
     assert_eq!(line(&world, "exec cc sha256sum /data/5").ok(), format!("{}  /data/5", sum_of(5)));
     line(&world, "rm -f cc dd").ok();
+    world.assert_no_leaks();
+}
+
+#[test]
+fn a_copy_outlives_its_fetcher_and_fails_when_none_stays_alive() {
+    need!();
+    let fake = Fake::start(Form::Stargz);
+    let Some(world) = lazy_world(&fake) else { return };
+    line(&world, &format!("create --name cc {} true", fake.image())).ok();
+    fake.behave(SLOW);
+    let kill = || {
+        for pid in fetchers(&world) {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        }
+    };
+    let target = world.text("copied");
+    let copying = world.spawn(["cp", "cc:/data/1", &target]);
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(!fetchers(&world).is_empty());
+    kill();
+    let copied = copying.end_within(Duration::from_secs(60));
+    assert_eq!(copied.code, 0, "{copied:?}");
+    assert_eq!(hex(&std::fs::read(&target).expect("copied")), hex(&noise(4_000_000, 1)));
+    let copying = world.spawn(["cp", "cc:/data/2", &target]);
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(300));
+        kill();
+    }
+    let copied = copying.end_within(Duration::from_secs(20));
+    assert!(copied.code != 0 && copied.stderr.contains("Input/output error"), "{copied:?}");
+    fake.behave(SOUND);
+    line(&world, &format!("cp cc:/data/2 {target}")).ok();
+    assert_eq!(hex(&std::fs::read(&target).expect("copied")), hex(&noise(4_000_000, 2)));
+    line(&world, "rm -f cc").ok();
     world.assert_no_leaks();
 }
 

@@ -71,7 +71,7 @@ impl Engine {
         let failed = || Error::io("take over the watch of the image's files");
         let group = io::stdin().as_fd().try_clone_to_owned().map(Group::of).map_err(failed())?;
         let dir = self.lazy_dir();
-        let journal = Journal::open(&self.waiting_path(key))?;
+        let Some(journal) = Journal::open(&self.waiting_path(key), || !is_leash_closed())? else { return Ok(()) };
         let inherited = inherit(&group, &journal).map_err(failed())?;
         let filler = Filler::register(&dir)?;
         let ended = self.with_named_storage(driver, |storage| {
@@ -138,6 +138,11 @@ fn files(layers: &[Option<(LazyLayer, Source)>]) -> io::Result<HashMap<(u64, u64
         }
     }
     Ok(files)
+}
+
+fn is_leash_closed() -> bool {
+    let leash = io::stdout();
+    poll(&mut [PollFd::new(leash.as_fd(), PollFlags::empty())], PollTimeout::ZERO).is_ok_and(|count| count > 0)
 }
 
 impl Fetcher<'_> {

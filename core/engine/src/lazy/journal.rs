@@ -2,12 +2,15 @@
 //! one by the numbers of its descriptors, and by nothing else. One fetcher at a time has the journal.
 
 use crate::error::{Error, Result};
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 const SLOT: usize = 8;
+/// How often is looked whether a predecessor is gone.
+const TICK: Duration = Duration::from_millis(5);
 /// No descriptor of a fetcher had a larger number.
 pub(super) const MOST: i32 = 65_536;
 
@@ -22,17 +25,24 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Waits until a predecessor is gone.
-    pub(super) fn open(path: &Path) -> Result<Journal> {
+    /// Waits until a predecessor is gone; `None` if meanwhile nobody is needed any more.
+    pub(super) fn open(path: &Path, is_needed: impl Fn() -> bool) -> Result<Option<Journal>> {
         let opened = || -> io::Result<(File, bool)> {
             DirBuilder::new().recursive(true).mode(0o700).create(path.parent().unwrap_or(path))?;
             let is_inherited = path.exists();
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-            file.lock()?;
             Ok((file, is_inherited))
         };
-        let (file, is_inherited) = opened().map_err(Error::io("note who waits for the image's files"))?;
-        Ok(Journal { file, is_inherited })
+        let failed = || Error::io("note who waits for the image's files");
+        let (file, is_inherited) = opened().map_err(failed())?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Journal { file, is_inherited })),
+                Err(TryLockError::WouldBlock) if is_needed() => std::thread::sleep(TICK),
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(failed()(error)),
+            }
+        }
     }
 
     pub(super) fn note(&self, number: i32, wanted: Wanted) -> io::Result<()> {
@@ -69,7 +79,8 @@ mod tests {
     fn a_successor_learns_who_waits() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("lazy/waiting");
-        let first = Journal::open(&path).expect("opened");
+        let open = |is_needed: bool| Journal::open(&path, || is_needed).expect("opened");
+        let first = open(true).expect("nobody has it");
         assert!(!first.is_inherited);
         first
             .note(9, (0, 7))
@@ -77,8 +88,9 @@ mod tests {
             .and_then(|()| first.note(10, (1, 1)))
             .expect("noted");
         first.clear(10);
+        assert!(open(false).is_none(), "one at a time");
         drop(first);
-        let second = Journal::open(&path).expect("opened");
+        let second = open(true).expect("nobody has it");
         assert!(second.is_inherited);
         assert_eq!(second.waiting().expect("read"), [(9, (0, 7)), (12, (3, 0))]);
     }

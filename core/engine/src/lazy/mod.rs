@@ -10,6 +10,7 @@ mod fetcher;
 mod filler;
 mod journal;
 mod source;
+mod watched;
 
 use crate::Engine;
 use crate::error::{Error, Result};
@@ -21,39 +22,13 @@ use gantry_sys::fanotify::Group;
 use source::Source;
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
+use watched::Watched;
 
 /// Begins the key of a watch that is no container's.
 const LOOK: &str = "look-";
-
-/// Layers that are watched as long as this lives, by a fetcher of this command's.
-pub(crate) struct Watched {
-    group: Group,
-    fetcher: Child,
-    /// The fetcher goes when this is closed.
-    leash: Option<ChildStdout>,
-    /// How a successor is started.
-    pub(crate) command: Vec<String>,
-    /// What goes with it.
-    waiting: Option<PathBuf>,
-}
-
-impl Watched {
-    /// To be held by whoever outlives this command.
-    pub(crate) fn group(&self) -> BorrowedFd<'_> {
-        self.group.as_fd()
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.leash = None;
-        let _ = self.fetcher.wait();
-        self.waiting.iter().for_each(|path| drop(std::fs::remove_file(path)));
-    }
-}
 
 impl Engine {
     /// Why layers cannot be watched here; `None` if they can.
@@ -93,24 +68,7 @@ impl Engine {
         let mut command = self.own_command()?;
         command.extend(["internal", "lazy", driver, key].map(str::to_owned));
         command.extend(incomplete.iter().map(|id| (*id).to_owned()));
-        self.start_fetcher(group, command).map(Some)
-    }
-
-    fn start_fetcher(&self, group: Group, command: Vec<String>) -> Result<Watched> {
-        let failed = Error::io("start the fetcher of the image's files");
-        let stdin = group.as_fd().try_clone_to_owned();
-        let started = stdin.and_then(|stdin| {
-            let (program, arguments) = command.split_first().ok_or(std::io::ErrorKind::NotFound)?;
-            Command::new(program)
-                .args(arguments)
-                .stdin(Stdio::from(stdin))
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()
-        });
-        let mut fetcher = started.map_err(failed)?;
-        let leash = fetcher.stdout.take();
-        Ok(Watched { group, fetcher, leash, command, waiting: None })
+        Watched::start(group, command).map(Some)
     }
 
     /// Fetches what these layers lack. Another process does it, as it must be let pass where this one would be asked about.
@@ -138,6 +96,27 @@ impl Engine {
             self.complete_layers(&driver, &[&id])?;
         }
         Ok(())
+    }
+
+    /// The layers that are not all here, in words: that is no damage.
+    pub fn awaited_layers(&self) -> Result<Vec<String>> {
+        let mut told = Vec::new();
+        for driver in self.drivers_with_layers()? {
+            let incomplete = self.images()?.all_incomplete(&driver)?;
+            if incomplete.is_empty() {
+                continue;
+            }
+            self.with_named_storage(&driver, |storage| {
+                for id in &incomplete {
+                    let Some(layer) = self.images()?.open_lazy(&driver, storage, id)? else { continue };
+                    let come = (0..layer.len()).filter(|file| layer.is_here(*file)).count();
+                    let (chain, all, from) = (layer.chain().0, layer.len(), layer.reference());
+                    told.push(format!("layer {chain} ({driver}): {come} of {all} files have come from {from}"));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(told)
     }
 
     /// What [`Engine::complete_layers`] starts.

@@ -184,6 +184,11 @@ impl LazyLayer {
         &self.outline.reference
     }
 
+    /// Which layer it is.
+    pub fn chain(&self) -> &ChainId {
+        &self.outline.chain
+    }
+
     /// How many files are to come, or have come.
     pub fn len(&self) -> usize {
         self.outline.files.len()
