@@ -39,6 +39,17 @@ pub enum NetworkError {
     /// A hardware address.
     #[error("{0} is not a valid mac address")]
     Mac(String),
+    /// A hardware address that no interface can have.
+    #[error("{text} is not a valid mac address: {why}")]
+    MacOfNobody {
+        /// The address.
+        text: String,
+        /// What it is instead.
+        why: &'static str,
+    },
+    /// `--dns-search`.
+    #[error("{0} is not a valid domain")]
+    Domain(String),
     /// `--add-host`.
     #[error("bad format for add-host: \"{0}\"")]
     HostFormat(String),
@@ -111,12 +122,26 @@ pub fn add_driver_option(endpoint: &mut EndpointSettings, text: &str) -> Result<
 
 /// `92:d0:c6:0a:29:33` in lower case.
 pub fn parse_mac(text: &str) -> Result<String, NetworkError> {
-    let parts: Vec<&str> = text.split([':', '-']).collect();
-    let hex = |part: &&str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
-    match parts.len() == 6 && parts.iter().all(hex) {
-        true => Ok(parts.join(":").to_ascii_lowercase()),
-        false => Err(NetworkError::Mac(text.to_owned())),
+    let byte = |part: &str| u8::from_str_radix(part, 16).ok().filter(|_| part.bytes().all(|b| b.is_ascii_hexdigit()));
+    let parts = text.split([':', '-']).map(|part| byte(part).filter(|_| part.len() == 2));
+    let bytes: Option<Vec<u8>> = parts.collect();
+    let bytes = bytes.filter(|b| b.len() == 6).ok_or_else(|| NetworkError::Mac(text.to_owned()))?;
+    let of_nobody = |why| Err(NetworkError::MacOfNobody { text: text.to_owned(), why });
+    match bytes[0] {
+        _ if bytes.iter().all(|b| *b == 0) => of_nobody("all zeroes are no interface's"),
+        first if first & 1 == 1 => of_nobody("its first byte is odd, so it names a group of interfaces"),
+        _ => Ok(bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":")),
     }
+}
+
+/// A search domain; `.` stands for none at all.
+pub fn parse_domain(text: &str) -> Result<String, NetworkError> {
+    let name = text.trim();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let label = |l: &str| !l.is_empty() && l.bytes().all(plain) && !l.starts_with('-') && !l.ends_with('-');
+    let labels = name.strip_suffix('.').unwrap_or(name);
+    let sound = name.len() <= 255 && labels.split('.').all(label) && labels.bytes().any(|b| b.is_ascii_alphabetic());
+    if name == "." || sound { Ok(name.to_owned()) } else { Err(NetworkError::Domain(text.to_owned())) }
 }
 
 /// An IPv4 address.
@@ -190,9 +215,28 @@ mod tests {
             ("name=a,foo", "invalid field foo"),
             ("name=a,ip=x", "invalid IPv4 address: x"),
             ("name=a,mac-address=x", "x is not a valid mac address"),
+            ("name=a,mac-address=02:00:00:00:00:+1", "02:00:00:00:00:+1 is not a valid mac address"),
+            (
+                "name=a,mac-address=01:00:5e:00:00:01",
+                "01:00:5e:00:00:01 is not a valid mac address: its first byte is odd, so it names a group of interfaces",
+            ),
+            (
+                "name=a,mac-address=00:00:00:00:00:00",
+                "00:00:00:00:00:00 is not a valid mac address: all zeroes are no interface's",
+            ),
             ("name=a,gw-priority=x", "invalid value for gw-priority: \"x\""),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn search_domains() {
+        for good in [".", "corp", "a-b.corp.example.", "x_y.example", "1.in-addr.arpa"] {
+            assert_eq!(parse_domain(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "a b", "a..b", "-a", "a-.b", "10.0.0.1", ".a", "..", &"a".repeat(256)] {
+            assert_eq!(parse_domain(bad).unwrap_err().to_string(), format!("{bad} is not a valid domain"));
         }
     }
 

@@ -28,13 +28,14 @@ struct Outcome {
 }
 
 impl Scene {
-    /// A container on network `a`, and a network `b`, both in use before, so that nothing is made for the first time.
+    /// A container with a port on network `a`, and a network `b` to which the default route and the port go when they are
+    /// connected; both in use before, so that nothing is made for the first time.
     fn new() -> Scene {
         let world = World::new();
         let subnet = world.network("a", &[]);
         world.network("b", &[]);
-        world.line("run -d --name cc --network a bb sleep 3000").ok();
-        world.line("network connect b cc").ok();
+        world.line("run -d --name cc --network a -p 18090:80 bb sleep 3000").ok();
+        world.line("network connect --gw-priority 1 b cc").ok();
         world.line("network disconnect b cc").ok();
         world.line("network ls").ok();
         world.line("network reload").ok();
@@ -158,7 +159,7 @@ fn an_error_at_any_step_of_connect_leaves_nothing() {
     on_a_host(|| {
         let scene = Scene::new();
         let before = scene.everything();
-        scene.error_at_every("network connect b cc", |outcome, when| {
+        scene.error_at_every("network connect --gw-priority 1 b cc", |outcome, when| {
             if outcome.run.code == 0 {
                 scene.world.line("network disconnect b cc").ok();
             }
@@ -173,12 +174,12 @@ fn an_error_at_any_step_of_disconnect_leaves_it_whole_or_gone() {
     on_a_host(|| {
         let scene = Scene::new();
         let gone = scene.everything();
-        scene.world.line("network connect b cc").ok();
+        scene.world.line("network connect --gw-priority 1 b cc").ok();
         scene.error_at_every("network disconnect b cc", |outcome, when| {
             // What is left half-way, the same command finishes.
             scene.world.line("network disconnect b cc");
             scene.is_again(&gone, &format!("{when}: {:?}", outcome.run));
-            scene.world.line("network connect b cc").ok();
+            scene.world.line("network connect --gw-priority 1 b cc").ok();
         });
     });
 }
@@ -189,13 +190,13 @@ fn a_kill_at_any_step_of_connect_and_disconnect_is_put_right() {
     on_a_host(|| {
         let scene = Scene::new();
         let before = scene.everything();
-        for line in ["network connect b cc", "network disconnect b cc"] {
+        for line in ["network connect --gw-priority 1 b cc", "network disconnect b cc"] {
             scene.at_every("signal=KILL", true, line, |_, when| {
                 scene.world.line("network reload").ok();
                 scene.world.line("network disconnect b cc");
                 scene.is_again(&before, when);
                 if line.contains("disconnect") {
-                    scene.world.line("network connect b cc").ok();
+                    scene.world.line("network connect --gw-priority 1 b cc").ok();
                 }
             });
             scene.world.line("network disconnect b cc");

@@ -63,16 +63,43 @@ fn what_cannot_be_is_said_and_leaves_nothing() {
         ("network create --gateway 10.9.9.1 n", 1, "every ip-range or gateway must have a corresponding subnet"),
         ("network create -o com.docker.network.driver.mtu=x --subnet 10.9.8.0/24 n", 1, "mtu"),
         ("network create --scope swarm n", 1, "invalid scope"),
+        ("network create default", 1, "operation is not permitted on predefined default network"),
+        ("network create --subnet 10.9.8.0/24 --gateway 10.9.8.0 n", 1, "Address already in use: 10.9.8.0"),
+        ("network create --subnet 10.9.8.0/24 --gateway 10.9.8.9 --aux-address a=10.9.8.9 n", 1, "aux-address a"),
+        ("network create --subnet 10.9.8.0/32 n", 1, "no address left for a container"),
+        ("network create --subnet 127.1.0.0/16 n", 1, "loopback addresses are not for containers"),
+        ("network create --subnet 10.9.8.0/24 -o name=gantry0 n", 1, "kept for the predefined network"),
         ("network connect nosuch x", 1, "No such container: x"),
         ("run --rm --network none --network web bb true", 125, "cannot attach both"),
         ("run --rm --ip 10.1.2.3 bb true", 125, "supported on user defined networks only"),
         ("run --rm --network-alias a bb true", 125, "only supported for user-defined networks"),
+        ("run --rm --network container:x --network-alias a bb true", 125, "only supported for user-defined networks"),
+        ("run --rm --network container:x --ip 10.1.2.3 bb true", 125, "supported on user defined networks only"),
+        ("run --rm --network container: bb true", 125, "invalid container format container:<name|id>"),
+        ("run --rm --network host --mac-address 02:00:00:00:00:01 bb true", 125, "mac-address and the network mode"),
+        ("run --rm --network host --link x bb true", 125, "links are only supported for user-defined networks"),
+        ("run --rm --network none --link x bb true", 125, "links are only supported for user-defined networks"),
+        ("run --rm --mac-address 01:00:5e:00:00:01 bb true", 125, "names a group of interfaces"),
+        ("run --rm --link-local-ip 1.2.3.4 bb true", 125, "invalid link-local IP address: 1.2.3.4"),
+        ("run --rm --dns-search a..b bb true", 125, "a..b is not a valid domain"),
     ] {
         world.line(line).fails(code, words);
     }
     let names = world.gantry(["network", "ls", "--format", "{{.Name}}"]).ok();
     assert_eq!(names, "bridge\nhost\nnone");
     assert_eq!("", world.line("ps -aq").ok());
+}
+
+#[test]
+fn a_setting_that_the_kernel_lacks_is_named() {
+    need!();
+    let world = World::new();
+    world.network("n", &[]);
+    let option = "driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.nosuch=1";
+    let run = world.gantry(["run", "--rm", "--network", &format!("name=n,{option}"), "bb", "true"]);
+    run.fails(125, "cannot set /proc/sys/net/ipv4/conf/eth0/nosuch: No such file");
+    world.line("network rm n").ok();
+    world.assert_no_leaks();
 }
 
 #[test]

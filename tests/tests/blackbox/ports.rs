@@ -1,6 +1,7 @@
 //! Published ports: forms, conflicts, changes while the container runs, explanations.
 
 use crate::need;
+use gantry_tests::netns::on_a_host;
 use gantry_tests::{World, eventually};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -116,6 +117,51 @@ fn ports_move_with_the_way_out() {
     world.line("rm -f web").ok();
     world.line("network rm a b").ok();
     world.assert_no_leaks();
+}
+
+/// Answers that leave by another network than they came by are dropped where the host checks that (rp_filter).
+#[test]
+fn ports_follow_the_default_route() {
+    need!();
+    let world = World::new();
+    let [a, b] = ["a", "b"].map(|name| world.network(name, &[]));
+    let port = free_port();
+    web(&world, "web", &["--network", "a", "-p", &format!("{port}:80")]);
+    let leads_to = |subnet: &str| {
+        let text = world.gantry(["port", "explain", &port.to_string()]).ok();
+        assert!(text.contains(&format!("leads to {subnet}.")), "{subnet}: {text}");
+        eventually("the port answers", || answers(port));
+        assert_eq!(format!("80/tcp -> 0.0.0.0:{port}"), world.line("port web").ok().lines().next().unwrap_or_default());
+    };
+    leads_to(&a);
+    world.line("network connect --gw-priority 1 b web").ok();
+    leads_to(&b);
+    world.line("network disconnect b web").ok();
+    leads_to(&a);
+    world.line("network connect b web").ok();
+    leads_to(&a);
+    world.line("rm -f web").ok();
+    world.line("network rm a b").ok();
+    world.assert_no_leaks();
+}
+
+#[test]
+fn an_explanation_tells_of_a_firewall_that_was_flushed() {
+    need!();
+    on_a_host(|| {
+        let world = World::new();
+        web(&world, "web", &["-p", "18080:80"]);
+        let explained = || world.line("port explain 18080").ok() + &world.line("network explain web").ok();
+        assert!(!explained().contains("network reload"), "{}", explained());
+        let flushed = std::process::Command::new("nft").args(["flush", "ruleset"]).status().expect("nft runs");
+        assert!(flushed.success());
+        let note = "no rule of the firewall leads 18080/tcp to container web: `gantry network reload` restores";
+        assert_eq!(explained().matches(note).count(), 2, "{}", explained());
+        world.line("network reload").ok();
+        assert!(!explained().contains(note) && answers(18080));
+        world.line("rm -f web").ok();
+        world.assert_no_leaks();
+    });
 }
 
 /// A firewall table of this test's own that stops one port, taken away at the end.

@@ -39,7 +39,9 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
     Flag::<ContainerArgs>::value("dns-option", "list", "Option of resolv.conf", |a, v| {
         push(&mut a.network.dns_options, v)
     }),
-    Flag::<ContainerArgs>::value("dns-search", "list", "Search domain", |a, v| push(&mut a.network.dns_search, v)),
+    Flag::<ContainerArgs>::value("dns-search", "list", "Search domain", |a, v| {
+        add(&mut a.network.dns_search, network::parse_domain(v))
+    }),
     Flag::<ContainerArgs>::value("expose", "list", "Note that a port or range is served", |a, v| {
         push(&mut a.network.expose, v)
     }),

@@ -15,6 +15,7 @@ pub(super) fn apply(args: &ContainerArgs, request: &mut CreateRequest) -> Step {
     let endpoints = endpoints(network)?;
     check_modes(&endpoints)?;
     check_shared(network, &endpoints[0].0)?;
+    check_private(network, &endpoints[0].0)?;
     request.host.network_mode = endpoints[0].0.clone();
     let given = endpoints.len() > 1;
     for (name, endpoint) in endpoints {
@@ -92,7 +93,7 @@ fn endpoints(args: &NetworkArgs) -> Step<Vec<(String, EndpointSettings)>> {
     Ok(list)
 }
 
-/// A container in another's namespace has no port or hardware address of its own.
+/// A container in another's namespace has no port, name or address of its own.
 fn check_shared(args: &NetworkArgs, mode: &str) -> Step {
     if !mode.starts_with("container:") {
         return Ok(());
@@ -100,8 +101,23 @@ fn check_shared(args: &NetworkArgs, mode: &str) -> Step {
     if !args.expose.is_empty() {
         return refuse("conflicting options: port exposing and the container type network mode");
     }
-    if args.mac_address.is_some() {
+    if !args.aliases.is_empty() {
+        return refuse("network-scoped aliases are only supported for user-defined networks");
+    }
+    if args.ip.is_some() || args.ip6.is_some() {
+        return refuse("user specified IP address is supported on user defined networks only");
+    }
+    Ok(())
+}
+
+/// What would be without effect where no interface is made for the container, or no other container can be reached.
+fn check_private(args: &NetworkArgs, mode: &str) -> Step {
+    let foreign = mode == "host" || mode.starts_with("container:");
+    if foreign && args.mac_address.is_some() {
         return refuse("conflicting options: mac-address and the network mode");
+    }
+    if (foreign || mode == "none") && !args.links.is_empty() {
+        return refuse("links are only supported for user-defined networks");
     }
     Ok(())
 }

@@ -6,9 +6,9 @@
 //! away.
 
 use super::claims::Claims;
-use super::endpoint::{EndpointRecord, Planned};
+use super::endpoint::{EndpointRecord, Planned, PortRecord};
 use super::names::has_names;
-use super::plan::{carrier, choose_routes};
+use super::plan::{carrier, choose_routes, listens_itself};
 use super::ports;
 use super::record::NetworkRecord;
 use crate::Engine;
@@ -199,7 +199,7 @@ impl Engine {
         // A driver with addresses of its own has said only now whether it leads out.
         choose_routes(all);
         self.apply_routes(live, all)?;
-        self.publish_again(live, all)?;
+        self.lead_ports(live, all)?;
         self.note(live, all)?;
         self.tell(live, all)?;
         Ok(warnings)
@@ -211,6 +211,7 @@ impl Engine {
         let undone = [
             endpoint.map_or(Ok(()), |gone| self.detach_endpoint(id, name, gone, Some(live.netns.as_fd()))),
             self.planned_all(&live.before).and_then(|all| self.force_routes(live, &all)),
+            self.lead_back(live, endpoint),
             self.write_endpoints(id, &live.before),
             self.release_addresses_on(network, id),
             self.rewrite_etc(live.file, &after, &live.before),
@@ -221,7 +222,8 @@ impl Engine {
         }
     }
 
-    /// Takes endpoints away that fit, and gives what they had to the others.
+    /// Takes endpoints away that fit, and gives what they had to the others. Noted when that is done, since all of it may be
+    /// done again: a note without them would not tell which ports somebody else was to get.
     pub(crate) fn disconnect_live(&self, live: &Live<'_>, goes: impl Fn(&EndpointRecord) -> bool) -> Result<()> {
         let (id, name) = (&live.record.id, &live.record.name);
         let (gone, stay): (Vec<_>, Vec<_>) = live.before.iter().cloned().partition(goes);
@@ -231,7 +233,6 @@ impl Engine {
         }
         let mut all = self.planned_all(&stay)?;
         choose_routes(&mut all);
-        self.note(live, &all)?;
         self.apply_routes(live, &all)?;
         let ports: Vec<_> = gone.iter().flat_map(|e| e.ports.clone()).collect();
         match carrier(&all).filter(|_| !ports.is_empty()) {
@@ -283,14 +284,48 @@ impl Engine {
         Ok(())
     }
 
+    /// Published ports go where the default route goes: answers that leave by another network may be dropped on the way.
+    fn lead_ports(&self, live: &Live<'_>, all: &mut [Planned]) -> Result<()> {
+        let holder = all.iter().position(|p| !p.endpoint.ports.is_empty());
+        match (holder, carrier(all)) {
+            (None, Some(at)) => self.publish_again(live, &mut all[at]),
+            (Some(from), Some(at)) if from != at && ![from, at].iter().any(|one| listens_itself(&all[*one])) => {
+                self.hand_over(live, all, from, at)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A container whose ports nobody carried gets them when it is connected to a network that does.
-    fn publish_again(&self, live: &Live<'_>, all: &mut [Planned]) -> Result<()> {
+    fn publish_again(&self, live: &Live<'_>, one: &mut Planned) -> Result<()> {
         let wanted = ports::wanted_ports(&live.file.config, &live.file.host, &self.everywhere())?;
-        let carried = all.iter().any(|p| !p.endpoint.ports.is_empty());
-        let Some(at) = carrier(all).filter(|_| !carried && !wanted.is_empty()) else { return Ok(()) };
+        if wanted.is_empty() {
+            return Ok(());
+        }
         let claimed = Claims::new(&self.layout).claim(&live.record.id, &wanted)?;
         self.hold_sockets(&live.record.id, &claimed.sockets)?;
-        self.move_ports(live, &mut all[at], claimed.mappings.iter().map(Into::into).collect())
+        self.move_ports(live, one, claimed.mappings.iter().map(Into::into).collect())
+    }
+
+    /// Noted before anything is done: whoever finds the connection half made takes it away, and the ports lead back.
+    fn hand_over(&self, live: &Live<'_>, all: &mut [Planned], from: usize, to: usize) -> Result<()> {
+        let ports = std::mem::take(&mut all[from].endpoint.ports);
+        all[to].endpoint.ports.clone_from(&ports);
+        self.note(live, all)?;
+        let mappings: Vec<_> = ports.iter().map(PortRecord::mapping).collect();
+        self.unpublish(live, &all[from], &mappings)?;
+        all[to].endpoint.ports.clear();
+        self.move_ports(live, &mut all[to], ports)
+    }
+
+    /// Ports that a connection which failed had taken from another network.
+    fn lead_back(&self, live: &Live<'_>, failed: Option<&EndpointRecord>) -> Result<()> {
+        let noted = self.endpoints(&live.record.id)?;
+        let taken = noted.iter().any(|e| failed.is_some_and(|f| f.id == e.id) && !e.ports.is_empty());
+        let Some(holder) = live.before.iter().find(|e| taken && !e.ports.is_empty()) else { return Ok(()) };
+        let Some(mut holder) = self.planned(holder)? else { return Ok(()) };
+        let ports = std::mem::take(&mut holder.endpoint.ports);
+        self.move_ports(live, &mut holder, ports)
     }
 
     /// Names, addresses and servers as others and the container itself see them.

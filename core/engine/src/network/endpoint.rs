@@ -332,8 +332,7 @@ pub(crate) fn endpoint_id(container: &str, network: &str) -> String {
 /// The address given, or one of the endpoint's own: locally administered, unicast, the same in every run.
 pub(crate) fn mac_for(given: &str, endpoint: &str) -> Result<String> {
     if !given.is_empty() {
-        let invalid = || Error::invalid(format!("{given} is not a valid mac address"));
-        return parse_mac(given).map(format_mac).ok_or_else(invalid);
+        return gantry_model::network::parse_mac(given).map_err(|error| Error::invalid(error.to_string()));
     }
     let digit = |i: usize| u8::from_str_radix(endpoint.get(i..i + 2).unwrap_or("00"), 16).unwrap_or(0);
     let mut mac: [u8; 6] = std::array::from_fn(|i| digit(2 * i));

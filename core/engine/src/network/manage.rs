@@ -58,7 +58,7 @@ impl Engine {
         let options = self.plugins.check_options(Kind::Network, &name, Scope::OBJECT, &request.options)?;
         let _lock = self.lock_networks()?;
         self.sweep_unmade();
-        if self.is_predefined(&request.name)? {
+        if self.network_name(&request.name) != request.name || self.is_predefined(&request.name)? {
             let message = format!("operation is not permitted on predefined {} network", request.name);
             return Err(Error::request(Class::NotPermitted, message));
         }
@@ -175,6 +175,7 @@ impl Engine {
         if capabilities.gateway {
             pools.iter_mut().for_each(invent_gateway);
         }
+        pools.iter().try_for_each(check_pool)?;
         self.check_overlaps(&pools)?;
         Ok(pools)
     }
@@ -376,6 +377,34 @@ fn invent_gateway(pool: &mut Pool) {
     }
 }
 
+/// What no host can have is nobody's address; and somebody must be left to get one.
+fn check_pool(pool: &Pool) -> Result<()> {
+    let subnet = pool.subnet;
+    let network = subnet.network();
+    if network.is_loopback() || network.is_multicast() {
+        let kind = if network.is_loopback() { "loopback" } else { "multicast" };
+        return Err(Error::invalid(format!("invalid subnet {subnet}: {kind} addresses are not for containers")));
+    }
+    let mut taken = Vec::new();
+    let gateway = pool.gateway.map(|address| ("gateway".to_owned(), address));
+    let aux = pool.aux.iter().map(|(name, address)| (format!("aux-address {name}"), *address));
+    for (what, address) in gateway.into_iter().chain(aux) {
+        if (address.is_ipv4() && subnet.is_special(address)) || taken.contains(&address) {
+            let message = format!("cannot reserve {what}: Address already in use: {address}");
+            let hint = "the first and the last address of a subnet are nobody's, and each other one only once";
+            return Err(Error::request(Class::InUse, message).with_hint(hint));
+        }
+        taken.push(address);
+    }
+    let range = pool.range.unwrap_or(subnet);
+    // One more than can be reserved is enough to find one that is not.
+    if range.addresses().take(taken.len() + 3).all(|address| pool.is_reserved(address)) {
+        return Err(Error::request(Class::Unavailable, format!("{range} has no address left for a container"))
+            .with_hint("give a larger subnet or ip-range"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -395,6 +424,7 @@ mod tests {
         let mut pools: Vec<Pool> = request.subnets.iter().map(|t| Pool::of(t.parse().expect("a subnet"))).collect();
         assign(&mut pools, request)?;
         pools.iter_mut().for_each(invent_gateway);
+        pools.iter().try_for_each(check_pool)?;
         Ok(pools)
     }
 
@@ -413,6 +443,8 @@ mod tests {
         assert_eq!(pools[1].gateway, "fd00::9".parse().ok());
         let plain = assigned(&request(&["10.2.0.0/24"], &["10.2.0.128/25"], &[], &[])).expect("sound");
         assert_eq!(plain[0].gateway, "10.2.0.129".parse().ok());
+        // A gateway and one container.
+        assert!(assigned(&request(&["10.3.0.0/31"], &[], &[], &[])).is_ok());
     }
 
     #[test]
@@ -422,6 +454,31 @@ mod tests {
             (request(&["10.1.0.0/16"], &[], &["10.2.0.1"], &[]), "no matching subnet for gateway 10.2.0.1"),
             (request(&["10.1.0.0/16"], &[], &[], &[("a", "10.2.0.1")]), "no matching subnet for aux-address 10.2.0.1"),
             (request(&[], &[], &["10.2.0.1"], &[]), "every ip-range or gateway must have a corresponding subnet"),
+            (
+                request(&["10.1.0.0/16"], &[], &["10.1.0.0"], &[]),
+                "cannot reserve gateway: Address already in use: 10.1.0.0",
+            ),
+            (
+                request(&["10.1.0.0/16"], &[], &["10.1.255.255"], &[]),
+                "cannot reserve gateway: Address already in use: 10.1.255.255",
+            ),
+            (
+                request(&["10.1.0.0/16"], &[], &["10.1.0.9"], &[("r", "10.1.0.9")]),
+                "cannot reserve aux-address r: Address already in use: 10.1.0.9",
+            ),
+            (request(&["10.1.0.0/32"], &[], &[], &[]), "10.1.0.0/32 has no address left for a container"),
+            (
+                request(&["10.1.0.0/24"], &["10.1.0.4/31"], &["10.1.0.4"], &[("r", "10.1.0.5")]),
+                "10.1.0.4/31 has no address left for a container",
+            ),
+            (
+                request(&["127.0.0.0/8"], &[], &[], &[]),
+                "invalid subnet 127.0.0.0/8: loopback addresses are not for containers",
+            ),
+            (
+                request(&["ff02::/64"], &[], &[], &[]),
+                "invalid subnet ff02::/64: multicast addresses are not for containers",
+            ),
         ] {
             assert_eq!(assigned(&wish).expect_err("refused").to_string(), message);
         }

@@ -65,6 +65,9 @@ impl Engine {
         given: Vec<(String, EndpointSettings)>,
     ) -> Result<(BTreeMap<String, EndpointSettings>, Vec<String>)> {
         if let Some(other) = host.network_mode.strip_prefix("container:") {
+            if other.is_empty() {
+                return Err(Error::invalid("invalid network mode: invalid container format container:<name|id>"));
+            }
             self.resolve(other)?;
             check_shared(config, host)?;
             return Ok((BTreeMap::new(), Vec::new()));
@@ -308,8 +311,16 @@ fn static_address(text: &str, v6: bool, network: &NetworkRecord) -> Result<Optio
 
 fn link_locals(settings: &EndpointSettings) -> Result<Vec<IpAddr>> {
     let texts = settings.ipam_config.iter().flat_map(|c| &c.link_local_ips);
-    let parse = |text: &String| text.parse().map_err(|_| Error::invalid(format!("invalid link-local address: {text}")));
+    let invalid = |text: &String| Error::invalid(format!("invalid link-local IP address: {text}"));
+    let parse = |text: &String| text.parse().ok().filter(is_link_local).ok_or_else(|| invalid(text));
     texts.map(parse).collect()
+}
+
+fn is_link_local(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
 }
 
 impl Engine {
@@ -326,6 +337,7 @@ impl Engine {
         if self.asks_driver(network, settings)?.is_none() {
             [false, true].into_iter().try_for_each(|v6| check_address(network, wanted_address(settings, v6), v6))?;
         }
+        link_locals(settings)?;
         mac_for(&settings.mac_address, "").map(drop)
     }
 

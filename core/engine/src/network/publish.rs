@@ -78,10 +78,7 @@ impl Engine {
         }
         let (gone, left) = (runs(gone), runs(left));
         one.endpoint.ports = left.iter().map(PortRecord::from).collect();
-        let Planned { network, driver, endpoint } = &*one;
-        let dirs = self.driver_dirs("network", &network.driver);
-        let spec = endpoint.spec(&live.record.id, &live.record.name);
-        driver.unpublish(&network.spec(), &spec, &endpoint.attachment, &gone, &dirs)?;
+        self.unpublish(live, one, &gone)?;
         self.free_ports(&live.record.id, &gone)?;
         Ok(gone)
     }
@@ -122,6 +119,14 @@ impl Engine {
         let dirs = self.driver_dirs("network", &network.driver);
         let spec = endpoint.spec(&live.record.id, &live.record.name);
         Ok(driver.publish(&network.spec(), &spec, &endpoint.attachment, ports, &dirs)?)
+    }
+
+    /// They lead to the endpoint no longer, and stay the container's.
+    pub(super) fn unpublish(&self, live: &Live<'_>, one: &Planned, ports: &[PortMapping]) -> Result<()> {
+        let Planned { network, driver, endpoint } = one;
+        let dirs = self.driver_dirs("network", &network.driver);
+        let spec = endpoint.spec(&live.record.id, &live.record.name);
+        Ok(driver.unpublish(&network.spec(), &spec, &endpoint.attachment, ports, &dirs)?)
     }
 
     /// Leads ports that are claimed already to an endpoint.

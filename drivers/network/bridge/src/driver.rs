@@ -3,7 +3,7 @@
 use crate::endpoint::{self, Plan, Port};
 use crate::error::{Error, Result};
 use crate::firewall::Firewall;
-use crate::options::{Mode, OPTIONS, Pool, Settings};
+use crate::options::{DEFAULT_BRIDGE, Mode, OPTIONS, Pool, Settings};
 use crate::ports::Doors;
 use crate::records::{Entry, Outward, Published, Records, Zone, ZoneSubnet};
 use crate::{advice, bridge, fault, ports, sysctl};
@@ -47,6 +47,9 @@ impl NetworkDriver for Bridge {
 
     fn create(&self, network: &NetworkSpec, _: &[u8], dirs: &Dirs, host: &Host) -> api::Result<Blob> {
         let work = Work::new(network, dirs, host)?;
+        if !network.predefined && work.settings.bridge == DEFAULT_BRIDGE {
+            return Err(Error::Predefined.during(format!("cannot create network {}", network.name)));
+        }
         let mut undo = Undo::default();
         let made = work.open().and_then(|mut socket| work.network(&mut socket, &mut undo));
         made.inspect_err(|_| work.undo(&mut undo))
@@ -367,11 +370,17 @@ impl<'a> Work<'a> {
         self.settings.pool_of(address).is_some_and(|pool| pool.on_bridge)
     }
 
-    /// Neighbours that must not talk are kept apart on the bridge, but where the firewall sees bridged packets it does
-    /// so, and lets published ports through.
+    /// Neighbours that must not talk are kept apart on the bridge, but where the firewall sees bridged packets of all the
+    /// network's families it does so, and lets published ports through. Where it sees those of one, they may be led back
+    /// to where they came from.
     fn port(&self, no_ports: bool) -> Port {
-        let filtered = (!no_ports || !self.settings.icc) && sysctl::filters_bridged(self.settings.ipv6.is_some());
-        Port { isolated: !self.settings.icc && !filtered, hairpin: !no_ports && filtered }
+        if no_ports && self.settings.icc {
+            return Port { isolated: false, hairpin: false };
+        }
+        let seen: Vec<bool> =
+            self.settings.pools().map(|pool| sysctl::filters_bridged(pool.network.is_ipv6())).collect();
+        let filtered = seen.iter().all(|family| *family);
+        Port { isolated: !self.settings.icc && !filtered, hairpin: !no_ports && seen.contains(&true) }
     }
 
     /// The gateways that the endpoint can use: none on an internal network.

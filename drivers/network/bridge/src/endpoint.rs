@@ -83,7 +83,7 @@ fn finish(host: &mut Socket, socket: &mut Socket, plan: &Plan, netns: BorrowedFd
     inside::rise(socket, name, index)?;
     settle(host, plan)?;
     let written = inside::write_settings(netns, &plan.sysctls);
-    written.map_err(|(path, source)| Error::Setting { path, value: String::new(), source })?;
+    written.map_err(|(path, source)| Error::SettingInside { path, source })?;
     fault::step("up")?;
     introduce(host, plan)?;
     // Last of all, because a default route taken over from another interface is put back only when this fails itself.

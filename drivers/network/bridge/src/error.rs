@@ -1,5 +1,6 @@
 //! What can fail in this driver, and how it is told to the engine.
 
+use crate::options::DEFAULT_BRIDGE;
 use gantry_driver_shared::{netlink, report};
 use gantry_plugin_api as api;
 use std::io;
@@ -33,6 +34,9 @@ pub enum Error {
         /// The other network's id.
         network: String,
     },
+    /// The predefined network wants the bridge, now or later.
+    #[error("networks have same bridge name: {DEFAULT_BRIDGE} is kept for the predefined network")]
+    Predefined,
     /// A question about an interface failed.
     #[error("cannot look up interface {name}")]
     LookUp {
@@ -54,6 +58,14 @@ pub enum Error {
         path: String,
         /// What it should have been.
         value: String,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A setting that the user wants for the container's interface was not made.
+    #[error("cannot set {path}")]
+    SettingInside {
+        /// The file below /proc/sys.
+        path: String,
         /// The kernel's reason.
         source: io::Error,
     },
@@ -117,7 +129,9 @@ impl Error {
 
     fn class(&self) -> api::Class {
         match self {
-            Error::NotABridge(_) | Error::SameBridge { .. } | Error::Occupied(_) => api::Class::EXISTS,
+            Error::NotABridge(_) | Error::SameBridge { .. } | Error::Predefined | Error::Occupied(_) => {
+                api::Class::EXISTS
+            }
             Error::Option(error) => error.class,
             Error::NotAttached(_) => api::Class::NOT_FOUND,
             Error::NoAddress(_) | Error::BadPort(_) => api::Class::INVALID,
@@ -130,9 +144,12 @@ impl Error {
 
     fn hint(&self) -> String {
         let text = match (self, self.class()) {
-            (Error::NotABridge(_) | Error::SameBridge { .. }, _) => "choose another bridge with -o name=NAME",
+            (Error::NotABridge(_) | Error::SameBridge { .. } | Error::Predefined, _) => {
+                "choose another bridge with -o name=NAME"
+            }
             (Error::NoAddress(_), _) => "give the network a subnet of that family, or publish on another address",
             (Error::Ipv6Loopback(_), _) => "set net.bridge.bridge-nf-call-ip6tables to 0, or publish on 127.0.0.1",
+            (Error::SettingInside { .. }, api::Class::NOT_FOUND) => "the kernel has no such setting of an interface",
             (Error::NoSctp, _) => "publish TCP or UDP ports, or boot a kernel with SCTP connection tracking",
             (Error::NoFirewall(_), _) => "containers without published ports work; ports need nf_tables with nat",
             (_, api::Class::NOT_PERMITTED) => "networks need root, or CAP_NET_ADMIN in the host's network namespace",

@@ -5,7 +5,7 @@ use gantry_plugin_api::prelude::*;
 use std::net::IpAddr;
 
 /// The bridge of the predefined network.
-const DEFAULT_BRIDGE: &str = "gantry0";
+pub const DEFAULT_BRIDGE: &str = "gantry0";
 const MODES: &str = "nat,nat-unprotected,routed,isolated";
 
 /// The schema.

@@ -79,7 +79,7 @@ fn check(port: &PortMapping) -> Result<()> {
     if port.count == 0 || port.host_port == 0 || !fits(port.host_port) || !fits(port.container_port) {
         return Err(Error::BadPort(*port));
     }
-    if port.host_ip == IpAddr::V6(Ipv6Addr::LOCALHOST) && sysctl::filters_bridged6() {
+    if port.host_ip == IpAddr::V6(Ipv6Addr::LOCALHOST) && sysctl::filters_bridged(true) {
         return Err(Error::Ipv6Loopback(port.host_port));
     }
     if port.protocol == Protocol::SCTP && !tracks_sctp() {

@@ -77,16 +77,10 @@ pub fn route_localnet(bridge: &str) -> Result<()> {
     set(&format!("net/ipv4/conf/{bridge}/route_localnet"), "1").map(drop)
 }
 
-/// True when packets pass the IP hooks of the firewall while still on a bridge (br_netfilter): IPv4 ones, and IPv6 ones
-/// too where `ipv6` asks.
+/// True when packets of a family pass the IP hooks of the firewall while still on a bridge (br_netfilter). Translation
+/// of IPv6 is then undone there, and what is for `::1` afterwards counts as coming from outside.
 pub fn filters_bridged(ipv6: bool) -> bool {
-    is("/proc/sys/net/bridge/bridge-nf-call-iptables", "1") && (!ipv6 || filters_bridged6())
-}
-
-/// The same for IPv6. Translation is then undone while a packet is on the bridge, and what is for `::1` afterwards
-/// counts as coming from outside.
-pub fn filters_bridged6() -> bool {
-    is("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1")
+    is(&format!("/proc/sys/net/bridge/bridge-nf-call-{}", if ipv6 { "ip6tables" } else { "iptables" }), "1")
 }
 
 fn is(path: &str, value: &str) -> bool {

@@ -18,7 +18,7 @@ use gantry_model::class::Class;
 use judge::{Fate, Packet, judge};
 use ruleset::Ruleset;
 use serde::Serialize;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 pub use dns::{NameAnswer, NameExplanation};
 pub use route::{HostAddress, Listener};
@@ -128,13 +128,10 @@ impl Engine {
             self.network_records()?.iter().flat_map(|n| &n.pools).filter_map(|pool| pool.gateway).collect();
         let here = route::host_addresses();
         let here = here.iter().filter(|a| !a.is_link_local() && !gateways.contains(&a.address));
-        let ways = here.map(|a| way(ruleset, a, port, protocol, &owners));
-        Ok(PortExplanation {
-            port: format!("{port}/{}", protocol_name(protocol)),
-            ways: ways.collect(),
-            notes: route::blind_spots(),
-            owners,
-        })
+        let ways: Vec<Way> = here.map(|a| way(ruleset, a, port, protocol, &owners)).collect();
+        let port = format!("{port}/{}", protocol_name(protocol));
+        let notes = route::blind_spots().into_iter().chain(astray(&port, &ways, &owners)).collect();
+        Ok(PortExplanation { port, ways, notes, owners })
     }
 
     fn container_owners(&self, port: u16, protocol: Protocol) -> Result<Vec<Owner>> {
@@ -169,7 +166,12 @@ impl Engine {
                 ports.push(self.explain_port(&ruleset, outside, protocol)?);
             }
         }
-        let notes = [route::blind_spots(), route::forwarding(&endpoints)].concat();
+        let mut notes = [route::blind_spots(), route::forwarding(&endpoints)].concat();
+        for note in ports.iter().flat_map(|port| &port.notes) {
+            if !notes.contains(note) {
+                notes.push(note.clone());
+            }
+        }
         Ok(NetworkExplanation { container: record.name, endpoints: explained, ports, notes })
     }
 
@@ -224,6 +226,26 @@ fn way(ruleset: &Ruleset, here: &HostAddress, port: u16, protocol: Protocol, own
         return Way { interface, address, answer: "nobody", rules: Vec::new() };
     }
     Way { interface, address, answer, rules }
+}
+
+/// A container's port that no rule leads to it any more. Of all IPv6 addresses `::1` is never led.
+fn astray(port: &str, ways: &[Way], owners: &[Owner]) -> Option<String> {
+    let lost = |owner: &&Owner| {
+        let nobody = |way: &Way| {
+            let address = way.address.parse::<IpAddr>();
+            way.answer == "nobody" && address.is_ok_and(|a| a != IpAddr::V6(Ipv6Addr::LOCALHOST) && owner.listens_at(a))
+        };
+        ways.iter().any(nobody)
+    };
+    let names = owners.iter().filter(lost).find_map(|owner| match owner {
+        Owner::Container { name, .. } => Some(name),
+        Owner::Process { .. } => None,
+    });
+    names.map(|name| {
+        format!(
+            "no rule of the firewall leads {port} to container {name}: `gantry network reload` restores what is missing"
+        )
+    })
 }
 
 /// A new connection of the container to somewhere outside.

@@ -39,6 +39,22 @@ fn reach_from_everywhere(world: &World) {
 }
 
 #[test]
+fn reached_from_oneself_where_one_family_is_filtered_on_bridges() {
+    for family in ["iptables", "ip6tables"] {
+        on_a_host(move |world| {
+            without_bridge_filtering_of(family);
+            let _outside = world.outside();
+            let ports = [port([0; 4], 8080, 80, Protocol::TCP), port6("::", 8080, 80, Protocol::TCP)];
+            let a = world.attach(&dual(5), dual_endpoint(5, 2, &ports));
+            serve(&a.netns, 80);
+            inside(&a.netns, || seen([10, 5, 0, 1], 8080));
+            let gateway = dual(5).subnets[1].gateway.expect("it has one");
+            inside(&a.netns, || seen(gateway, 8080));
+        });
+    }
+}
+
+#[test]
 fn on_one_address_only() {
     on_a_host(|world| {
         let outside = world.outside();

@@ -180,11 +180,13 @@ impl Container {
 
 /// As on hosts where br_netfilter is not loaded.
 pub fn without_bridge_filtering() {
-    for family in ["iptables", "ip6tables"] {
-        let path = format!("/proc/sys/net/bridge/bridge-nf-call-{family}");
-        // Without the file there is nothing to turn off.
-        let _ = std::fs::write(path, "0");
-    }
+    ["iptables", "ip6tables"].into_iter().for_each(without_bridge_filtering_of);
+}
+
+/// As where it is told to leave one family alone.
+pub fn without_bridge_filtering_of(family: &str) {
+    // Without the file there is nothing to turn off.
+    let _ = std::fs::write(format!("/proc/sys/net/bridge/bridge-nf-call-{family}"), "0");
 }
 
 /// Links, addresses, routes and firewall of the calling thread's namespace, without what changes by itself.
