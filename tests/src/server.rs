@@ -117,3 +117,19 @@ pub fn private_memory(pid: i32) -> u64 {
     let pss = text.lines().find_map(|line| line.strip_prefix("Pss:"));
     pss.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
+
+/// KiB of code of its program that a process has mapped and touched.
+pub fn touched_code(pid: i32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    let mut is_code = false;
+    let mut sum = 0;
+    for line in text.lines() {
+        match line.strip_prefix("Rss:").map(|rest| rest.trim().trim_end_matches(" kB")) {
+            Some(size) if is_code => sum += size.trim().parse::<u64>().unwrap_or(0),
+            Some(_) => {}
+            None if line.contains('/') => is_code = line.contains(" r-xp ") && line.contains("/gantry"),
+            None => {}
+        }
+    }
+    sum
+}

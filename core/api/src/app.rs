@@ -86,6 +86,7 @@ impl App {
             let give_back = move || {
                 drop(spare);
                 gantry_sys::memory::trim();
+                gantry_sys::memory::let_go_of_code();
             };
             let _ = tokio::task::spawn_blocking(give_back).await;
         }

@@ -2,7 +2,7 @@
 
 use crate::need;
 use gantry_tests::registry::{self, Registry};
-use gantry_tests::server::{Server, docker_programs, private_memory};
+use gantry_tests::server::{Server, docker_programs, private_memory, touched_code};
 use gantry_tests::{World, eventually, within};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
@@ -138,4 +138,17 @@ fn two_hundred_clients() {
     lazy.read_exact(&mut head).expect("its head is there");
     assert!(within(Duration::from_secs(5), || server.request("GET", "/_ping", "").contains("200 OK")));
     eventually("the container goes", || world.line("rm -f cc").code == 0);
+}
+
+/// What a server has touched of its program it lets go of when nobody asks any more, and answers as before.
+#[test]
+fn a_server_at_rest() {
+    need!();
+    let world = World::new();
+    let server = Server::start(&world, "api.sock", &[]);
+    world.line("create --name cc --network none bb true").ok();
+    assert!(server.request("POST", "/containers/cc/start", "").contains("204"));
+    let busy = touched_code(server.pid());
+    eventually("the code is let go of", || touched_code(server.pid()) < busy / 2);
+    assert!(server.request("GET", "/containers/cc/json", "").contains("200 OK"));
 }
