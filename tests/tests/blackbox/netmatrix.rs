@@ -16,6 +16,10 @@ use std::time::Duration;
 const ARRIVES: Duration = Duration::from_secs(5);
 const NEVER_ARRIVES: Duration = Duration::from_millis(400);
 
+/// What a host's own firewall may say.
+const FORWARDS_NOTHING: &str =
+    "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }";
+
 /// Runs a test on a host of its own with two machines outside: 192.0.2.2 with 2001:db8::2, and 198.51.100.2 with
 /// 2001:db8:1::2, the host being .1 and ::1.
 fn on_a_host(test: impl FnOnce(&World, &File, &File) + Send + 'static) {
@@ -185,6 +189,10 @@ fn macvlan_with_and_without_the_host() {
         let b = server(world, "box-b", &["--network", "far", "--ip", "192.0.2.131"]);
         assert_eq!(inside(one, || seen("192.0.2.131", 80, 53)), both("192.0.2.2"));
         assert!(unreachable("192.0.2.131"));
+        // Its packets do not pass the host, so nothing there can be in their way.
+        netns::run("nft", &[FORWARDS_NOTHING]);
+        let text = world.line("network explain box-b").ok();
+        assert!(text.contains("default route: IPv4") && !text.contains("outside"), "{text}");
         drop(b);
         world.line("rm -f box-b").ok();
         world.line("network rm far").ok();
@@ -202,9 +210,7 @@ fn a_closed_way_is_explained() {
         let text = explained();
         assert!(text.contains("from out0 to 192.0.2.1: open"), "{text}");
         assert!(!text.contains("2001:db8") && !text.contains("::1"), "the container has no IPv6 address: {text}");
-        let rules =
-            "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }";
-        netns::run("nft", &[rules]);
+        netns::run("nft", &[FORWARDS_NOTHING]);
         let text = explained();
         assert!(text.contains("stopped by ip filter FORWARD: policy drop"), "{text}");
         world.line("rm -f web").ok();

@@ -90,7 +90,7 @@ pub struct EndpointExplanation {
     pub default_route: Vec<&'static str>,
     /// Names under which others there find the container.
     pub names: Vec<String>,
-    /// The way of a new connection to the outside.
+    /// The way of a new connection to the outside; none where it does not pass this host.
     pub outward: Vec<Way>,
 }
 
@@ -176,7 +176,15 @@ impl Engine {
     }
 
     fn explain_endpoint(&self, ruleset: &Ruleset, endpoint: &EndpointRecord) -> Result<EndpointExplanation> {
-        let driver = self.planned(endpoint)?.map(|p| p.network.driver).unwrap_or_default();
+        let planned = self.planned(endpoint)?;
+        // What has its gateway on the wire does not pass this host, nor its firewall.
+        let passes = planned.as_ref().is_some_and(|p| {
+            let capabilities = p.driver.capabilities();
+            capabilities.gateway || capabilities.own_ipam
+        });
+        let driver = planned.map(|p| p.network.driver).unwrap_or_default();
+        let outward =
+            endpoint.addresses().filter(|_| passes).filter_map(|from| outward(ruleset, endpoint, from)).collect();
         let cidr = |address: &str, prefix: u8| (!address.is_empty()).then(|| format!("{address}/{prefix}"));
         let families = [(endpoint.default4, "IPv4"), (endpoint.default6, "IPv6")];
         Ok(EndpointExplanation {
@@ -189,7 +197,7 @@ impl Engine {
                 .collect(),
             default_route: families.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect(),
             names: endpoint.names.clone(),
-            outward: endpoint.addresses().filter_map(|address| outward(ruleset, endpoint, address)).collect(),
+            outward,
         })
     }
 }
