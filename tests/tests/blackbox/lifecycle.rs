@@ -92,7 +92,7 @@ fn names_belong_to_one() {
     world.line("create --name twin --network none bb true").ok();
     world.line("rename other twin").fails(1, "already in use");
     world.line("create --name bad!name bb true").fails(1, "Invalid container name (bad!name)");
-    let unnamed = world.gantry(&["create", "--name", "", "--network", "none", "bb", "true"]).ok();
+    let unnamed = world.gantry(["create", "--name", "", "--network", "none", "bb", "true"]).ok();
     assert!(!world.inspect(&unnamed, "{{.Name}}").is_empty());
 }
 
