@@ -26,19 +26,29 @@ pub enum RestartError {
 
 /// Parses one; the empty text is `no`.
 pub fn parse(text: &str) -> Result<RestartPolicy, RestartError> {
+    let policy = read(text)?;
+    check(&policy).map(|()| policy)
+}
+
+/// [`parse`] without a look whether there is such a policy, which is for the engine to say, as with Docker.
+pub fn read(text: &str) -> Result<RestartPolicy, RestartError> {
     let (name, count) = text.split_once(':').unwrap_or((text, ""));
     if name.is_empty() && text.contains(':') {
         return Err(RestartError::NoName);
     }
     let maximum_retry_count = retries(count)?;
-    match name {
-        "on-failure" => {}
-        "" | "no" | "always" | "unless-stopped" if count.is_empty() => {}
-        "no" | "always" | "unless-stopped" => return Err(RestartError::Retries(name.to_owned())),
-        _ => return Err(RestartError::Name(name.to_owned())),
-    }
     let name = if name.is_empty() { "no" } else { name };
     Ok(RestartPolicy { name: name.to_owned(), maximum_retry_count })
+}
+
+/// Whether there is such a policy.
+pub fn check(policy: &RestartPolicy) -> Result<(), RestartError> {
+    match policy.name.as_str() {
+        "on-failure" => Ok(()),
+        "" | "no" | "always" | "unless-stopped" if policy.maximum_retry_count == 0 => Ok(()),
+        name @ ("" | "no" | "always" | "unless-stopped") => Err(RestartError::Retries(name.to_owned())),
+        name => Err(RestartError::Name(name.to_owned())),
+    }
 }
 
 fn retries(text: &str) -> Result<u32, RestartError> {

@@ -49,9 +49,24 @@ fn what_a_state_forbids_is_told_as_docker_tells_it() {
         ("update --restart on-failure:x up", "must be an integer"),
         ("update -m 100m --memory-swap 50m up", "Minimum memoryswap limit should be larger than memory limit"),
         ("kill -s FROB up", "invalid signal: FROB"),
-        ("exec -u 2147483648 up true", "uids and gids must be in range 0-2147483647"),
+        ("kill -s 99 up", "does not support signal 99"),
+        ("kill -s RTMIN+31 up", "does not support signal RTMIN+31"),
+        ("kill over", "cannot kill container: over: container"),
+        ("kill X", "cannot kill container: X: No such container: X"),
+        ("rename up over", "error when allocating new name: Conflict. The container name"),
+        ("create --restart foo bb true", "unknown policy 'foo'"),
+        ("create --restart always:3 bb true", "cannot be used with restart policy 'always'"),
     ] {
         world.line(line).fails(1, words);
+    }
+    world.line("create --restart on-failure:x bb true").fails(125, "must be an integer");
+    world.line("run --restart foo bb true").fails(125, "unknown policy 'foo'");
+    for (line, words) in [
+        ("exec -u 2147483648 up true", "uids and gids must be in range 0-2147483647"),
+        ("exec -u nosuch up true", "unable to find user nosuch"),
+        ("exec -u 0:nosuch up true", "unable to find group nosuch"),
+    ] {
+        world.line(line).fails(126, words);
     }
     world.gantry(["rename", "up", ""]).fails(1, "Neither old nor new names may be empty");
     for (mode, beside) in [("pid", "--network none"), ("ipc", "--network none"), ("network", "")] {
@@ -93,7 +108,7 @@ fn a_wrong_run_is_refused_with_125_and_makes_nothing() {
         ("--cap-add NOSUCH", "NOSUCH"),
         ("--ulimit nosuch=1", "nosuch"),
         ("--security-opt nosuch=1", "nosuch"),
-        ("--restart sometimes", "sometimes"),
+        ("--restart sometimes", "both --restart and --rm"),
         ("--name -x", "-x"),
         ("-e =x", "="),
         ("--pid nosuch", "pid"),

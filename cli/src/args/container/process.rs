@@ -105,7 +105,7 @@ pub const FLAGS: &[Flag<ContainerArgs>] = &[
         a.process.replace = on
     }),
     Flag::<ContainerArgs>::value("restart", "string", "What to do when the container ends", |a, v| {
-        restart::parse(v).map(|policy| a.process.restart = Some(policy)).map_err(words)
+        restart::read(v).map(|policy| a.process.restart = Some(policy)).map_err(words)
     })
     .default("\"no\"")
     .choices(Choices::Words(&["no", "always", "on-failure", "unless-stopped"])),

@@ -40,22 +40,44 @@ pub enum Watch {
 /// A signal by number or name, with or without `SIG`.
 pub(crate) fn parse_signal(text: &str) -> Result<i32> {
     let invalid = || Error::invalid(format!("invalid signal: {text}"));
-    if let Ok(number) = text.parse::<i32>() {
-        return if (1..=64).contains(&number) { Ok(number) } else { Err(invalid()) };
+    let known = |number: i32| if (1..=64).contains(&number) { Ok(number) } else { Err(unsupported(text)) };
+    match text.parse::<i32>() {
+        Ok(0) => return Err(invalid()),
+        Ok(number) => return known(number),
+        Err(_) => {}
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     if let Some(offset) = name.strip_prefix("RTMIN") {
         let offset = if offset.is_empty() { 0 } else { offset.parse::<i32>().map_err(|_| invalid())? };
-        return Ok(34 + offset);
+        return known(34 + offset);
     }
     Signal::from_str(&format!("SIG{name}")).map(|s| s as i32).map_err(|_| invalid())
+}
+
+fn unsupported(text: &str) -> Error {
+    Error::invalid(format!("Linux does not support signal {text}"))
+}
+
+/// The same failure, with what was to be done.
+fn about(act: String) -> impl Fn(Error) -> Error {
+    move |error| {
+        let told = Error::request(error.class(), format!("{act}: {}", crate::sentence(&error)));
+        match error.hint() {
+            Some(hint) => told.with_hint(hint),
+            None => told,
+        }
+    }
 }
 
 impl Engine {
     /// Sends a signal to a running container's init.
     pub fn kill(&self, reference: &str, signal: &str) -> Result<()> {
         let number = if signal.is_empty() { Signal::SIGKILL as i32 } else { parse_signal(signal)? };
+        self.kill_by_number(reference, number).map_err(about(format!("cannot kill container: {reference}")))
+    }
+
+    fn kill_by_number(&self, reference: &str, number: i32) -> Result<()> {
         let id = self.resolve(reference)?;
         self.repair(&id)?;
         let record = containers::read(&self.layout, &id)?;
@@ -233,13 +255,14 @@ impl Engine {
         if new.is_empty() {
             return Err(Error::invalid("Neither old nor new names may be empty"));
         }
-        super::create::check_name(new)?;
+        let allocating = about("error when allocating new name".to_owned());
+        super::create::check_name(new).map_err(&allocating)?;
         let act = self.begin(&id, "rename")?;
         let old = act.record.name.clone();
         if old == new {
             return Err(Error::invalid("Renaming a container with the same name as its current name"));
         }
-        containers::claim_name(&self.layout, new, &id)?;
+        containers::claim_name(&self.layout, new, &id).map_err(|error| allocating(error.into()))?;
         act.finish(|r| new.clone_into(&mut r.name))?;
         self.rename_member(&id, &old, new)?;
         containers::release_name(&self.layout, &old, &id)?;

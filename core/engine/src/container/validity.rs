@@ -7,6 +7,7 @@ use crate::spec;
 use gantry_image::{Error as StoreError, Image};
 use gantry_model::container::{Config, HostConfig, RestartPolicy};
 use gantry_model::platform::Platform;
+use gantry_model::restart;
 
 /// Settings that exclude each other, and values that are none.
 pub(super) fn check(config: &Config, host: &HostConfig) -> Result<()> {
@@ -57,14 +58,7 @@ fn check_extra_hosts(host: &HostConfig) -> Result<()> {
 
 /// The restart policies there are.
 pub(super) fn check_policy(policy: &RestartPolicy) -> Result<()> {
-    let name = policy.name.as_str();
-    if !matches!(name, "" | "no" | "always" | "on-failure" | "unless-stopped") {
-        return Err(Error::invalid(format!("invalid restart policy: unknown policy '{name}'")));
-    }
-    if policy.maximum_retry_count > 0 && name != "on-failure" {
-        return Err(Error::invalid("invalid restart policy: maximum retry count can only be used with 'on-failure'"));
-    }
-    Ok(())
+    restart::check(policy).map_err(|error| Error::invalid(error.to_string()))
 }
 
 /// An image for other machines is none, so that the right one is fetched.

@@ -104,8 +104,14 @@ fn execute_again(keeper: &Path, order: &[u8]) -> io::Result<std::convert::Infall
     Err(process::execveat_fd(program.as_fd(), &argv, &envp).into())
 }
 
+fn is_about_the_user(error: &gantry_runtime::Error) -> bool {
+    matches!(error, gantry_runtime::Error::User { .. } | gantry_runtime::Error::IdOutOfRange)
+}
+
 fn refusal(error: &gantry_runtime::Error) -> Refusal {
     let class = match error.kind() {
+        // A user who is not there keeps the command from being executed, as in Docker.
+        _ if is_about_the_user(error) => Class::CommandNotExecutable,
         Kind::NotFound => Class::CommandNotFound,
         Kind::NotExecutable => Class::CommandNotExecutable,
         Kind::Invalid => Class::Invalid,
