@@ -52,6 +52,7 @@ impl<R> Layout<'_, R> {
         let object = |row: &R| {
             let mut cells = self.object(row);
             cells.extend(more(row));
+            cells.sort_keys();
             Value::Object(cells)
         };
         let format = wish.format.unwrap_or("table");

@@ -165,15 +165,16 @@ fn put_json(buffer: &mut Vec<u8>, line: &LogLine<'_>, container: Option<&str>) -
     if line.ends_line {
         text.push('\n');
     }
-    let mut time = [0; RFC3339_LEN];
-    write_rfc3339(line.timestamp_ns, &mut time);
-    let mut record = json!({ "time": String::from_utf8_lossy(&time), "stream": stream, "log": text });
+    let mut record = json!({ "log": text, "stream": stream });
     if line.continues || !line.ends_line {
         record["partial"] = Value::Bool(true);
     }
     if !line.attributes.is_empty() {
         record["attrs"] = attributes(line);
     }
+    let mut time = [0; RFC3339_LEN];
+    write_rfc3339(line.timestamp_ns, &mut time);
+    record["time"] = json!(String::from_utf8_lossy(&time));
     if let Some(name) = container {
         record["container"] = Value::from(name);
     }
@@ -202,7 +203,9 @@ fn base64(bytes: &[u8]) -> String {
 
 fn attributes(line: &LogLine<'_>) -> Value {
     let pairs = line.attributes.iter().map(|(key, value)| (key.clone(), Value::String(value.clone())));
-    Value::Object(pairs.collect::<Map<String, Value>>())
+    let mut pairs: Map<String, Value> = pairs.collect();
+    pairs.sort_keys();
+    Value::Object(pairs)
 }
 
 /// What a template sees.

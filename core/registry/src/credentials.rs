@@ -138,7 +138,7 @@ impl Credentials {
         let mut auths = take_auths(&mut config);
         let keys: Vec<String> =
             auths.keys().filter(|key| *key == credential_key(host) || bare(key) == host).cloned().collect();
-        keys.iter().for_each(|key| drop(auths.remove(key)));
+        keys.iter().for_each(|key| drop(auths.shift_remove(key)));
         if !keys.is_empty() {
             config.insert(AUTHS.to_owned(), Value::Object(auths));
             self.write(&config)?;
@@ -188,7 +188,7 @@ fn write_private(temporary: &Path, text: &[u8], old: &Path) -> std::io::Result<(
 }
 
 fn take_auths(config: &mut Map<String, Value>) -> Map<String, Value> {
-    match config.remove(AUTHS) {
+    match config.get_mut(AUTHS).map(Value::take) {
         Some(Value::Object(auths)) => auths,
         _ => Map::new(),
     }

@@ -11,7 +11,8 @@ use crate::schema::stats::STATS;
 use crate::schema::trim::trim;
 use gantry_engine::container::stats::{DeviceUse, Sample, StatsRequest, host_cpu};
 use hyper::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -182,5 +183,5 @@ fn networks(sample: &Sample) -> Value {
             "tx_dropped": network.tx_dropped,
         })
     };
-    Value::Object(sample.networks.iter().map(|network| (network.name.clone(), entry(network))).collect::<Map<_, _>>())
+    json!(sample.networks.iter().map(|network| (&network.name, entry(network))).collect::<BTreeMap<_, _>>())
 }

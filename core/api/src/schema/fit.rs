@@ -110,7 +110,7 @@ fn rename(map: &mut Map<String, Value>, of: &'static Type) {
     };
     let others: Vec<(String, &str)> = map.keys().filter_map(other).collect();
     for (from, to) in others {
-        if let Some(value) = map.remove(&from).filter(|_| !map.contains_key(to)) {
+        if let Some(value) = map.shift_remove(&from).filter(|_| !map.contains_key(to)) {
             map.insert(to.to_owned(), value);
         }
     }

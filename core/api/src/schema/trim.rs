@@ -27,7 +27,7 @@ fn object(value: &mut Value, of: &'static Type, minor: u16) {
     let Value::Object(map) = value else { return };
     for field in of.all() {
         if !field.is_in(minor) {
-            map.remove(field.name);
+            map.shift_remove(field.name);
         } else if let Some(value) = map.get_mut(field.name) {
             cut(value, &field.kind, minor);
         }

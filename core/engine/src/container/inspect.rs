@@ -141,6 +141,7 @@ pub(super) fn networks(record: &Record, file: &ContainerFile, endpoints: &[Endpo
         let endpoint = EndpointRecord { network: name.clone(), ..EndpointRecord::default() };
         networks.insert(name.clone(), endpoint_value(&endpoint, false, file));
     }
+    networks.sort_keys();
     networks
 }
 
@@ -257,5 +258,6 @@ fn ports(endpoints: &[EndpointRecord], file: &ContainerFile) -> Value {
             }
         }
     }
+    map.sort_keys();
     Value::Object(map)
 }

@@ -93,7 +93,7 @@ impl Engine {
     fn text_of(&self, record: &Record) -> Result<String> {
         let mut value = self.list_value(self.summary(record.clone(), false, 0))?;
         if let Some(object) = value.as_object_mut() {
-            object.remove("Status");
+            object.shift_remove("Status");
         }
         let mut text = value.to_string();
         text.pop();

@@ -51,6 +51,7 @@ impl Engine {
             });
             members.insert(record.id, value);
         }
+        members.sort_keys();
         members
     }
 }

@@ -162,7 +162,7 @@ fn print(arguments: &[Value]) -> String {
 pub fn json(value: &Value) -> String {
     let mut shown = value.clone();
     if let Value::Object(map) = &mut shown {
-        map.remove(LABELS_KEY);
+        map.shift_remove(LABELS_KEY);
     }
     shown.to_string()
 }

@@ -191,11 +191,12 @@ fn walk(start: &Value, fields: &[String]) -> Result<Value, String> {
     Ok(value.clone())
 }
 
-/// What `range` goes over: keys and values.
+/// What `range` goes over: keys and values, maps in the order of their keys.
 fn items(over: Value) -> Result<Vec<(Value, Value)>, String> {
     match over {
         Value::Array(list) => Ok(list.into_iter().enumerate().map(|(i, v)| (Value::from(i), v)).collect()),
-        Value::Object(map) => {
+        Value::Object(mut map) => {
+            map.sort_keys();
             let shown = map.into_iter().filter(|(key, _)| key != LABELS_KEY);
             Ok(shown.map(|(key, value)| (Value::String(key), value)).collect())
         }

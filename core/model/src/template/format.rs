@@ -2,8 +2,9 @@
 
 use super::LABELS_KEY;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
-/// `%v`.
+/// `%v`: of maps in the order of their keys.
 pub fn display(value: &Value) -> String {
     match value {
         Value::Null => "<no value>".to_owned(),
@@ -15,8 +16,8 @@ pub fn display(value: &Value) -> String {
             format!("[{}]", items.join(" "))
         }
         Value::Object(map) => {
-            let shown = map.iter().filter(|(key, _)| *key != LABELS_KEY);
-            let items: Vec<String> = shown.map(|(key, value)| format!("{key}:{}", inner(value))).collect();
+            let shown: BTreeMap<_, _> = map.iter().filter(|(key, _)| *key != LABELS_KEY).collect();
+            let items: Vec<String> = shown.iter().map(|(key, value)| format!("{key}:{}", inner(value))).collect();
             format!("map[{}]", items.join(" "))
         }
     }

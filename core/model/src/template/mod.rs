@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn functions() {
         check(&[
-            ("{{json .State}}", "{\"Pid\":7,\"Status\":\"running\"}"),
+            ("{{json .State}}", "{\"Status\":\"running\",\"Pid\":7}"),
             ("{{.List | json}}", "[\"a\",\"b\",\"c\"]"),
             ("{{join .List \"-\"}}", "a-b-c"),
             ("{{upper .Name}} {{.Name | title}} {{\"ABC\" | lower}}", "WEB Web abc"),

@@ -96,8 +96,8 @@ fn read(path: &Path) -> Result<List> {
 
 fn alone(value: Value) -> Value {
     let Value::Object(mut plugin) = value else { return value };
-    let name = plugin.remove("name").unwrap_or_default();
-    let version = plugin.remove("cniVersion").unwrap_or_else(|| json!(oldest()));
+    let name = plugin.shift_remove("name").unwrap_or_default();
+    let version = plugin.shift_remove("cniVersion").unwrap_or_else(|| json!(oldest()));
     json!({ "name": name, "cniVersion": version, "plugins": [plugin] })
 }
 
