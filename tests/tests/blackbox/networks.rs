@@ -34,6 +34,8 @@ fn a_network_lives_and_goes() {
     assert_eq!(show("{{(index .IPAM.Config 0).Subnet}}"), format!("{subnet}.0/24"));
     assert_eq!(show("{{(index .IPAM.Config 0).Gateway}}"), format!("{subnet}.1"));
     assert_eq!(show("{{.Internal}} {{.Driver}} {{.EnableIPv6}} {{.Labels.tier}}"), "true bridge false front");
+    // As it was asked for, which programs compare with what they would ask for; and what holds.
+    assert_eq!(show("{{.Options}} {{.GantryOptions.mtu}}"), "map[com.docker.network.driver.mtu:1400] 1400");
     world.line("network create web").fails(1, "network with name web already exists");
     world.gantry(["network", "create", "--subnet", &format!("{subnet}.128/25"), "x"]).fails(1, "Pool overlaps");
     assert_eq!(world.line("network ls -q --filter label=tier=front --no-trunc").ok(), show("{{.Id}}"));

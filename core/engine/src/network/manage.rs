@@ -77,6 +77,7 @@ impl Engine {
             ipam_driver: if request.ipam_driver.is_empty() { "default".to_owned() } else { request.ipam_driver },
             ipam_options: request.ipam_options,
             options: options.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            given: request.options.into_iter().collect(),
             labels: request.labels,
             ..new_record()?
         };

@@ -96,6 +96,8 @@ pub struct NetworkRecord {
     pub ipam_options: BTreeMap<String, String>,
     /// The driver's options, checked.
     pub options: BTreeMap<String, String>,
+    /// The same as users know them: as they were given, or, of one that the engine made, by their first other names.
+    pub given: BTreeMap<String, String>,
     /// Labels.
     pub labels: BTreeMap<String, String>,
     /// What the driver wants to keep.
@@ -271,6 +273,7 @@ impl Engine {
             return Ok(record);
         }
         let options = self.predefined_options(name)?;
+        let given = self.by_other_names(name, &options)?;
         let pools = if driver.capabilities().addresses { vec![self.default_pool(false, driver)?] } else { Vec::new() };
         let record = NetworkRecord {
             name: name.to_owned(),
@@ -278,6 +281,7 @@ impl Engine {
             pools,
             predefined: true,
             options,
+            given,
             ..new_record()?
         };
         driver.validate(&record.spec())?;
@@ -289,6 +293,13 @@ impl Engine {
         let given = self.settings.config.driver_options("network", name);
         let options = self.plugins.check_options(Kind::Network, name, Scope::OBJECT, given)?;
         Ok(options.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
+    }
+
+    fn by_other_names(&self, name: &str, options: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+        let manifest = self.plugins.manifest(Kind::Network, name)?;
+        let infos = manifest.driver(Kind::Network).map(|driver| driver.options.as_slice()).unwrap_or_default();
+        let other = |key: &String| infos.iter().find(|info| info.key == *key).and_then(|info| info.aliases.first());
+        Ok(options.iter().map(|(key, value)| (other(key).unwrap_or(key).clone(), value.clone())).collect())
     }
 
     /// A pool chosen by us.

@@ -74,8 +74,9 @@ fn summary(network: &NetworkRecord) -> Value {
         "ConfigFrom": { "Network": "" },
         "ConfigOnly": false,
         "Containers": {},
-        "Options": network.options,
+        "Options": network.given,
         "Labels": network.labels,
+        "GantryOptions": network.options,
     })
 }
 
