@@ -6,6 +6,7 @@ use crate::out;
 use crate::out::failure::Failure;
 use crate::out::list;
 use crate::out::template::{Template, json};
+use crate::out::typed::typed;
 use gantry_engine::model::class::Class;
 use gantry_engine::{Engine, Error};
 use serde_json::Value;
@@ -127,7 +128,7 @@ fn text(found: &[Value], shape: &Shape) -> Result<String, Failure> {
         Shape::Lines => found.iter().for_each(|value| text.push_str(&(json(value) + "\n"))),
         Shape::Template(template) => {
             for value in found {
-                text.push_str(&list::render(template, value)?);
+                text.push_str(&list::render(template, &typed(value))?);
                 text.push('\n');
             }
         }

@@ -12,6 +12,7 @@ pub mod logs;
 pub mod progress;
 pub mod table;
 pub mod told;
+pub mod typed;
 
 pub use gantry_engine::model::template;
 

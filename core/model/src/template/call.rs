@@ -1,7 +1,7 @@
 //! The functions of templates: Go's own and Docker's.
 
-use super::LABELS_KEY;
 use super::format::{display, kind, printf, text, truth};
+use super::{LABELS_KEY, nil};
 use serde_json::Value;
 use std::cmp::Ordering;
 
@@ -140,6 +140,7 @@ fn len(value: &Value) -> Result<Value, String> {
     Ok(Value::from(match value {
         Value::String(text) => text.len(),
         Value::Array(list) => list.len(),
+        Value::Object(map) if nil::text(map).is_some() => 0,
         Value::Object(map) => map.keys().filter(|key| *key != LABELS_KEY).count(),
         Value::Null => 0,
         other => return Err(format!("error calling len: len of type {}", kind(other))),
@@ -164,6 +165,7 @@ pub fn json(value: &Value) -> String {
     if let Value::Object(map) = &mut shown {
         map.shift_remove(LABELS_KEY);
     }
+    nil::plain(&mut shown);
     shown.to_string()
 }
 
@@ -195,6 +197,7 @@ fn join(list: &Value, separator: &str) -> Result<String, String> {
     match list {
         Value::Array(items) => Ok(items.iter().map(display).collect::<Vec<_>>().join(separator)),
         Value::Null => Ok(String::new()),
+        Value::Object(map) if nil::text(map).is_some() => Ok(String::new()),
         other => Err(format!("error calling join: can't join item of type {}", kind(other))),
     }
 }

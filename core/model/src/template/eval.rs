@@ -3,7 +3,7 @@
 use super::call::{call, is_function, is_word_function};
 use super::format::{display, kind, truth};
 use super::parse::{Base, Node, Operand, Pipeline, Range};
-use super::{LABELS_KEY, format};
+use super::{LABELS_KEY, format, nil};
 use serde_json::Value;
 
 /// Runs a template; on the `heads` of a table, functions on words do nothing.
@@ -183,6 +183,10 @@ fn walk(start: &Value, fields: &[String]) -> Result<Value, String> {
     let mut value = start;
     for field in fields {
         value = match value {
+            Value::Object(map) if nil::text(map) == Some("<nil>") => {
+                return Err(format!("nil pointer evaluating interface {{}}.{field}"));
+            }
+            Value::Object(map) if nil::text(map).is_some() => &Value::Null,
             Value::Object(map) => map.get(field).ok_or_else(|| format!("map has no entry for key {field:?}"))?,
             Value::Null => return Err(format!("nil pointer evaluating interface {{}}.{field}")),
             other => return Err(format!("can't evaluate field {field} in type {}", kind(other))),
@@ -195,6 +199,7 @@ fn walk(start: &Value, fields: &[String]) -> Result<Value, String> {
 fn items(over: Value) -> Result<Vec<(Value, Value)>, String> {
     match over {
         Value::Array(list) => Ok(list.into_iter().enumerate().map(|(i, v)| (Value::from(i), v)).collect()),
+        Value::Object(map) if nil::text(&map).is_some() => Ok(Vec::new()),
         Value::Object(mut map) => {
             map.sort_keys();
             let shown = map.into_iter().filter(|(key, _)| key != LABELS_KEY);

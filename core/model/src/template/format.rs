@@ -1,6 +1,6 @@
 //! Values as text, as Go's `fmt` prints them.
 
-use super::LABELS_KEY;
+use super::{LABELS_KEY, nil};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -15,6 +15,7 @@ pub fn display(value: &Value) -> String {
             let items: Vec<String> = list.iter().map(inner).collect();
             format!("[{}]", items.join(" "))
         }
+        Value::Object(map) if let Some(text) = nil::text(map) => text.to_owned(),
         Value::Object(map) => {
             let shown: BTreeMap<_, _> = map.iter().filter(|(key, _)| *key != LABELS_KEY).collect();
             let items: Vec<String> = shown.iter().map(|(key, value)| format!("{key}:{}", inner(value))).collect();
@@ -47,7 +48,7 @@ pub fn kind(value: &Value) -> &'static str {
         Value::Number(_) => "number",
         Value::String(_) => "string",
         Value::Array(_) => "slice",
-        Value::Object(_) => "map",
+        Value::Object(map) => nil::text(map).map_or("map", |_| "nil"),
     }
 }
 
@@ -59,7 +60,7 @@ pub fn truth(value: &Value) -> bool {
         Value::Number(number) => number.as_f64() != Some(0.0),
         Value::String(text) => !text.is_empty(),
         Value::Array(list) => !list.is_empty(),
-        Value::Object(map) => !map.is_empty(),
+        Value::Object(map) => !map.is_empty() && nil::text(map).is_none(),
     }
 }
 

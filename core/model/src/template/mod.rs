@@ -6,10 +6,12 @@ mod call;
 mod eval;
 mod format;
 mod lex;
+mod nil;
 mod parse;
 
 pub use call::json;
 pub use format::quote;
+pub use nil::{Field, Nil, fill};
 use serde_json::Value;
 
 /// Where labels stand for `{{.Label "key"}}`: not printed by `json`.
