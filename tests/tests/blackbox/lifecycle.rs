@@ -245,6 +245,35 @@ fn restart_policies_start_again() {
     world.assert_no_leaks();
 }
 
+/// The keeper restarts it, and may have gone when the caller has something to say.
+#[test]
+fn who_follows_a_container_that_is_restarted_hears_of_its_first_end() {
+    need!();
+    let world = World::new();
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                for _ in 0..4 {
+                    world.line("run --network none --restart on-failure:1 bb false").code(1);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn templates_ask_for_what_a_container_may_lack() {
+    need!();
+    let world = World::new();
+    world.line("create --name bare --network none bb true").ok();
+    assert_eq!(world.inspect("bare", "{{if .State.Health}}checked{{else}}unchecked{{end}}"), "unchecked");
+    assert_eq!(
+        world.inspect("bare", "{{.Config.StopTimeout}} {{.Config.Entrypoint}} {{.HostConfig.Sysctls}}"),
+        "<nil> [] map[]"
+    );
+    assert_eq!(world.inspect("bare", "{{json .Config.Entrypoint}}"), "null");
+}
+
 #[test]
 fn a_restart_is_awaited_by_one_process_and_can_be_called_off() {
     need!();

@@ -420,7 +420,8 @@ impl Engine {
     pub fn wait_running(&self, running: &mut Running) -> Result<i32> {
         let exit = running.supervisor.wait_exit()?;
         let finished = self.finish(&running.id);
-        running.supervisor.finished()?;
+        // A keeper that cleans up itself, as one does that restarts its container, may have gone.
+        let _ = running.supervisor.finished();
         finished?;
         Ok(exit.code)
     }
@@ -432,7 +433,8 @@ impl Engine {
             return Ok(());
         }
         self.internal_finish(&ending.id)?;
-        Ok(ending.supervisor.finished()?)
+        let _ = ending.supervisor.finished();
+        Ok(())
     }
 
     /// Lets a started container live on its own.
