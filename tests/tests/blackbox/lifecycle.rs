@@ -250,15 +250,16 @@ fn restart_policies_start_again() {
 fn who_follows_a_container_that_is_restarted_hears_of_its_first_end() {
     need!();
     let world = World::new();
-    std::thread::scope(|scope| {
-        for _ in 0..6 {
-            scope.spawn(|| {
-                for _ in 0..4 {
-                    world.line("run --network none --restart on-failure:1 bb false").code(1);
-                }
-            });
-        }
-    });
+    let words = "run --name again --network none --restart on-failure:1 bb sh -c";
+    let mut run = world.command(words.split(' ').chain(["sleep 0.5; exit 3"])).spawn().expect("the program runs");
+    let seconds = std::time::Duration::from_secs;
+    let signal = |number| nix::sys::signal::kill(nix::unistd::Pid::from_raw(run.id().cast_signed()), number);
+    assert!(gantry_tests::within(seconds(20), || world.status("again") == "running"));
+    signal(nix::sys::signal::SIGSTOP).expect("it runs");
+    let over = || world.inspect("again", "{{.RestartCount}} {{.State.Status}}") == "1 exited";
+    assert!(gantry_tests::within(seconds(20), over));
+    signal(nix::sys::signal::SIGCONT).expect("it stands still");
+    assert_eq!(run.wait().expect("it ends").code(), Some(3));
 }
 
 #[test]
