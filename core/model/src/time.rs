@@ -32,7 +32,7 @@ fn unix(text: &str) -> Option<i64> {
 
 fn zoned(text: &str) -> Option<i64> {
     let instant: Timestamp = text.parse().ok()?;
-    i64::try_from(instant.as_nanosecond()).ok()
+    Some(nanoseconds(instant))
 }
 
 fn local(text: &str) -> Option<i64> {
@@ -45,8 +45,13 @@ fn local(text: &str) -> Option<i64> {
         },
     };
     let date: civil::DateTime = complete.parse().ok()?;
-    let instant = date.to_zoned(TimeZone::system()).ok()?.timestamp();
-    i64::try_from(instant.as_nanosecond()).ok()
+    Some(nanoseconds(date.to_zoned(TimeZone::system()).ok()?.timestamp()))
+}
+
+/// Of times that cannot be told so, the nearest that can: all that has happened is on this side of them.
+fn nanoseconds(instant: Timestamp) -> i64 {
+    let exact = instant.as_nanosecond();
+    i64::try_from(exact).unwrap_or(if exact < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// Length of what [`write_rfc3339`] writes.
@@ -113,6 +118,8 @@ mod tests {
             ("1357133017.5", 1_357_133_017 * SECOND + SECOND / 2),
             ("2013-01-02T13:23:37Z", 1_357_133_017 * SECOND),
             ("2013-01-02T14:23:37.000000001+01:00", 1_357_133_017 * SECOND + 1),
+            ("2999-01-01T00:00:00Z", i64::MAX),
+            ("0001-01-01T00:00:00Z", i64::MIN),
         ] {
             assert_eq!(parse(text, 0), Ok(want), "{text}");
         }

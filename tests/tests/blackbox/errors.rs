@@ -152,6 +152,7 @@ fn the_words_and_the_hint_are_docker_s() {
             "-v /tmp:relative bb true",
             "invalid volume specification: '/tmp:relative': invalid mount path: 'relative' mount path must be absolute",
         ),
+        (125, "-v /proc:/etc/hosts bb true", "mount /proc on /etc/hosts: attach mount: not a directory"),
         (126, "bb /etc", "exec: \"/etc\": permission denied"),
         (127, "bb /nosuch", "exec: \"/nosuch\": stat /nosuch: no such file or directory"),
         (127, "bb nosuch", "exec: \"nosuch\": executable file not found in $PATH"),

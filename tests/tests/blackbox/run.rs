@@ -59,7 +59,7 @@ fn a_program_finds_its_surroundings() {
         ("", "grep -c . /proc/net/dev", "3"),
         ("", "stat -L -c %F /dev/null /dev/ptmx", "character special file\ncharacter special file"),
         ("", "stat -f -c %T /dev/shm /sys /dev/mqueue | head -2", "tmpfs\nsysfs"),
-        ("--read-only", "touch /x 2>/dev/null || echo no", "no"),
+        ("--read-only", "touch /x 2>/dev/null || echo no; touch /etc/hosts 2>/dev/null || echo no", "no\nno"),
         ("--tmpfs /t:size=1m", "df -k /t | tail -1 | awk '{print $2}'", "1024"),
         (
             "",

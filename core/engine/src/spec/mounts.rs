@@ -17,7 +17,11 @@ pub(super) fn apply(spec: &mut Spec, parts: &Parts<'_>) -> Result<()> {
     let taken = |target: &Path| parts.mounts.iter().any(|m| Path::new(&m.destination) == target);
     mounts.retain(|m| !taken(m.destination()));
     for (source, target) in parts.files.iter().filter(|(_, t)| !taken(Path::new(t))) {
-        mounts.push(bind(source, target, vec!["rbind".into(), "rprivate".into()]));
+        let mut options = vec!["rbind".into(), "rprivate".into()];
+        if parts.host.readonly_rootfs {
+            options.push("ro".into());
+        }
+        mounts.push(bind(source, target, options));
     }
     let maps = userns::maps_mounts(parts.host)?;
     for record in parts.mounts {

@@ -174,7 +174,12 @@ fn refuse_link(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Fault> {
 
 pub(crate) fn attach_at(root: BorrowedFd<'_>, path: &CStr, tree: BorrowedFd<'_>, kind: Target) -> Result<(), Fault> {
     let target = open_target(root, path, kind)?;
-    mount::attach(tree, target.as_fd()).during(Act::Attach)
+    match mount::attach(tree, target.as_fd()) {
+        // How newer kernels say that one of the two is a directory.
+        Err(Errno::EINVAL) if kind_of(target.as_fd()) != Ok(kind) => Err(Errno::ENOTDIR),
+        attached => attached,
+    }
+    .during(Act::Attach)
 }
 
 /// A detached copy of the host's mount at `path`.
