@@ -85,6 +85,11 @@ impl Plan {
         &self.id
     }
 
+    /// Whether init makes the terminal, whose master somebody must take.
+    pub fn makes_terminal(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Pty(_)))
+    }
+
     /// Gives the container secrets, in a directory of their own.
     pub fn with_secrets(mut self, directory: &str, files: Vec<SecretFile>) -> Result<Plan, Error> {
         if !files.is_empty() {

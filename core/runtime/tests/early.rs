@@ -47,7 +47,7 @@ fn run(container: &Container) -> (String, i32) {
     assert!(early.suits(&plan));
     let pid = early.pid();
     let (mut output, stdio) = common::output_pipe();
-    let mut launched = launch_early(&plan, early, stdio).unwrap();
+    let mut launched = launch_early(&plan, early, stdio, None).unwrap();
     assert_eq!(launched.pid(), pid);
     assert_eq!(launched.wait_ready().unwrap().len(), 0);
     let released = launched.release().unwrap();
@@ -100,7 +100,7 @@ fn carries_any_plan() {
     missing.args(&["no-such-program"]);
     let plan = missing.plan().unwrap();
     let early = Early::clone(guess(&missing, USUAL)).unwrap();
-    let mut launched = launch_early(&plan, early, common::output_pipe().1).unwrap();
+    let mut launched = launch_early(&plan, early, common::output_pipe().1, None).unwrap();
     let error = launched.wait_ready().unwrap_err();
     assert_eq!(error.kind(), gantry_runtime::Kind::NotFound);
     launched.abort();

@@ -39,6 +39,8 @@ pub struct Launch {
     pub plan: Vec<u8>,
     /// The container's streams are one terminal.
     pub terminal: bool,
+    /// The container's init makes the terminal, so that it has a name in there; else the keeper does, on the host.
+    pub terminal_inside: bool,
     /// Standard input is a pipe (or the terminal), not `/dev/null`.
     pub open_stdin: bool,
     /// Standard input is closed when the first client that fed it goes or closes it.

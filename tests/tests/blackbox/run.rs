@@ -241,6 +241,27 @@ fn a_terminal_is_one_inside_too() {
     world.assert_no_leaks();
 }
 
+/// As programs want it that open their terminal once more.
+#[test]
+fn a_terminal_has_a_name_inside_and_is_the_user_s() {
+    need!();
+    let world = World::new();
+    let script = "tty; stat -c '%u %a' /dev/pts/0; echo again > /dev/pts/0";
+    let run = ["run", "--rm", "-t", "--network", "none"];
+    for (more, owner) in
+        [(&["-u", "web"][..], "1000"), (&["--init"], "0"), (&["-v", &format!("{}:/dev/pts", world.text("pts"))], "")]
+    {
+        let shown = world.gantry(run.iter().chain(more).chain(&["bb", "sh", "-c", script])).stdout;
+        match owner {
+            "" => assert!(shown.contains("/dev/console"), "without a devpts it is the host's: {shown}"),
+            owner => assert_eq!(shown, format!("/dev/pts/0\r\n{owner} 620\r\nagain\r\n")),
+        }
+    }
+    world.line("run --rm -t --network none bb nosuch").fails(127, "executable file not found");
+    world.line("run --rm -t --network none -v /proc:/etc/hosts bb true").fails(125, "not a directory");
+    world.assert_no_leaks();
+}
+
 #[test]
 fn interactive_terminals_need_one() {
     need!();

@@ -34,6 +34,7 @@ impl Engine {
             state_dir: self.layout.container_state(&file.id),
             plan: plan.to_bytes()?,
             terminal: file.config.tty,
+            terminal_inside: plan.makes_terminal(),
             open_stdin: file.config.open_stdin,
             stdin_once: file.config.stdin_once,
             attach: [attach.stdin, attach.stdout, attach.stderr],

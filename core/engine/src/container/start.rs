@@ -18,7 +18,7 @@ use gantry_model::class::Class;
 use gantry_model::container::HostConfig;
 use gantry_model::record::{Record, Status};
 use gantry_runtime::cgroup::{Scope, ScopeName};
-use gantry_runtime::{PlanRequest, Seccomp};
+use gantry_runtime::{Manner, PlanRequest, Seccomp};
 use gantry_store::atomic;
 use gantry_store::{containers, proc};
 use gantry_supervisor::{Launch, Session, Supervisor};
@@ -379,6 +379,9 @@ impl Engine {
         };
         let cache = self.layout.cache();
         let owner = self.owner_on_host(file, &root)?;
+        let foreign = self.foreign(file)?;
+        // In the container a terminal has a name only if it was made there.
+        let manner = Manner { console_socket: file.config.tty && foreign.is_none(), ..Manner::default() };
         let plan = gantry_runtime::plan_on(
             self.cgroups()?,
             &PlanRequest {
@@ -392,11 +395,11 @@ impl Engine {
                 groups: file.host.group_add.as_deref().unwrap_or_default(),
                 init: file.host.init == Some(true),
                 map_owners: userns::maps_mounts(&file.host)?.is_some(),
-                manner: Default::default(),
+                manner,
             },
         )?;
         let plan = plan.with_secrets(gantry_model::secret::DIRECTORY, self.secret_files(file)?)?;
-        match self.foreign(file)? {
+        match foreign {
             None => Ok((plan, owner)),
             Some(foreign) => {
                 self.write_bundle(file, &foreign, &spec, &root, &choice)?;

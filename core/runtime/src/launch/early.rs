@@ -93,13 +93,20 @@ fn sockets() -> Result<(OwnedFd, OwnedFd), Error> {
     made.map_err(failed("make the socket of an early init"))
 }
 
-/// Makes the early init the plan's. It [suits](Early::suits) the plan.
-pub fn launch_early(plan: &Plan, early: Early, stdio: Stdio) -> Result<Launched<'_>, Error> {
+/// Makes the early init the plan's. It [suits](Early::suits) the plan. The master of a terminal that the plan has made inside
+/// goes to `master_to`.
+pub fn launch_early<'p>(
+    plan: &'p Plan,
+    early: Early,
+    stdio: Stdio,
+    master_to: Option<BorrowedFd<'_>>,
+) -> Result<Launched<'p>, Error> {
     let made = make::create(&plan.cgroup)?;
     let stdio = Standard::new(stdio)?;
     let console = stdio.console_path()?.unwrap_or_default();
     let bytes = plan.to_bytes()?;
     let mut fds: Vec<_> = stdio.borrow().iter().map(AsRawFd::as_raw_fd).collect();
+    fds.extend(master_to.filter(|_| plan.makes_terminal()).map(|socket| socket.as_raw_fd()));
     fds.extend(made.procs.iter().map(AsRawFd::as_raw_fd));
     let sizes = Sizes { plan: bytes.len() as u64, console: console.as_bytes().len() as u64 };
     send(early.order.as_fd(), &sizes.encode(), &fds)
@@ -153,6 +160,7 @@ fn follow(doors: &Doors<'_>, order: BorrowedFd<'_>) {
     let Ok(plan) = Plan::from_bytes(&plan) else { return };
     let mut fds = fds.into_iter();
     let [Some(stdin), Some(stdout), Some(stderr)] = [fds.next(), fds.next(), fds.next()] else { return };
+    let master_to = if plan.makes_terminal() { fds.next() } else { None };
     let cgroups: Vec<OwnedFd> = fds.collect();
     let prepared = Prepared {
         steps: &plan.steps,
@@ -164,7 +172,7 @@ fn follow(doors: &Doors<'_>, order: BorrowedFd<'_>) {
         console,
         target: None,
         terminal: plan.terminal,
-        console_socket: None,
+        console_socket: master_to.as_ref().map(AsFd::as_fd),
         trees: &[],
         kept_fds: 0,
         start_hooks: None,

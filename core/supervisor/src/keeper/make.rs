@@ -7,6 +7,7 @@ use crate::estate::{Estate, Programs, StreamFds};
 use crate::launch::{DEFAULT_LINE_LIMIT, Launch};
 use crate::state::{Life, StateFile};
 use crate::wire;
+use gantry_sys::{passing, tty};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::pty::{Winsize, openpty};
@@ -14,26 +15,30 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, Uid, fchown, mkfifo, pipe2};
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 const LONGEST_LINE: u32 = 1024 * 1024;
 
-/// The estate, and the container's ends.
+/// The estate, the container's ends, and where the master of a terminal that init makes will come.
 pub fn make(
     launch: Launch,
     launch_file: OwnedFd,
     programs: Programs,
     control: OwnedFd,
     session: Option<OwnedFd>,
-) -> io::Result<(Estate, Stdio)> {
+) -> io::Result<(Estate, Stdio, Option<OwnedFd>)> {
     let limit = if launch.line_limit == 0 { DEFAULT_LINE_LIMIT } else { launch.line_limit };
     let state = StateFile::create(limit.clamp(16, LONGEST_LINE), clock::realtime_ns())?;
     state.set_life(&Life::default())?;
     let keeper_door = wire::listen(&launch.state_dir, KEEPER_DOOR)?;
     let pump_door = wire::listen(&launch.state_dir, PUMP_DOOR)?;
-    let made = if launch.terminal { terminal(&launch)? } else { pipes(&launch)? };
-    let Made { streams, stdin, terminal, stdio } = made;
+    let made = match (launch.terminal, launch.terminal_inside) {
+        (false, _) => pipes(&launch)?,
+        (true, false) => terminal(&launch)?,
+        (true, true) => terminal_to_come()?,
+    };
+    let Made { streams, stdin, terminal, stdio, master } = made;
     let (init, control) = (None, Some(control));
     let held = Vec::new();
     let estate = Estate {
@@ -51,7 +56,7 @@ pub fn make(
         pump_door,
         held,
     };
-    Ok((estate, stdio))
+    Ok((estate, stdio, master))
 }
 
 struct Made {
@@ -59,6 +64,8 @@ struct Made {
     stdin: Option<OwnedFd>,
     terminal: Option<OwnedFd>,
     stdio: Stdio,
+    /// Where the terminal's master will come.
+    master: Option<OwnedFd>,
 }
 
 fn pipes(launch: &Launch) -> io::Result<Made> {
@@ -70,8 +77,8 @@ fn pipes(launch: &Launch) -> io::Result<Made> {
     } else {
         (open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?, None)
     };
-    let stdio = Stdio { stdin, stdout, stderr, console: None };
-    Ok(Made { streams: vec![out, err], stdin: feed, terminal: None, stdio })
+    let stdio = Stdio { stdin, stdout, stderr, console: None, master_to: None };
+    Ok(Made { streams: vec![out, err], stdin: feed, terminal: None, stdio, master: None })
 }
 
 /// A FIFO with a name, so that the container can open `/dev/stdout` again. The container's end is read-write: it is
@@ -134,16 +141,50 @@ fn terminal(launch: &Launch) -> io::Result<Made> {
         nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
     }
     nix::fcntl::fcntl(&pty.master, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    put_label(&pty.slave, launch)?;
-    fchmod(&pty.slave, Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IWGRP)?;
-    if launch.stdio_owner.0 != 0 {
-        fchown(&pty.slave, Some(Uid::from_raw(launch.stdio_owner.0)), None)?;
-    }
-    let (source, feed) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-    let (queue_read, queue_write) = pipe2(OFlag::O_CLOEXEC)?;
+    give_terminal(&pty.slave, launch)?;
     let slave = pty.slave;
     let (stdin, stdout, stderr) = (slave.try_clone()?, slave.try_clone()?, slave.try_clone()?);
-    let stdio = Stdio { stdin, stdout, stderr, console: Some(slave) };
-    let streams = vec![StreamFds { source, feed, queue_read, queue_write }];
-    Ok(Made { streams, stdin: None, terminal: Some(pty.master), stdio })
+    let stdio = Stdio { stdin, stdout, stderr, console: Some(slave), master_to: None };
+    Ok(Made { streams: vec![terminal_stream()?], stdin: None, terminal: Some(pty.master), stdio, master: None })
+}
+
+/// Init has nothing until it has made its terminal.
+fn terminal_to_come() -> io::Result<Made> {
+    let null = open(c"/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    let (master, theirs) = wire::pair()?;
+    let (stdin, stdout) = (null.try_clone()?, null.try_clone()?);
+    let stdio = Stdio { stdin, stdout, stderr: null, console: None, master_to: Some(theirs) };
+    Ok(Made { streams: vec![terminal_stream()?], stdin: None, terminal: None, stdio, master: Some(master) })
+}
+
+/// The terminal that init has made, which is the container's user's from now on.
+pub fn terminal_that_came(socket: BorrowedFd<'_>, launch: &Launch) -> io::Result<OwnedFd> {
+    let (_, master) = passing::receive_one(socket, &mut [0; 64], false)?;
+    let master = master.ok_or(io::ErrorKind::UnexpectedEof)?;
+    nix::fcntl::fcntl(&master, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    if let Some((rows, columns)) = launch.size {
+        tty::set_size(master.as_fd(), rows, columns)?;
+    }
+    match tty::unlock_and_open_slave(master.as_fd()) {
+        Ok(slave) => give_terminal(&slave, launch)?,
+        // One of the host's, for want of a devpts inside: its name is not to be found from here.
+        Err(Errno::ENODEV) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    Ok(master)
+}
+
+fn terminal_stream() -> io::Result<StreamFds> {
+    let (source, feed) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    let (queue_read, queue_write) = pipe2(OFlag::O_CLOEXEC)?;
+    Ok(StreamFds { source, feed, queue_read, queue_write })
+}
+
+fn give_terminal(slave: &OwnedFd, launch: &Launch) -> io::Result<()> {
+    put_label(slave, launch)?;
+    fchmod(slave, Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IWGRP)?;
+    if launch.stdio_owner.0 != 0 {
+        fchown(slave, Some(Uid::from_raw(launch.stdio_owner.0)), None)?;
+    }
+    Ok(())
 }

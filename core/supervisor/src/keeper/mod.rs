@@ -35,6 +35,8 @@ pub struct Stdio {
     pub stdout: OwnedFd,
     pub stderr: OwnedFd,
     pub console: Option<OwnedFd>,
+    /// Where init sends the master of a terminal that it makes.
+    pub master_to: Option<OwnedFd>,
 }
 
 /// How a container is made. The program passes the runtime's way; tests have simpler ones.
@@ -77,6 +79,8 @@ struct Keeper {
     mounts: Option<OwnedFd>,
     /// The caller knows init's pid from before its streams were made.
     told_cloned: bool,
+    /// Where the master of the terminal that init makes will come.
+    master: Option<OwnedFd>,
     checks: Option<health::Checks>,
     leases: lease::Leases,
     /// The process that has frozen the container for its own work.

@@ -5,8 +5,9 @@ use crate::client::Guess;
 use crate::wire::Refusal;
 use gantry_model::class::Class;
 use gantry_runtime::foreign::{self, Foreign};
-use gantry_runtime::{Early, Error, Kind, Plan};
+use gantry_runtime::{Early, Error, Kind, Offered, Plan};
 use std::cell::RefCell;
+use std::os::fd::AsFd;
 
 /// Carries out the order's plan.
 #[derive(Default)]
@@ -40,14 +41,17 @@ impl Launcher for RuntimeLauncher {
     fn launch(&self, plan: &[u8], stdio: Stdio, steps: &mut dyn Steps) -> Result<(), Refusal> {
         let decoded = self.plan.take();
         let plan = decoded.map_or_else(|| Plan::from_bytes(plan), Ok).map_err(|error| refusal(&error))?;
-        let Stdio { stdin, stdout, stderr, console } = stdio;
+        let Stdio { stdin, stdout, stderr, console, master_to } = stdio;
         let stdio = gantry_runtime::Stdio { stdin, stdout, stderr, console };
         if let Some(runtime) = plan.foreign() {
             return launch_foreign(&plan, runtime, stdio, steps);
         }
         let launched = match self.early.take() {
-            Some(early) => gantry_runtime::launch_early(&plan, early, stdio),
-            None => gantry_runtime::launch(&plan, stdio),
+            Some(early) => gantry_runtime::launch_early(&plan, early, stdio, master_to.as_ref().map(AsFd::as_fd)),
+            None => {
+                let offered = Offered { console: master_to.as_ref().map(AsFd::as_fd), ..Offered::default() };
+                gantry_runtime::launch_with(&plan, stdio, offered)
+            }
         };
         let mut launched = launched.map_err(|error| refusal(&error))?;
         let pid = launched.pid();

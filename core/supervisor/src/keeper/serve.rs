@@ -52,6 +52,7 @@ impl Keeper {
             programs: Vec::new(),
             mounts: None,
             told_cloned: false,
+            master: None,
             checks: None,
             leases: Leases::default(),
             freezer: None,

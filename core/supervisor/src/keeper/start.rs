@@ -26,7 +26,7 @@ pub fn run(
     let launch = Launch::from_memfd(order.as_fd())?;
     let told_cloned = tell_ready_init(control.as_fd(), &launch, launcher)?;
     let caller = control.try_clone()?;
-    let (estate, stdio) = match make::make(launch, order, programs, control, session) {
+    let (estate, stdio, master) = match make::make(launch, order, programs, control, session) {
         Ok(made) => made,
         Err(error) => {
             launcher.dismiss();
@@ -35,8 +35,10 @@ pub fn run(
         }
     };
     drop(caller);
-    estate.send(link.as_fd())?;
-    let mut keeper = Keeper { told_cloned, ..Keeper::new(estate, link, pump) };
+    if master.is_none() {
+        estate.send(link.as_fd())?;
+    }
+    let mut keeper = Keeper { told_cloned, master, ..Keeper::new(estate, link, pump) };
     let plan = std::mem::take(&mut keeper.estate.launch.plan);
     let launched = launcher.launch(&plan, stdio, &mut keeper);
     drop(plan);
@@ -77,8 +79,10 @@ impl Steps for Keeper {
         self.life = Life { init: pid, ..std::mem::take(&mut self.life) };
         self.estate.state.set_life(&self.life).map_err(failed)?;
         self.mounts = std::fs::File::open(format!("/proc/{pid}/ns/mnt")).ok().map(OwnedFd::from);
-        // A pump that has died meanwhile gets it with the estate.
-        let _ = wire::send(self.link.as_fd(), &Link::Init {}, &[pidfd.as_raw_fd()]);
+        // A pump that has died meanwhile, or has no estate yet, gets it with that.
+        if self.master.is_none() {
+            let _ = wire::send(self.link.as_fd(), &Link::Init {}, &[pidfd.as_raw_fd()]);
+        }
         if !self.told_cloned {
             self.tell_caller(&Tell::Cloned { pid }).map_err(failed)?;
         }
@@ -86,6 +90,7 @@ impl Steps for Keeper {
     }
 
     fn ready(&mut self, mut warnings: Vec<String>) -> Result<(), Refusal> {
+        self.take_terminal().map_err(|error| refuse(&error, "take over the container's terminal"))?;
         while self.pump_ready.is_none() {
             self.wait_for_start(false)?;
         }
@@ -104,6 +109,13 @@ impl Steps for Keeper {
 }
 
 impl Keeper {
+    /// The pump begins when there is a terminal to be read.
+    fn take_terminal(&mut self) -> io::Result<()> {
+        let Some(master) = self.master.take() else { return Ok(()) };
+        self.estate.terminal = Some(make::terminal_that_came(master.as_fd(), &self.estate.launch)?);
+        self.estate.send(self.link.as_fd())
+    }
+
     /// Waits for the pump and the caller; true when the caller opened the gate.
     fn wait_for_start(&mut self, may_release: bool) -> Result<bool, Refusal> {
         let failed = |error: io::Error| refuse(&error, "wait for the start");
@@ -156,6 +168,10 @@ impl Keeper {
         self.life.exit.error = refusal.message.clone();
         self.estate.state.set_life(&self.life)?;
         self.let_go();
+        if self.master.take().is_some() {
+            // It knows nothing else to do with what comes next.
+            self.estate.send(self.link.as_fd())?;
+        }
         let _ = self.tell_caller(&Tell::Refused(refusal));
         let _ = wire::send(self.link.as_fd(), &Link::Exited(self.life.exit.clone()), &[]);
         self.leave()
