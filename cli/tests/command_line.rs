@@ -60,10 +60,6 @@ fn wrong_flags_are_125_with_usage() {
             "invalid argument \"type=foo,target=/x\" for \"--mount\" flag: mount type unknown: \"foo\"",
         ),
         (
-            "run --restart foo x",
-            "invalid argument \"foo\" for \"--restart\" flag: invalid restart policy: unknown policy 'foo'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
-        ),
-        (
             "stop -t abc x",
             "invalid argument \"abc\" for \"-t, --timeout\" flag: strconv.ParseInt: parsing \"abc\": invalid syntax",
         ),
@@ -128,6 +124,19 @@ fn wrong_words_are_1() {
     }
 }
 
+/// No image is looked for, and none fetched, for what cannot be.
+#[test]
+fn restart_policies_are_judged_before_images() {
+    let home = Home::new();
+    let reason =
+        "invalid restart policy: unknown policy 'foo'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'";
+    let (code, stdout, stderr) = home.run("create --restart foo x");
+    assert_eq!((code, &*stdout, &*stderr), (1, "", &*format!("Error: {reason}\n")));
+    let (code, stdout, stderr) = home.run("run --restart foo x");
+    assert_eq!((code, &*stdout), (125, ""), "{stderr}");
+    assert!(stderr.starts_with(&format!("gantry: {reason}\n")), "{stderr}");
+}
+
 #[test]
 fn missing_things_are_1_and_the_rest_goes_on() {
     let home = Home::new();
@@ -135,7 +144,9 @@ fn missing_things_are_1_and_the_rest_goes_on() {
         let (code, stdout, stderr) = home.run(line);
         assert_eq!((code, &*stdout), (1, ""), "{line}: {stderr}");
         for name in ["x", "y"] {
-            assert!(stderr.contains(&format!("Error: No such container: {name}\n")), "{line}: {stderr}");
+            let about =
+                if line.starts_with("kill") { format!("cannot kill container: {name}: ") } else { String::new() };
+            assert!(stderr.contains(&format!("Error: {about}No such container: {name}\n")), "{line}: {stderr}");
         }
     }
     for (line, stdout_want, message) in [

@@ -64,6 +64,8 @@ impl Engine {
         let name = request.name.as_deref().map(|name| name.trim_start_matches('/').to_owned());
         let name = name.filter(|name| !name.is_empty());
         name.as_deref().map_or(Ok(()), check_name)?;
+        // No image is fetched for a container that cannot be.
+        validity::check_policy(&request.host.restart_policy)?;
         let image = self.images()?.resolve(&request.config.image)?;
         if let Some(platform) = request.platform.as_deref().filter(|platform| !platform.is_empty()) {
             validity::check_platform(platform, &request.config.image, &image)?;

@@ -85,7 +85,8 @@ struct Prepared {
 impl Engine {
     /// Creates and starts a container.
     pub fn run(&self, mut request: CreateRequest, attach: AttachRequest, detach: bool) -> Result<Running> {
-        // A request that names no image is refused before any process is started.
+        // A request that cannot be, or names no image, is refused before any process is started.
+        super::validity::check_policy(&request.host.restart_policy)?;
         self.images()?.resolve(&request.config.image)?;
         let id = crate::random_id()?;
         self.check_cgroup_parent(&mut request.host)?;

@@ -22,7 +22,6 @@ pub(super) fn check(config: &Config, host: &HostConfig) -> Result<()> {
     if host.auto_remove && !matches!(host.restart_policy.name.as_str(), "" | "no") {
         return Err(Error::invalid("Conflicting options: --restart and --rm"));
     }
-    check_policy(&host.restart_policy)?;
     wanted_ports(config, host, &[])?;
     if let Some(signal) = &config.stop_signal {
         super::kill::parse_signal(signal)?;
