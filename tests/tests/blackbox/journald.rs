@@ -106,11 +106,11 @@ fn a_very_long_line_is_whole() {
 fn following_ends_with_the_container_and_goes_over_new_files() {
     need!();
     let Some(place) = Place::new() else { return };
-    place.run("fol", &[], "i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; sleep 0.01; done");
+    place.run("fol", &[], "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo $i; sleep 0.002; done");
     let follower = place.spawn(&["logs", "-f", "fol"]);
-    (0..3).for_each(|_| place.journald.rotate());
+    (0..12).for_each(|_| place.journald.rotate());
     let run = follower.end();
-    let expected: Vec<String> = (1..=300).map(|n| n.to_string()).collect();
+    let expected: Vec<String> = (1..=1000).map(|n| n.to_string()).collect();
     assert_eq!((0, expected.join("\n")), (run.code, run.stdout.trim_end().to_owned()));
 }
 

@@ -104,11 +104,25 @@ impl Reader {
     fn find_files(&mut self) -> Option<JournaldError> {
         self.looked = Instant::now();
         let (mut found, mut denied) = (Vec::new(), None);
+        // A file that was renamed meanwhile is not in the list, but its successor may be, under the same name.
+        while self.open_new(&mut found, &mut denied) {}
+        if !found.is_empty() {
+            self.views.extend(found);
+            // What was written to the others before a new one was there comes before all of that one.
+            self.look_for_entries();
+            self.views.sort_by_key(|view| view.first_us);
+        }
+        denied
+    }
+
+    /// Opens those in the directories that are not among the views or `found`; false when there are none.
+    fn open_new(&mut self, found: &mut Vec<View>, denied: &mut Option<JournaldError>) -> bool {
+        let known = found.len();
         for path in self.places.files() {
             let Ok(meta) = std::fs::metadata(&path) else { continue };
             let (identity, refused) = ((meta.dev(), meta.ino()), (path, meta.ino()));
             let is_open = |view: &View| view.file.identity == identity;
-            if self.views.iter().chain(&found).any(is_open) || self.refused.contains(&refused) {
+            if self.views.iter().chain(found.iter()).any(is_open) || self.refused.contains(&refused) {
                 continue;
             }
             match self.open_file(&refused.0) {
@@ -118,7 +132,7 @@ impl Reader {
                 Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) => {}
                 // Journals of other users lie beside ours.
                 Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
-                    denied = Some(JournaldError::Read { path: refused.0.clone(), source });
+                    *denied = Some(JournaldError::Read { path: refused.0.clone(), source });
                     self.refused.insert(refused);
                 }
                 Err(error) => {
@@ -127,9 +141,7 @@ impl Reader {
                 }
             }
         }
-        found.sort_by_key(|view| view.first_us);
-        self.views.extend(found);
-        denied
+        found.len() > known
     }
 
     /// Opens a file, unless all in it is older than what is wanted.
@@ -238,14 +250,18 @@ impl Reader {
     fn look(&mut self) {
         let look_for_files = self.looked.elapsed() >= LOOK;
         self.views.retain(|view| view.next < view.end || !look_for_files || view.file.is_named());
+        self.look_for_entries();
+        if look_for_files {
+            self.find_files();
+        }
+    }
+
+    fn look_for_entries(&mut self) {
         for place in 0..self.views.len() {
             if let Err(error) = self.views[place].look() {
                 let path = self.views[place].file.path.display().to_string();
                 self.warn(&format!("cannot read journal {path}: {error}"));
             }
-        }
-        if look_for_files {
-            self.find_files();
         }
     }
 

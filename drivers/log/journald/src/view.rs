@@ -21,7 +21,7 @@ pub struct View {
     field: Vec<u8>,
     entries: Option<Entries>,
     decoder: Decoder,
-    /// Entries of anyone in the file at the last look.
+    /// Entries of anyone in the file at the last look that found none of ours.
     seen: u64,
 }
 
@@ -36,15 +36,20 @@ impl View {
 
     /// Looks for new entries.
     pub fn look(&mut self) -> io::Result<()> {
-        let count = self.file.count()?;
-        if count == self.seen {
-            return Ok(());
-        }
         match &mut self.entries {
+            // The file's own count is no sign: journald counts an entry there before it is found by its fields.
+            Some(entries) if !entries.have_grown(&self.file)? => return Ok(()),
             Some(entries) => entries.update(&mut self.file)?,
-            None => self.entries = Entries::find(&mut self.file, &self.field)?,
+            None => {
+                let count = self.file.count()?;
+                if count == self.seen {
+                    return Ok(());
+                }
+                self.seen = count;
+                self.file.refresh();
+                self.entries = Entries::find(&mut self.file, &self.field)?;
+            }
         }
-        self.seen = count;
         self.end = self.entries.as_ref().map_or(0, Entries::count);
         if self.first_us == u64::MAX && self.end > 0 {
             self.first_us = self.first()?;

@@ -44,6 +44,11 @@ impl Entries {
         self.count
     }
 
+    /// True when there are new ones.
+    pub fn have_grown(&self, file: &JournalFile) -> io::Result<bool> {
+        Ok(file.fresh(self.data + COUNT)? != self.count)
+    }
+
     /// Looks for new ones.
     pub fn update(&mut self, file: &mut JournalFile) -> io::Result<()> {
         let count = file.fresh(self.data + COUNT)?;

@@ -69,6 +69,9 @@ impl JournalFile {
         let mut header = [0; HEADER];
         blocks.read_fresh(0, &mut header)?;
         let flags = number32(&header[head::INCOMPATIBLE..]);
+        if header.starts_with(&[0; SIGNATURE.len()]) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         if !header.starts_with(SIGNATURE) {
             return Err(invalid("it is no journal"));
         }
@@ -77,6 +80,10 @@ impl JournalFile {
         }
         let key = header[head::FILE_ID..].first_chunk::<16>().copied().filter(|_| flags & KEYED_HASH != 0);
         let buckets = number(&header[head::HASH_TABLE_SIZE..]) / 16;
+        // Journald fills in the header piece by piece.
+        if buckets == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         Ok(JournalFile {
             path: path.to_path_buf(),
             identity: (meta.dev(), meta.ino()),

@@ -5,6 +5,8 @@ use gantry_plugin_api::log::*;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::time::Duration;
 
 const ALL: ReadQuery = ReadQuery { since_ns: 0, until_ns: 0, tail: None, follow: false };
 
@@ -54,6 +56,34 @@ fn following_goes_on_into_new_files() {
         );
     }
     assert_eq!(got, lines(8..=60));
+}
+
+/// Some files change hands while new ones are looked for.
+#[test]
+fn entries_written_while_new_files_are_looked_for_are_not_passed_over() {
+    const PARTS: u64 = 60;
+    let Some(private) = Private::start() else { return };
+    let log = Log::new(&private, 1);
+    let mut sink = log.sink();
+    let mut reader = log.reader(ReadQuery { follow: true, ..ALL });
+    let mut got = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for part in 0..PARTS {
+                (part * 10 + 1..=part * 10 + 10).for_each(|number| drop(write(&mut *sink, number..=number)));
+                // Nobody waits for the new file.
+                assert!(Command::new("kill").args(["-USR2", &private.pid()]).status().unwrap().success());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            sink.close().unwrap();
+        });
+        let last = format!("line {}", PARTS * 10);
+        assert!(
+            eventually(|| next(&mut *reader, 5, &mut got) != ReadState::END && got.last() == Some(&last)),
+            "{got:?}"
+        );
+    });
+    assert_eq!(got, lines(1..=PARTS * 10));
 }
 
 #[test]
