@@ -116,6 +116,17 @@ pub fn remove(socket: &mut Socket, name: &str) -> Result<()> {
     socket.send(batch)
 }
 
+/// Gives a device that is down another name.
+pub fn rename(socket: &mut Socket, name: &str, new: &str) -> Result<()> {
+    let index = named(socket, name)?.map_or(0, |device| device.index);
+    let mut batch = Batch::default();
+    batch.request(format!("rename interface {name} to {new}"), NEW_LINK, 0, |b| {
+        header(b, index, 0);
+        b.text(NAME, new);
+    });
+    socket.send(batch)
+}
+
 /// Looks up a device by its name.
 pub fn named(socket: &mut Socket, name: &str) -> Result<Option<Device>> {
     let asked = socket.ask("look up an interface", GET_LINK, 0, |b| {

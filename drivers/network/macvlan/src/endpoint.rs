@@ -1,11 +1,11 @@
-//! One container's interface: made by one message, in the container's namespace and with its name at once.
+//! One container's interface: made in the container's namespace, where it gets its name.
 
 use crate::error::{Error, Result};
 use crate::fault;
 use crate::options::Mode;
 use crate::parent::{self, Below};
 use gantry_driver_shared::attributes::Buffer;
-use gantry_driver_shared::device::{self, New};
+use gantry_driver_shared::device::{self, Device, New};
 use gantry_driver_shared::inside::{self, Interface};
 use gantry_driver_shared::netlink::{self, Batch, Socket};
 use std::os::fd::BorrowedFd;
@@ -27,7 +27,7 @@ pub struct Plan {
     pub mode: Mode,
     /// Largest packet, if it was chosen.
     pub mtu: Option<u32>,
-    /// Name of the host's end, where there is one.
+    /// Name of the host's end, where there is one; else the interface's own until it is inside.
     pub host_name: String,
 }
 
@@ -38,19 +38,33 @@ pub fn host_name(endpoint: &str) -> String {
 
 /// Makes the interface, or finds it. True when it was made now.
 pub fn make(host: &mut Socket, inside: &mut Socket, plan: &Plan, below: &Below, netns: BorrowedFd<'_>) -> Result<bool> {
-    let batch = || match below {
-        Below::Device(device) => on_device(plan, device.index, netns),
-        Below::Bridge(bridge) => on_bridge(plan, bridge.index, netns),
-    };
+    if is_there(inside, plan)? {
+        return Ok(false);
+    }
+    match below {
+        Below::Device(device) => make_on(host, inside, plan, device, netns)?,
+        Below::Bridge(bridge) => {
+            host.send(on_bridge(plan, bridge.index, netns)).map_err(|error| explained(error, plan, None))?;
+        }
+    }
+    Ok(true)
+}
+
+/// Kernels before 6.15 refuse a name that the host has, though the interface is to be in another namespace: it gets its
+/// own there.
+fn make_on(host: &mut Socket, inside: &mut Socket, plan: &Plan, lower: &Device, netns: BorrowedFd<'_>) -> Result<()> {
+    // What a killed attempt left.
+    device::remove(inside, &plan.host_name)?;
+    let batch = || on_device(plan, lower.index, netns);
     let made = match plan.mode {
         Mode::Passthru => patiently(&[libc::EINVAL], || host.send(batch())),
         _ => host.send(batch()),
     };
-    match made {
-        Ok(()) => Ok(true),
-        Err(error) if error.errno() == Some(libc::EEXIST) && is_there(inside, plan)? => Ok(false),
-        Err(error) => Err(explained(error, plan, below)),
-    }
+    made.map_err(|error| explained(error, plan, Some(lower)))?;
+    let mut rename = || device::rename(inside, &plan.host_name, &plan.inside.name);
+    let named = fault::step("made").and_then(|()| rename().map_err(|error| explained(error, plan, None)));
+    // The error that led here is the one to tell.
+    named.inspect_err(|_| drop(device::remove(inside, &plan.host_name)))
 }
 
 /// Tries again while the kernel still takes down the interface of a container that has just ended, which has the same
@@ -80,7 +94,10 @@ pub fn raise(inside: &mut Socket, plan: &Plan, netns: BorrowedFd<'_>) -> Result<
 
 /// Deletes it, if it is this endpoint's. Nothing there is no error.
 pub fn remove(inside: &mut Socket, plan: &Plan) -> Result<()> {
-    if is_there(inside, plan)? { Ok(device::remove(inside, &plan.inside.name)?) } else { Ok(()) }
+    if is_there(inside, plan)? {
+        device::remove(inside, &plan.inside.name)?;
+    }
+    Ok(device::remove(inside, &plan.host_name)?)
 }
 
 fn is_there(inside: &mut Socket, plan: &Plan) -> Result<bool> {
@@ -93,7 +110,7 @@ fn on_device(plan: &Plan, lower: u32, netns: BorrowedFd<'_>) -> Batch {
     let mut data = Buffer::default();
     data.ne32(1, plan.mode as u32);
     let mut batch = Batch::default();
-    let (name, mac) = (plan.inside.name.as_str(), Some(plan.inside.mac));
+    let (name, mac) = (plan.host_name.as_str(), Some(plan.inside.mac));
     let (lower, netns) = (Some(lower), Some(netns));
     device::add(&mut batch, &New { name, kind: "macvlan", data, mac, mtu: plan.mtu, lower, netns, ..New::default() });
     batch
@@ -114,14 +131,11 @@ fn on_bridge(plan: &Plan, bridge: u32, netns: BorrowedFd<'_>) -> Batch {
     batch
 }
 
-fn explained(error: netlink::Error, plan: &Plan, below: &Below) -> Error {
-    let parent = match below {
-        Below::Device(device) | Below::Bridge(device) => device.name.clone(),
-    };
-    match error.errno() {
-        Some(libc::EEXIST) => Error::Occupied(plan.inside.name.clone()),
+fn explained(error: netlink::Error, plan: &Plan, parent: Option<&Device>) -> Error {
+    match (error.errno(), parent) {
+        (Some(libc::EEXIST), _) => Error::Occupied(plan.inside.name.clone()),
         // The kernel says no more when a passthru interface and others would share a device.
-        Some(libc::EINVAL) if matches!(below, Below::Device(_)) => Error::Shared(parent),
+        (Some(libc::EINVAL), Some(parent)) => Error::Shared(parent.name.clone()),
         _ if parent::is_unknown(&error) => Error::NoMacvlan(error),
         _ => error.into(),
     }

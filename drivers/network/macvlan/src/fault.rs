@@ -8,7 +8,7 @@ pub use injected::{FAILS_AT, killed_at, step};
 
 /// Every step of an attach after which something was made.
 #[cfg(test)]
-pub const STEPS: [&str; 4] = ["parent", "link", "up", "access"];
+pub const STEPS: [&str; 5] = ["parent", "made", "link", "up", "access"];
 
 /// Marks a step as done.
 #[cfg(not(test))]
