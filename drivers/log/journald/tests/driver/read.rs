@@ -70,7 +70,9 @@ fn entries_written_while_new_files_are_looked_for_are_not_passed_over() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for part in 0..PARTS {
-                (part * 10 + 1..=part * 10 + 10).for_each(|number| drop(write(&mut *sink, number..=number)));
+                for number in part * 10 + 1..=part * 10 + 10 {
+                    write(&mut *sink, number..=number);
+                }
                 // Nobody waits for the new file.
                 assert!(Command::new("kill").args(["-USR2", &private.pid()]).status().unwrap().success());
                 std::thread::sleep(Duration::from_millis(20));
