@@ -24,6 +24,8 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(50);
 /// New files are looked for so often.
 const LOOK: Duration = Duration::from_millis(100);
+/// So often at most in a row, should each look find another one.
+const MOST_LOOKS: u32 = 16;
 /// How long journald may take to write down what it has received; a busy one on a slow disk takes seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Records and bytes handed over at once.
@@ -105,7 +107,11 @@ impl Reader {
         self.looked = Instant::now();
         let (mut found, mut denied) = (Vec::new(), None);
         // A file that was renamed meanwhile is not in the list, but its successor may be, under the same name.
-        while self.open_new(&mut found, &mut denied) {}
+        for _ in 0..MOST_LOOKS {
+            if !self.open_new(&mut found, &mut denied) {
+                break;
+            }
+        }
         if !found.is_empty() {
             self.views.extend(found);
             // What was written to the others before a new one was there comes before all of that one.
